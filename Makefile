@@ -1,0 +1,67 @@
+# What a person or a machine does with this project. `make` alone lists it.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Looked up only when a virtual environment is made. Another one: make run PYTHON=/path/to/python3.12
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+BIN := .venv/bin
+# A stamp carries the checksum of what it installed: a changed lock is installed, an old one costs nothing.
+sum = $(firstword $(shell cksum $(1)))
+RUNTIME := .venv/runtime-$(call sum,requirements.txt)
+DEVELOPMENT := .venv/development-$(call sum,requirements-dev.txt)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+ARGS ?=
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+
+run: $(RUNTIME) ## start the server on 127.0.0.1:$PORT (8000), with a development user and the mock provider until a key is set
+	@DEBUG="$${DEBUG:-1}" exec $(BIN)/python manage.py serve --prepare
+
+test: $(DEVELOPMENT) ## run the tests; ARGS are pytest's, as in: make test ARGS="-k health"
+	@DEBUG=1 $(BIN)/python -m pytest -q -rs $(ARGS)
+
+check: $(DEVELOPMENT) ## lint, format, types, layers, migrations, deploy check, locks and documents against the code
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check --quiet .
+	DEBUG=1 $(BIN)/python -m mypy
+	$(BIN)/lint-imports
+	DEBUG=1 DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
+	@echo 'manage.py check --deploy, with a production environment'
+	@DEBUG=0 ALLOWED_HOSTS=example.org SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))')" \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING
+	DEBUG=1 $(BIN)/python -m pytest -q -rs tests/project
+
+lock: $(DEVELOPMENT) ## compile the two requirements files from pyproject.toml; ARGS=--upgrade takes newer versions
+	$(COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
+	$(COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+
+format: $(DEVELOPMENT) ## format the code and apply the linter's safe fixes
+	$(BIN)/python -m ruff check --fix-only --quiet .
+	$(BIN)/python -m ruff format --quiet .
+
+clean: ## remove the virtual environment and every cache; the database and .env stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@{ test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; } || { \
+		echo 'PromptCraft needs Python 3.11 or newer: install it, or name it: make run PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@echo 'making .venv'
+	@"$(PYTHON)" -m venv --clear .venv || { rm -rf .venv; exit 1; }
+
+$(RUNTIME): | $(BIN)/python
+	@echo 'installing requirements.txt into .venv'
+	@$(INSTALL) -r requirements.txt
+	@rm -f .venv/runtime-*; touch $@
+
+$(DEVELOPMENT): | $(BIN)/python
+	@echo 'installing requirements-dev.txt into .venv'
+	@$(INSTALL) -r requirements-dev.txt
+	@rm -f .venv/development-* .venv/runtime-*; touch $@ $(RUNTIME)
+
+.PHONY: help run test check lock format clean

@@ -1,0 +1,1 @@
+"""The Django apps, and what an LLM stream is."""

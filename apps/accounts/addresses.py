@@ -1,0 +1,57 @@
+"""The address a request comes from, as far as it can be trusted."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from django.conf import settings
+from django.http import HttpRequest
+
+__all__ = ["client_network"]
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Providers hand whole /64 networks to single customers: one such network counts as one address.
+_IPV6_PREFIX = 64
+
+
+def client_network(request: HttpRequest) -> str:
+    """Return the client's IPv4 address or IPv6 /64 network, for counting.
+
+    The peer of the connection, unless `settings.TRUSTED_PROXIES` holds it: then the right-most address of
+    X-Forwarded-For which it does not hold. Whatever stands left of that one was written by the client. All requests
+    whose peer has no address (a Unix socket) count as one.
+    """
+    address = _parse(request.META.get("REMOTE_ADDR") or "")
+    if address is None:
+        return "unknown"
+    for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+        if not _is_trusted(address):
+            break
+        forwarded = _parse(hop)
+        if forwarded is None:
+            break
+        address = forwarded
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address.packed, _IPV6_PREFIX), strict=False))
+    return str(address)
+
+
+def _is_trusted(address: _Address) -> bool:
+    return any(address in network for network in settings.TRUSTED_PROXIES)
+
+
+def _parse(text: str) -> _Address | None:
+    text = text.strip()
+    # Some proxies add the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address
+    return address

@@ -1,0 +1,61 @@
+"""JSON bodies of requests: read within a bound, checked field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest
+
+from apps.llm.errors import BodyTooLarge, Code, InvalidRequest, UnsupportedMediaType
+
+__all__ = ["json_object", "text_field"]
+
+
+def json_object(request: HttpRequest) -> Mapping[str, object]:
+    """Return the body, which must be one JSON object in UTF-8 of at most DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
+
+    Raises:
+        BodyTooLarge: it is longer, whether it says so in advance or not.
+        InvalidRequest: it is not JSON (`invalid_json`), or JSON but not an object (`invalid_value`).
+        UnsupportedMediaType: it is declared to be something else.
+
+    """
+    if request.content_type not in {"", "application/json"}:
+        raise UnsupportedMediaType("Send the body as `Content-Type: application/json`.")
+    most_bytes: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    # Not `request.body`: it trusts Content-Length, which a chunked body does not have.
+    raw = request.read(most_bytes + 1)
+    if len(raw) > most_bytes:
+        raise BodyTooLarge(f"The body is over its bound of {most_bytes} bytes.")
+    try:
+        # Strict about UTF-8, lone surrogates and depth, which Python's own is not.
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest("The body is not valid JSON.", code=Code.INVALID_JSON) from error
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return value
+
+
+def text_field(body: Mapping[str, object], name: str, *, most_characters: int) -> str:
+    """Return a required, non-empty string.
+
+    Raises:
+        InvalidRequest: it is missing (`missing_field`) or not such a string (`invalid_value`); `param` is its name.
+
+    """
+    if name not in body:
+        raise InvalidRequest(f"`{name}` is required.", code=Code.MISSING_FIELD, param=name)
+    value = body[name]
+    if not isinstance(value, str):
+        raise InvalidRequest(f"`{name}` must be a string.", param=name)
+    if not value:
+        raise InvalidRequest(f"`{name}` must not be empty.", param=name)
+    if len(value) > most_characters:
+        raise InvalidRequest(f"`{name}` must have at most {most_characters} characters.", param=name)
+    if "\0" in value:
+        # No database and no hasher of ours takes it.
+        raise InvalidRequest(f"`{name}` must not contain the NUL character.", param=name)
+    return value

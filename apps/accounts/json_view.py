@@ -1,0 +1,85 @@
+"""The base of this app's REST framework views: JSON in, JSON out, and who may call them in one declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.access import Access
+from apps.accounts.identity import BearerAuthentication, Caller
+from apps.llm.errors import Forbidden
+
+__all__ = ["JsonView"]
+
+
+class _AlwaysJson(BaseContentNegotiation):
+    """Answers are JSON whatever Accept says, errors included."""
+
+    def select_parser(self, request: Request, parsers: object) -> None:
+        """Return none: bodies are read by `apps.accounts.bodies`."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Return the only one."""
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)
+
+
+class _IsStaff(BasePermission):
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Return true, or raise `Forbidden`."""
+        caller = request.user
+        if not (isinstance(caller, Caller) and caller.is_staff):
+            raise Forbidden("Only staff may do this.")
+        return True
+
+
+_PERMISSIONS: dict[Access, tuple[type[BasePermission], ...]] = {
+    Access.PUBLIC: (AllowAny,),
+    Access.AUTHENTICATED: (IsAuthenticated,),
+    Access.STAFF: (IsAuthenticated, _IsStaff),
+}
+
+
+class JsonView(APIView):
+    """A view whose class attribute `access` decides how callers are authenticated and who may pass."""
+
+    access: ClassVar[Access]
+
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = _AlwaysJson
+    # Its answer to OPTIONS would publish docstrings.
+    metadata_class = None
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if getattr(cls, "access", None) not in _PERMISSIONS:
+            raise TypeError(f"{cls.__name__} must declare `access` as PUBLIC, AUTHENTICATED or STAFF")
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return what `access` asks for; public views do not look at the header at all."""
+        return [] if self.access is Access.PUBLIC else [BearerAuthentication()]
+
+    def get_permissions(self) -> list[BasePermission]:
+        """Return what `access` asks for."""
+        return [permission() for permission in _PERMISSIONS[self.access]]
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Return none: the answer varies with nothing, and Allow belongs to 405 and OPTIONS."""
+        return {}
+
+    def options(  # type: ignore[override]  # the stub knows Django's request alone
+        self, request: Request, *args: object, **kwargs: object
+    ) -> Response:
+        """Name the methods."""
+        return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})

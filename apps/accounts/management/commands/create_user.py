@@ -1,0 +1,43 @@
+"""`python manage.py create_user NAME`: for operators, since registration is closed by default."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+__all__ = ["Command"]
+
+
+class Command(BaseCommand):
+    """Make one user. The password never stands on the command line, where every process could read it."""
+
+    help = "Make a user; the password is asked for, or is the first line of the standard input."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("username")
+        parser.add_argument("--password-stdin", action="store_true", help="read the password from the standard input")
+        parser.add_argument("--email", default="")
+        parser.add_argument("--staff", action="store_true")
+
+    def handle(self, *args: object, **options: object) -> None:
+        """Make the user or say in one line why not."""
+        password = sys.stdin.readline().rstrip("\r\n") if options["password_stdin"] else getpass.getpass()
+        if not password:
+            raise CommandError("The password is empty.")
+        user = User(
+            username=User.normalize_username(str(options["username"])),
+            email=User.objects.normalize_email(str(options["email"])),
+            is_staff=bool(options["staff"]),
+        )
+        user.set_password(password)
+        try:
+            user.full_clean()
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        user.save()
+        self.stdout.write(f"user {user.username} made")

@@ -1,0 +1,43 @@
+"""Refresh families: one for each log-in, one row for each refresh token of it.
+
+    User ──< RefreshFamily ──< RefreshToken ── successor ──> RefreshToken
+
+No row holds a usable token. A token is signed again from its row whenever it must be answered a second time, so the
+signing key and the table are needed together.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+__all__ = ["RefreshFamily", "RefreshToken"]
+
+
+class RefreshFamily(models.Model):
+    """What one log-in grew into. Revoked, it takes its access tokens with it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="refresh_families")
+    created_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"refresh family {self.pk}"
+
+
+class RefreshToken(models.Model):
+    """One refresh token, by its `jti`. All times are whole seconds but `rotated_at`."""
+
+    jti = models.UUIDField(primary_key=True)
+    family = models.ForeignKey(RefreshFamily, on_delete=models.CASCADE, related_name="tokens")
+    issued_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    rotated_at = models.DateTimeField(null=True, blank=True)
+    # No foreign key: the purge deletes rows by age alone, without asking who points at them.
+    successor = models.UUIDField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"refresh token {self.pk}"

@@ -1,0 +1,79 @@
+"""What `/api/v2/schema/` says of this app's operations. Bodies only: errors are the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiResponse
+
+__all__ = ["LOGOUT", "ME", "REFRESH", "REGISTER", "TOKEN", "VERIFY", "BearerScheme"]
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
+    """The access token as OpenAPI describes it."""
+
+    target_class = "apps.accounts.identity.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        """Return the security scheme."""
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _body(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": _object(**properties)}
+
+
+_TEXT = {"type": "string"}
+_SECRET = {"type": "string", "format": "password"}
+_PAIR = _object(access=_TEXT, refresh=_TEXT)
+
+TOKEN: dict[str, Any] = {
+    "operation_id": "token_create",
+    "tags": ["auth"],
+    "request": _body(username=_TEXT, password=_SECRET),
+    "responses": {200: _PAIR},
+}
+REFRESH: dict[str, Any] = {
+    "operation_id": "token_refresh",
+    "tags": ["auth"],
+    "request": _body(refresh=_TEXT),
+    "responses": {200: _PAIR},
+}
+VERIFY: dict[str, Any] = {
+    "operation_id": "token_verify",
+    "tags": ["auth"],
+    "request": _body(token=_TEXT),
+    "responses": {200: {"type": "object"}},
+}
+LOGOUT: dict[str, Any] = {
+    "operation_id": "logout",
+    "tags": ["auth"],
+    "request": _body(refresh=_TEXT),
+    "responses": {205: OpenApiResponse(description="The log-in has ended. No body.")},
+}
+REGISTER: dict[str, Any] = {
+    "operation_id": "register",
+    "tags": ["auth"],
+    "request": _body(username=_TEXT, email={"type": "string", "format": "email"}, password=_SECRET),
+    "responses": {201: _object(id={"type": "integer"}, username=_TEXT, email=_TEXT)},
+}
+ME: dict[str, Any] = {
+    "operation_id": "me",
+    "tags": ["auth"],
+    "responses": {
+        200: _object(
+            id={"type": "integer"},
+            username=_TEXT,
+            email=_TEXT,
+            plan=_TEXT,
+            limits=_object(chat_rate_limit=_TEXT, max_streams={"type": "integer"}),
+        )
+    },
+}

@@ -1,0 +1,18 @@
+"""The routes under `/api/v2/auth/`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.accounts.views import LogoutView, MeView, RefreshView, RegisterView, TokenView, VerifyView
+
+__all__ = ["urlpatterns"]
+
+urlpatterns = [
+    path("token/", TokenView.as_view()),
+    path("token/refresh/", RefreshView.as_view()),
+    path("token/verify/", VerifyView.as_view()),
+    path("logout/", LogoutView.as_view()),
+    path("register/", RegisterView.as_view()),
+    path("me/", MeView.as_view()),
+]

@@ -1,0 +1,37 @@
+"""What is known of a request while it is served, for its answers and its log line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from django.http import HttpRequest
+
+__all__ = ["RequestContext", "context_of", "set_context"]
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestContext:
+    """One request. `started` is monotonic seconds."""
+
+    request_id: str
+    trace_id: str
+    span_id: str
+    trace_flags: str
+    started: float
+    user_id: int | None = None
+    response_headers: dict[str, str] = field(default_factory=dict)
+    """Go on the answer whatever becomes of the request: the caller's limits."""
+    outcome: Callable[[], Mapping[str, Any]] | None = None
+    """Asked at the request's end for further log fields; never texts, tokens of access, or keys."""
+
+
+def set_context(request: HttpRequest, context: RequestContext) -> None:
+    """Attach the context; the outermost middleware does it once."""
+    request.META["promptcraft.context"] = context
+
+
+def context_of(request: HttpRequest) -> RequestContext:
+    """Return the request's context."""
+    return cast(RequestContext, request.META["promptcraft.context"])

@@ -1,0 +1,74 @@
+"""Plain async views: who may, which methods, and every error mapped, in one declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from apps.accounts.access import Access
+from apps.accounts.identity import Caller, authenticate
+from apps.chat.context import context_of
+from apps.chat.envelope import error_response, translate
+from apps.llm.errors import MethodNotAllowed
+
+__all__ = ["public", "signed_in"]
+
+View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+
+
+def public(**methods: View) -> View:
+    """Return a view that anyone may call; `methods` maps GET, POST, … to `async (request, **route)`."""
+
+    async def view(request: HttpRequest, **route: str) -> HttpResponseBase:
+        async def answer() -> HttpResponseBase:
+            return await _pick(methods, request)(request, **route)
+
+        return await _answered(request, methods, answer)
+
+    return _declared(view, Access.PUBLIC)
+
+
+def signed_in(**methods: View) -> View:
+    """Return a view for callers with a valid access token; methods are `async (request, caller, **route)`."""
+
+    async def view(request: HttpRequest, **route: str) -> HttpResponseBase:
+        async def answer() -> HttpResponseBase:
+            method = _pick(methods, request)
+            caller: Caller = await authenticate(request.headers.get("Authorization"))
+            context_of(request).user_id = caller.user_id
+            return await method(request, caller, **route)
+
+        return await _answered(request, methods, answer)
+
+    return _declared(view, Access.AUTHENTICATED)
+
+
+def _declared(view: View, access: Access) -> View:
+    view.access = access  # type: ignore[attr-defined]
+    # Bearer tokens are not sent by browsers on their own: there is nothing to forge.
+    view.csrf_exempt = True  # type: ignore[attr-defined]
+    return view
+
+
+def _pick(methods: Mapping[str, View], request: HttpRequest) -> View:
+    name = "GET" if request.method == "HEAD" else str(request.method)
+    if name not in methods:
+        raise MethodNotAllowed(_allowed(methods))
+    return methods[name]
+
+
+def _allowed(methods: Mapping[str, View]) -> list[str]:
+    return sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])})
+
+
+async def _answered(
+    request: HttpRequest, methods: Mapping[str, View], answer: Callable[[], Awaitable[HttpResponseBase]]
+) -> HttpResponseBase:
+    if request.method == "OPTIONS":
+        return HttpResponse(status=204, headers={"Allow": ", ".join(_allowed(methods))})
+    try:
+        return await answer()
+    except Exception as error:
+        return error_response(translate(error), context_of(request).request_id)

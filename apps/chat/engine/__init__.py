@@ -1,0 +1,1 @@
+"""Completions while they run: supervisor, generations, logs, readers, the writer."""

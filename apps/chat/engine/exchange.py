@@ -1,0 +1,130 @@
+"""One attempt's stream: the provider's bytes in, our chunks into the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from apps.chat.engine.log import LogFull
+from apps.chat.engine.record import Attempt
+from apps.chat.engine.stamp import Stamp
+from apps.llm.errors import Failure, ProviderError
+from apps.llm.providers.base import Provider
+from apps.llm.wire.openai import Usage, parse_chunk
+from apps.llm.wire.sse import Decoder, EventTooLarge, is_done
+
+__all__ = ["Exchange"]
+
+_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+
+
+class Exchange:
+    """The sink of one attempt. `over` resolves when `[DONE]` has come, or when somebody ends it early.
+
+    Before the first content nothing reaches the log: roles, empty deltas and comments say nothing.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_decoder",
+        "_on_first_content",
+        "_provider",
+        "_stamp",
+        "attempt",
+        "finish_reason",
+        "last_content_monotonic",
+        "over",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        attempt: Attempt,
+        stamp: Stamp,
+        clock: Callable[[], float],
+        on_first_content: Callable[[], None],
+    ) -> None:
+        self.attempt = attempt
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.last_content_monotonic = attempt.started_monotonic
+        self.over: asyncio.Future[ProviderError | None] = asyncio.get_running_loop().create_future()
+        self._provider = provider
+        self._stamp = stamp
+        self._clock = clock
+        self._decoder = Decoder()
+        self._on_first_content = on_first_content
+
+    @property
+    def has_content(self) -> bool:
+        """Whether anything of this attempt reached the log."""
+        return self.attempt.first_content_monotonic is not None
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes cut anywhere. Raises ProviderError when they show that the attempt has failed."""
+        if self.over.done():
+            return
+        try:
+            self._events(self._decoder.feed(data))
+        except EventTooLarge as error:
+            self._events(error.events)
+            if self.finish_reason is None:
+                raise ProviderError(Failure.BAD_RESPONSE, detail="an event is over its bound") from None
+        except LogFull:
+            raise ProviderError(Failure.BAD_RESPONSE, detail="the answer is over its bound") from None
+
+    def end(self, error: ProviderError | None) -> None:
+        """End the attempt now: complete if None, failed otherwise."""
+        if not self.over.done():
+            self.over.set_result(error)
+
+    def _events(self, payloads: Iterable[bytes]) -> None:
+        for payload in payloads:
+            if self.over.done():
+                return
+            self._event(payload)
+
+    def _event(self, payload: bytes) -> None:
+        if is_done(payload):
+            if self.finish_reason is None:
+                raise ProviderError(Failure.STREAM_CUT, detail="[DONE] without a finish_reason")
+            self.end(None)
+            return
+        try:
+            chunk = parse_chunk(payload)
+        except ValueError:
+            if self.finish_reason is not None:
+                return
+            raise ProviderError(Failure.BAD_RESPONSE, detail="an event is not a chunk") from None
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if self.finish_reason is not None:
+            # The answer is complete; whatever a provider says after that, it stays so.
+            return
+        if chunk.error is not None:
+            raise self._provider.classify_stream_error(chunk.error)
+        finish_reason = None if chunk.finish_reason is None else self._translated(chunk.finish_reason)
+        if chunk.has_content:
+            self._content_seen()
+            self._stamp.content(chunk)
+        if finish_reason is not None:
+            self._content_seen()
+            self.finish_reason = finish_reason
+            self._stamp.finish(finish_reason)
+
+    def _content_seen(self) -> None:
+        now = self.last_content_monotonic = self._clock()
+        if self.attempt.first_content_monotonic is None:
+            self.attempt.first_content_monotonic = now
+            self._stamp.serve(model=self.attempt.model, mock=self._provider.mock)
+            self._on_first_content()
+
+    def _translated(self, reason: str) -> str:
+        meaning = self._provider.finish_reasons().get(reason, reason)
+        if isinstance(meaning, Failure):
+            raise ProviderError(meaning, detail="its finish_reason says so")
+        if meaning not in _FINISH_REASONS:
+            raise ProviderError(Failure.BAD_RESPONSE, detail="an unknown finish_reason")
+        return meaning

@@ -1,0 +1,71 @@
+"""The stream log: one completion's events, numbered from 1, append-only, closed once.
+
+Every reader of a completion reads its log, whether it came first, came back or came late. The log in
+memory is `log_memory.py`; one that outlives the process can stand behind the same protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Frame", "LogFull", "Subscriber", "StreamLog"]
+
+
+class LogFull(Exception):
+    """The answer has outgrown the log's bound."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """The constant bytes around a text delta: an event's data is `head + fragment + tail`.
+
+    A fragment is the inside of a JSON string, already escaped, so that fragments of one frame can be joined.
+    """
+
+    head: bytes
+    tail: bytes
+
+
+class Subscriber(Protocol):
+    """Who is told of news: a reader."""
+
+    def push(self, event: bytes) -> None:
+        """Take one encoded SSE event, just appended; called in order, without a gap."""
+
+    def closed(self) -> None:
+        """Learn that the log is closed."""
+
+
+class StreamLog(Protocol):
+    """An append-only log of SSE events. Appending never waits; a subscriber sees an event once it is in the log."""
+
+    last_id: int
+    """The id of the newest event, 0 before the first."""
+    terminal: bytes | None
+    """None while the log is open; then what readers get after the last event: `[DONE]`, or nothing."""
+
+    def append_text(self, frame: Frame, fragment: bytes) -> None:
+        """Append a text delta. Raises LogFull."""
+
+    def append(self, payload: bytes) -> None:
+        """Append any other event by its data, one line of JSON. Raises LogFull."""
+
+    def close(self, terminal: bytes) -> None:
+        """End the log."""
+
+    def replay(self, after: int, limit_bytes: int) -> tuple[bytes, int]:
+        """Return encoded events after an id, text merged, and the id of the last one returned.
+
+        Stops once `limit_bytes` is passed, so call again from the returned id.
+        """
+
+    def payloads(self) -> Iterator[bytes]:
+        """Yield the data of all events so far, text merged."""
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Tell a subscriber of every event from now on."""
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Stop telling it; fine if it was never told."""

@@ -1,0 +1,127 @@
+"""The stream log in the process: text and offsets, whole bytes only for events that are not text."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from apps.chat.engine.log import Frame, LogFull, Subscriber
+from apps.llm.wire.sse import encode_event
+
+__all__ = ["MAX_LOG_BYTES", "MemoryLog"]
+
+MAX_LOG_BYTES = 16 * 1024 * 1024
+"""No model's largest answer comes near; a provider that babbles without end is cut here."""
+_MERGED_BYTES = 32 * 1024
+"""A replayed event is cut here, so that clients with small buffers can take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Neighbouring events of one frame; `frame` is None for an event kept whole, a run of its own."""
+
+    first_id: int
+    frame: Frame | None
+
+
+class MemoryLog:
+    """A `StreamLog` held by this process. About 4 bytes an event besides its text; at most MAX_LOG_BYTES."""
+
+    __slots__ = ("_bytes", "_ends", "_runs", "_subscribers", "last_id", "terminal")
+
+    def __init__(self) -> None:
+        self.last_id = 0
+        self.terminal: bytes | None = None
+        self._bytes = bytearray()
+        # _ends[i] is where event i ends in _bytes; event 0 does not exist and ends at 0.
+        self._ends = array("I", [0])
+        self._runs: list[_Run] = []
+        self._subscribers: list[Subscriber] = []
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of text and events kept."""
+        return len(self._bytes) + 4 * len(self._ends)
+
+    def append_text(self, frame: Frame, fragment: bytes) -> None:
+        """Append a text delta. Raises LogFull."""
+        if not self._runs or self._runs[-1].frame is not frame:
+            self._runs.append(_Run(self.last_id + 1, frame))
+        self._keep(fragment)
+        if self._subscribers:
+            self._tell(encode_event(self.last_id, b"%b%b%b" % (frame.head, fragment, frame.tail)))
+
+    def append(self, payload: bytes) -> None:
+        """Append any other event by its data, one line of JSON. Raises LogFull."""
+        self._runs.append(_Run(self.last_id + 1, None))
+        self._keep(payload)
+        if self._subscribers:
+            self._tell(encode_event(self.last_id, payload))
+
+    def close(self, terminal: bytes) -> None:
+        """End the log."""
+        if self.terminal is None:
+            self.terminal = terminal
+            for subscriber in self._subscribers:
+                subscriber.closed()
+
+    def replay(self, after: int, limit_bytes: int) -> tuple[bytes, int]:
+        """Return encoded events after an id, text merged, and the id of the last one returned."""
+        out: list[bytes] = []
+        size_bytes, last = 0, after
+        for event_id, payload in self._merged(after):
+            event = encode_event(event_id, payload)
+            out.append(event)
+            size_bytes += len(event)
+            last = event_id
+            if size_bytes >= limit_bytes:
+                break
+        return b"".join(out), last
+
+    def payloads(self) -> Iterator[bytes]:
+        """Yield the data of all events so far, text merged."""
+        return (payload for _, payload in self._merged(0))
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Tell a subscriber of every event from now on."""
+        self._subscribers.append(subscriber)
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Stop telling it; fine if it was never told."""
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
+
+    def _keep(self, data: bytes) -> None:
+        if self.terminal is not None:
+            raise RuntimeError("the log is closed")
+        if len(self._bytes) + len(data) > MAX_LOG_BYTES:
+            raise LogFull
+        self._bytes += data
+        self._ends.append(len(self._bytes))
+        self.last_id += 1
+
+    def _tell(self, event: bytes) -> None:
+        for subscriber in self._subscribers:
+            subscriber.push(event)
+
+    def _merged(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (id of the last event merged, data), from the event after `after`."""
+        position = bisect_left(self._runs, after + 1, key=lambda run: run.first_id)
+        # The run before may reach past `after`.
+        position = max(0, position - 1)
+        for index in range(position, len(self._runs)):
+            run = self._runs[index]
+            run_last = self._runs[index + 1].first_id - 1 if index + 1 < len(self._runs) else self.last_id
+            event_id = max(after, run.first_id - 1)
+            while event_id < run_last:
+                start = self._ends[event_id]
+                if run.frame is None:
+                    upto = event_id + 1
+                    yield upto, bytes(self._bytes[start : self._ends[upto]])
+                else:
+                    upto = bisect_left(self._ends, start + _MERGED_BYTES, lo=event_id + 1, hi=run_last)
+                    fragment = bytes(self._bytes[start : self._ends[upto]])
+                    yield upto, run.frame.head + fragment + run.frame.tail
+                event_id = upto

@@ -1,0 +1,97 @@
+"""What the engine says of a completion when it is over, for the database and for the API."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+from apps.llm.errors import Failure
+from apps.llm.wire.openai import AssembledMessage, Usage
+
+__all__ = ["Attempt", "CompletionRecord", "End", "UsageSource"]
+
+
+class End(enum.StrEnum):
+    """How an attempt ended."""
+
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    CLIENT_GONE = "client_gone"
+    UPSTREAM_ERROR = "upstream_error"
+    TIMEOUT = "timeout"
+    FAILOVER = "failover"
+    SHUTDOWN = "shutdown"
+
+
+class UsageSource(enum.StrEnum):
+    """Where token counts come from."""
+
+    PROVIDER = "provider"
+    ESTIMATED = "estimated"
+    NONE = "none"
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One provider asked. Times are unix seconds; `*_monotonic` are for spans."""
+
+    provider: str
+    model: str
+    started_at: float
+    started_monotonic: float
+    first_content_monotonic: float | None = None
+    ended_at: float | None = None
+    end: End | None = None
+    failure: Failure | None = None
+    usage: Usage | None = None
+    usage_source: UsageSource = UsageSource.NONE
+    cost_nano_usd: int | None = None
+
+    @property
+    def ttft_ms(self) -> float | None:
+        """Milliseconds from asking to the first content; None if none came."""
+        if self.first_content_monotonic is None:
+            return None
+        return round((self.first_content_monotonic - self.started_monotonic) * 1000, 1)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what clients see of it."""
+        usage = self.usage
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "started_at": self.started_at,
+            "ttft_ms": self.ttft_ms,
+            "ended_at": self.ended_at,
+            "end": self.end.value if self.end else None,
+            "end_reason": self.failure.value if self.failure else (self.end.value if self.end else None),
+            "prompt_tokens": usage.prompt_tokens if usage else 0,
+            "completion_tokens": usage.completion_tokens if usage else 0,
+            "total_tokens": usage.total_tokens if usage else 0,
+            "usage_source": self.usage_source.value,
+            "cost": None if self.cost_nano_usd is None else self.cost_nano_usd / 1e9,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRecord:
+    """A finished completion, ready to be written. Times are unix seconds."""
+
+    id: str
+    user_id: int
+    request_id: str
+    status: str
+    provider: str
+    model: str
+    error_code: str
+    message: AssembledMessage
+    usage: Usage | None
+    usage_source: UsageSource
+    cost_nano_usd: int | None
+    attempts: tuple[dict[str, Any], ...]
+    include_usage: bool
+    idempotency_key: str
+    body_sha256: str
+    created_at: float
+    finished_at: float

@@ -1,0 +1,115 @@
+"""Our own chunks: a provider's deltas under our completion id, the serving model and one shape for all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.chat.engine.log import Frame, StreamLog
+from apps.llm.wire import json
+from apps.llm.wire.openai import Chunk, Usage
+
+__all__ = ["Stamp", "usage_object"]
+
+
+def usage_object(usage: Usage, cost_nano_usd: int | None) -> dict[str, Any]:
+    """Return OpenAI's usage object with the cost in USD, null if the price is unknown."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "cost": None if cost_nano_usd is None else cost_nano_usd / 1e9,
+    }
+
+
+class Stamp:
+    """Appends one completion's chunks to its log. Event data is ours to the byte; texts are the provider's."""
+
+    __slots__ = ("_created", "_frames", "_id", "_log", "_model", "_mock", "_role_due", "_fingerprint")
+
+    def __init__(self, log: StreamLog, *, completion_id: str, created: int) -> None:
+        self._log = log
+        self._id = completion_id
+        self._created = created
+        self._model = ""
+        self._mock = False
+        self._fingerprint: str | None = None
+        self._frames: dict[str, Frame] = {}
+        self._role_due = True
+
+    def serve(self, *, model: str, mock: bool) -> None:
+        """Name the model whose chunks follow."""
+        self._model, self._mock = model, mock
+        self._fingerprint = None
+        self._frames.clear()
+
+    def content(self, chunk: Chunk) -> None:
+        """Append what a chunk says of the answer, the role with the first. Raises LogFull."""
+        if self._fingerprint is None and not self._frames:
+            self._fingerprint = chunk.system_fingerprint
+        if chunk.extra is None and not chunk.tool_calls:
+            self._text("reasoning_content", chunk.reasoning)
+            self._text("content", chunk.content)
+            self._text("refusal", chunk.refusal)
+            return
+        delta: dict[str, Any] = {}
+        for name, value in (
+            ("reasoning_content", chunk.reasoning),
+            ("content", chunk.content),
+            ("refusal", chunk.refusal),
+            ("tool_calls", list(chunk.tool_calls)),
+        ):
+            if value:
+                delta[name] = value
+        self._whole(delta, None, **(chunk.extra or {}))
+
+    def finish(self, reason: str) -> None:
+        """Append the finish; an answer without any content gets its role first. Raises LogFull."""
+        if self._role_due:
+            self._whole({"content": ""}, None)
+        self._whole({}, reason)
+
+    def usage(self, usage: Usage, cost_nano_usd: int | None) -> None:
+        """Append the usage event. Raises LogFull."""
+        self._log.append(json.dumps({**self._envelope(), "choices": [], "usage": usage_object(usage, cost_nano_usd)}))
+
+    def _envelope(self) -> dict[str, Any]:
+        envelope: dict[str, Any] = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+        }
+        if self._fingerprint is not None:
+            envelope["system_fingerprint"] = self._fingerprint
+        return envelope
+
+    def _whole(self, delta: dict[str, Any], finish_reason: str | None, **choice: Any) -> None:
+        envelope = self._envelope()
+        if self._role_due:
+            delta = {"role": "assistant", **delta}
+            if self._mock:
+                envelope["promptcraft"] = {"degraded": True}
+            self._role_due = False
+        self._log.append(
+            json.dumps(
+                {**envelope, "choices": [{"index": 0, "delta": delta, **choice, "finish_reason": finish_reason}]}
+            )
+        )
+
+    def _text(self, kind: str, text: str) -> None:
+        if not text:
+            return
+        if self._role_due:
+            self._whole({kind: text}, None)
+            return
+        frame = self._frames.get(kind)
+        if frame is None:
+            frame = self._frames[kind] = self._frame(kind)
+        self._log.append_text(frame, json.dumps_text(text))
+
+    def _frame(self, kind: str) -> Frame:
+        data = json.dumps({**self._envelope(), "choices": [{"index": 0, "delta": {kind: ""}, "finish_reason": None}]})
+        cut = data.rindex(b'""') + 1
+        return Frame(head=data[:cut], tail=data[cut:])

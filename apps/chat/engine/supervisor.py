@@ -1,0 +1,189 @@
+"""The completions of this process: who runs, what is kept, the tick, the drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apps.chat.conf import ChatConfig
+from apps.chat.engine.generation import Generation, Order, Services, Status, Stop
+from apps.chat.engine.writer import CompletionWriter
+from apps.chat.limits.rate import RateWindows
+from apps.chat.limits.streams import StreamSlots
+from apps.chat.store import completions_write
+from apps.llm.chain import Candidate, Chain
+from apps.llm.errors import Code, ServiceUnavailable
+from apps.llm.pricing import PriceBook
+from apps.llm.wire.openai import CompletionRequest
+
+__all__ = ["MAX_KEPT", "Command", "Supervisor"]
+
+logger = logging.getLogger("promptcraft.engine")
+
+MAX_KEPT = 10_000
+MAX_KEPT_BYTES = 256 * 1024 * 1024
+"""Finished logs held for resuming; past either bound the oldest are dropped early (410 instead of a replay)."""
+_SHUTDOWN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A checked request on its way into the engine."""
+
+    user_id: int
+    request_id: str
+    request: CompletionRequest
+    idempotency_key: str
+    body_sha256: str
+    scenario: str | None
+
+
+class Supervisor:
+    """One for each process and event loop; `close` ends it.
+
+    A finished completion's log is kept for STREAM_RETENTION, within MAX_KEPT and MAX_KEPT_BYTES.
+    """
+
+    def __init__(self, *, config: ChatConfig, chain: Chain, prices: PriceBook) -> None:
+        loop = asyncio.get_running_loop()
+        self.config = config
+        self.chain = chain
+        self.windows = RateWindows(limit=config.rate_limit, window_s=config.rate_window_s)
+        self.slots = StreamSlots(per_user=config.max_streams_per_user, capacity=config.max_streams)
+        self.draining = False
+        self.prices = prices
+        self.started_monotonic = loop.time()
+        self._loop = loop
+        self._writer = CompletionWriter(completions_write)
+        self._services = Services(
+            config=config, chain=chain, prices=prices, writer=self._writer, clock=loop.time, readers=set()
+        )
+        self._running: dict[str, Generation] = {}
+        self._kept: dict[str, Generation] = {}
+        self._kept_bytes = 0
+        self._by_key: dict[tuple[int, str], Generation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tick = loop.call_later(config.tick_s, self._beat)
+
+    def now(self) -> float:
+        """Return the monotonic seconds that every deadline here is measured in."""
+        return self._loop.time()
+
+    def admit(self, command: Command, candidates: Sequence[Candidate]) -> Generation:
+        """Make a completion and give it a slot; attach a reader, then `launch` it.
+
+        Raises ServiceUnavailable if the process is full or draining, RateLimited if the user's slots are taken.
+        """
+        if self.draining:
+            raise ServiceUnavailable(
+                "This server is shutting down. Try again: another one will answer.", code=Code.DRAINING
+            )
+        lease = self.slots.lease(command.user_id)
+        request = command.request
+        on_disconnect = request.on_disconnect or ("continue" if command.idempotency_key else "cancel")
+        generation = Generation(
+            Order(
+                id=f"chatcmpl-{secrets.token_hex(16)}",
+                user_id=command.user_id,
+                request_id=command.request_id,
+                request=request,
+                candidates=tuple(candidates),
+                survives_disconnect=on_disconnect == "continue",
+                idempotency_key=command.idempotency_key,
+                body_sha256=command.body_sha256,
+                scenario=command.scenario,
+            ),
+            self._services,
+            lease,
+            self._finished,
+        )
+        self._running[generation.order.id] = generation
+        self._idle.clear()
+        if command.idempotency_key:
+            self._by_key[command.user_id, command.idempotency_key] = generation
+        return generation
+
+    def launch(self, generation: Generation) -> None:
+        """Start an admitted completion."""
+        task = generation.start()
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def find(self, completion_id: str, user_id: int) -> Generation | None:
+        """Return a user's completion if it runs or is kept."""
+        generation = self._running.get(completion_id) or self._kept.get(completion_id)
+        return generation if generation is not None and generation.order.user_id == user_id else None
+
+    def find_by_key(self, user_id: int, idempotency_key: str) -> Generation | None:
+        """Return the completion that a key made, if it runs or is kept."""
+        return self._by_key.get((user_id, idempotency_key))
+
+    def running_of(self, user_id: int) -> list[Generation]:
+        """Return a user's running completions, newest first."""
+        return [one for one in reversed(self._running.values()) if one.order.user_id == user_id]
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take nothing new, let running completions finish, end the rest without a terminal event."""
+        self.draining = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        except TimeoutError:
+            logger.warning("ending %d completions that did not finish in time", len(self._running))
+            for generation in tuple(self._running.values()):
+                generation.stop(Stop.SHUTDOWN)
+
+    async def close(self) -> None:
+        """End everything that still runs, write every record, close the providers. Safe to call again."""
+        self.draining = True
+        if self._closed:
+            return
+        self._closed = True
+        for generation in tuple(self._running.values()):
+            generation.stop(Stop.SHUTDOWN)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_SHUTDOWN_S)
+        self._tick.cancel()
+        await self._writer.close()
+        await self.chain.aclose()
+
+    def _finished(self, generation: Generation) -> None:
+        self._running.pop(generation.order.id, None)
+        if not self._running:
+            self._idle.set()
+        if generation.status is Status.FAILED:
+            # A key whose completion failed is free again: trying again is what its owner wants.
+            self._forget_key(generation)
+        self._kept[generation.order.id] = generation
+        self._kept_bytes += generation.log.size_bytes
+        while len(self._kept) > MAX_KEPT or self._kept_bytes > MAX_KEPT_BYTES:
+            self._drop(next(iter(self._kept.values())))
+
+    def _drop(self, generation: Generation) -> None:
+        del self._kept[generation.order.id]
+        self._kept_bytes -= generation.log.size_bytes
+        self._forget_key(generation)
+
+    def _forget_key(self, generation: Generation) -> None:
+        key = (generation.order.user_id, generation.order.idempotency_key)
+        if self._by_key.get(key) is generation:
+            del self._by_key[key]
+
+    def _beat(self) -> None:
+        self._tick = self._loop.call_later(self.config.tick_s, self._beat)
+        now = self._loop.time()
+        for reader in tuple(self._services.readers):
+            reader.beat(now, self.config.keepalive_interval_s)
+        for generation in tuple(self._running.values()):
+            generation.beat(now)
+        oldest_kept = now - self.config.stream_retention_s
+        while self._kept:
+            generation = next(iter(self._kept.values()))
+            if generation.finished_monotonic is None or generation.finished_monotonic > oldest_kept:
+                break
+            self._drop(generation)

@@ -1,0 +1,137 @@
+"""Health: for load balancers, orchestrators and people. No authentication, no token spent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse
+
+from apps.chat.responses import json_response
+from apps.chat.runtime import PROCESS_STARTED, get_supervisor
+from promptcraft.database import run_in_database
+from promptcraft.version import VERSION
+
+__all__ = ["health", "live", "ready"]
+
+_CHECK_S = 0.04
+"""A store that takes longer is reported as not ok: health answers within 50 ms."""
+_NO_STORE = {"Cache-Control": "no-store"}
+_migrated = False
+
+
+async def health(request: HttpRequest) -> HttpResponse:
+    """Answer `GET chat/health/`: providers from real traffic, stores from a look."""
+    del request
+    supervisor = get_supervisor()
+    database, cached = await asyncio.gather(_timed(_look_at_database), _timed(_look_at_cache))
+    serving = supervisor.chain.serving
+    status = _status(serving, bool(database["ok"]), bool(cached["ok"]))
+    body = {
+        "status": status,
+        "version": VERSION,
+        "uptime_s": round(time.monotonic() - PROCESS_STARTED, 1),
+        "draining": supervisor.draining,
+        "serving": serving,
+        "providers": _providers(),
+        "database": database,
+        "cache": cached,
+        "streams": {"active": supervisor.slots.active, "capacity": supervisor.slots.capacity},
+    }
+    return json_response(body, status=503 if status == "down" else 200, headers=_NO_STORE)
+
+
+async def live(request: HttpRequest) -> HttpResponse:
+    """Answer `GET chat/health/live/`: the process turns its loop."""
+    del request
+    return json_response({"status": "ok"}, headers=_NO_STORE)
+
+
+async def ready(request: HttpRequest) -> HttpResponse:
+    """Answer `GET chat/health/ready/`: database, migrations, not draining."""
+    del request
+    checks = {"draining": get_supervisor().draining, "database": True, "migrations": True}
+    try:
+        async with asyncio.timeout(2):
+            checks["migrations"] = await run_in_database(_look_at_migrations)
+    except Exception:
+        # Whatever is wrong with the database, the answer is the same.
+        checks["database"] = checks["migrations"] = False
+    ok = not checks["draining"] and checks["database"] and checks["migrations"]
+    return json_response(
+        {"status": "ok" if ok else "unavailable", **checks}, status=200 if ok else 503, headers=_NO_STORE
+    )
+
+
+def _status(serving: str | None, database_ok: bool, cache_ok: bool) -> str:
+    supervisor = get_supervisor()
+    if serving is None or not database_ok or supervisor.draining:
+        return "down"
+    first = supervisor.chain.providers[0].name
+    full = supervisor.slots.active >= supervisor.slots.capacity
+    return "ok" if serving == first and cache_ok and not full else "degraded"
+
+
+def _providers() -> list[dict[str, Any]]:
+    chain = get_supervisor().chain
+    configured = {provider.name for provider in chain.providers}
+    listed = []
+    for name in settings.PROVIDER_CHAIN:
+        breaker = chain.breakers.get(name)
+        figures = breaker.health() if breaker is not None else None
+        listed.append(
+            {
+                "name": name,
+                "configured": name in configured,
+                "state": figures.state.value if figures else "unknown",
+                "last_success_s": figures.last_success_s if figures else None,
+                "success_ratio_5m": figures.success_ratio_5m if figures else None,
+                "ttft_ms": {
+                    "p50": figures.ttft_p50_ms if figures else None,
+                    "p95": figures.ttft_p95_ms if figures else None,
+                },
+                "last_error_code": figures.last_error_code if figures else None,
+            }
+        )
+    return listed
+
+
+async def _timed(look: Callable[[], None]) -> dict[str, Any]:
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(_CHECK_S):
+            await run_in_database(look)
+        ok = True
+    except Exception:
+        # A health check reports trouble, of whatever kind; it has none of its own.
+        ok = False
+    return {"ok": ok, "latency_ms": round((time.perf_counter() - started) * 1000, 2)}
+
+
+def _look_at_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.fetchone()
+
+
+def _look_at_cache() -> None:
+    cache.set("promptcraft:health", 1, 10)
+    if cache.get("promptcraft:health") != 1:
+        raise RuntimeError("the cache forgets")
+
+
+def _look_at_migrations() -> bool:
+    """Whether every migration is applied; a yes is remembered, for it stays true."""
+    global _migrated
+    if not _migrated:
+        executor = MigrationExecutor(connection)
+        _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    else:
+        _look_at_database()
+    return _migrated

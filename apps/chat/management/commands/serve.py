@@ -1,0 +1,79 @@
+"""`manage.py serve`: the server on a developer's machine, with a line to paste."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+__all__ = ["Command"]
+
+
+class Command(BaseCommand):
+    """Serves with uvicorn on one address, and says how to get a first stream from it."""
+
+    help = "Serve on 127.0.0.1:$PORT and print a line that streams."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the address and whether to prepare the database first."""
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=settings.PORT)
+        parser.add_argument(
+            "--prepare", action="store_true", help="migrate first and, with DEBUG=1, make the development user"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Prepare if asked, then serve until a signal."""
+        if options["prepare"]:
+            call_command("migrate", interactive=False, verbosity=0)
+            if settings.DEBUG:
+                call_command("ensure_dev_user", verbosity=0)
+        config = uvicorn.Config(
+            "promptcraft.asgi:application",
+            host=options["host"],
+            port=options["port"],
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+        )
+        greeting = _greeting(f"http://{options['host']}:{options['port']}")
+        _Server(config, lambda: self.stdout.write(greeting)).run()
+
+
+class _Server(uvicorn.Server):
+    """Greets once the socket is open, so that what it prints works when it is read."""
+
+    def __init__(self, config: uvicorn.Config, greet: Any) -> None:
+        super().__init__(config)
+        self._greet = greet
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Start, then greet."""
+        await super().startup(sockets)
+        if self.started:
+            self._greet()
+
+
+def _greeting(address: str) -> str:
+    lines = [
+        f"PromptCraft serves at {address}",
+        f"Docs: {address}/api/v2/docs/   Health: {address}/api/v2/chat/health/",
+    ]
+    if not settings.DEBUG:
+        return "\n".join(lines)
+    credentials = json.dumps({"username": "dev", "password": "dev-password"})
+    body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "Say hello"}]})
+    token = (
+        f"$(curl -s {address}/api/v2/auth/token/ -H 'Content-Type: application/json' -d '{credentials}'"
+        """ | sed 's/.*"access":"\\([^"]*\\)".*/\\1/')"""
+    )
+    stream = (
+        f"curl -N {address}/api/v2/chat/completions/ -H 'Content-Type: application/json'"
+        f" -H \"Authorization: Bearer {token}\" -d '{body}'"
+    )
+    return "\n".join([*lines, "Development user: dev / dev-password", "A stream:", "", stream, ""])

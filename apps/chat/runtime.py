@@ -1,0 +1,116 @@
+"""The process's one supervisor: built on first use inside the event loop, drained on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+
+from apps.chat.conf import ChatConfig
+from apps.chat.engine.supervisor import Supervisor
+from apps.llm.breaker import BreakerPolicy, ProcessBreaker
+from apps.llm.chain import Chain
+from apps.llm.price_rows import PRICES
+from apps.llm.providers import DIALECTS
+from apps.llm.providers.base import Provider
+from apps.llm.providers.mock import MockProvider
+from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
+
+__all__ = ["PROCESS_STARTED", "get_supervisor", "start_runtime", "stop_runtime"]
+
+PROCESS_STARTED = time.monotonic()
+
+_supervisor: Supervisor | None = None
+_drains: set[asyncio.Task[None]] = set()
+
+
+def get_supervisor() -> Supervisor:
+    """Return the supervisor of this process, starting it if no server event did."""
+    if _supervisor is None:
+        return start_runtime()
+    return _supervisor
+
+
+def start_runtime() -> Supervisor:
+    """Build the supervisor and take over SIGTERM and SIGINT. Call it inside the event loop."""
+    global _supervisor
+    if _supervisor is None:
+        config = ChatConfig.from_settings()
+        _supervisor = Supervisor(config=config, chain=_chain(config), prices=PRICES)
+        if threading.current_thread() is threading.main_thread():
+            _drain_on_signals(_supervisor)
+    return _supervisor
+
+
+async def stop_runtime() -> None:
+    """End the supervisor: what still runs is cut, every record is written."""
+    global _supervisor
+    if _supervisor is not None:
+        await _supervisor.close()
+        _supervisor = None
+
+
+def _chain(config: ChatConfig) -> Chain:
+    real = [name for name in settings.PROVIDER_CHAIN if name != "mock" and settings.PROVIDERS[name].api_key]
+    mock_may_serve = settings.PROVIDER_CHAIN_NAMED or (settings.DEBUG and not real)
+    names = [name for name in settings.PROVIDER_CHAIN if name in real or (name == "mock" and mock_may_serve)]
+    providers: list[Provider] = [
+        MockProvider() if name == "mock" else OpenAICompatibleProvider(DIALECTS[name], settings.PROVIDERS[name])
+        for name in names
+    ]
+    policy = BreakerPolicy(
+        consecutive_failures=config.breaker_failures,
+        cooldown_s=config.breaker_cooldown_s,
+        # A probe shows content within its attempt's own deadlines, or never will.
+        probe_timeout_s=config.first_token_timeout_s + 30,
+    )
+    clock = asyncio.get_running_loop().time
+    return Chain(providers, {name: ProcessBreaker(policy, clock) for name in names})
+
+
+def _drain_on_signals(supervisor: Supervisor) -> None:
+    """Put a drain before whatever the server does on SIGTERM and SIGINT; a second signal goes straight to it.
+
+    uvicorn closes its socket at once on a signal, so nobody would see the 503s that a drain promises; and it
+    raises the signal again at its end, which is no exit code 0. Its `should_exit` has neither effect.
+    """
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        server_handler = signal.getsignal(number)
+        if not callable(server_handler):
+            continue
+
+        def on_signal(number: int, frame: Any, server_handler: Callable[..., Any] = server_handler) -> None:
+            if supervisor.draining:
+                server_handler(number, frame)
+            else:
+                supervisor.draining = True
+                loop.call_soon_threadsafe(begin, number, server_handler)
+
+        def begin(number: int, server_handler: Callable[..., Any]) -> None:
+            task = loop.create_task(_drain(supervisor, lambda: _exit(server_handler, number)))
+            _drains.add(task)
+            task.add_done_callback(_drains.discard)
+
+        signal.signal(number, on_signal)
+
+
+async def _drain(supervisor: Supervisor, leave: Callable[[], None]) -> None:
+    try:
+        await supervisor.drain(supervisor.config.drain_timeout_s)
+        await supervisor.close()
+    finally:
+        leave()
+
+
+def _exit(server_handler: Callable[..., Any], number: int) -> None:
+    server: Any = getattr(server_handler, "__self__", None)
+    if server is not None and hasattr(server, "should_exit"):
+        server.should_exit = True
+    else:
+        server_handler(number, None)

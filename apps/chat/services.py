@@ -1,0 +1,206 @@
+"""The one door to completions: HTTP views, WebSockets and the workbench all come through here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from apps.accounts.identity import Caller
+from apps.chat.body import Body
+from apps.chat.engine.generation import Generation, Status, Stop
+from apps.chat.engine.log_memory import MemoryLog
+from apps.chat.engine.reader import Reader
+from apps.chat.engine.supervisor import Command, Supervisor
+from apps.chat.limits.rate import Admission
+from apps.chat.restore import restore_log
+from apps.chat.runtime import get_supervisor
+from apps.chat.store import StoredCompletion, completion_get, completion_get_by_key
+from apps.llm.errors import (
+    BodyTooLarge,
+    Code,
+    Conflict,
+    Gone,
+    InvalidRequest,
+    NotFound,
+    PromptCraftError,
+    ServiceUnavailable,
+    UnsupportedMediaType,
+)
+from apps.llm.providers.mock import parse_scenario
+from apps.llm.wire.openai import CompletionRequest, parse_request
+from promptcraft.database import run_in_database
+
+__all__ = ["Asked", "Opened", "cancel", "find", "open_completion", "resume", "window_of"]
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request for a completion as it came in, authenticated and otherwise unchecked."""
+
+    caller: Caller
+    request_id: str
+    body: Body
+    content_type: str
+    idempotency_key: str | None
+    scenario: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A completion that was begun or attached to.
+
+    `reader` is open: drive it or close it. `generation` is None for one that only the database still knows.
+    """
+
+    request: CompletionRequest
+    reader: Reader
+    generation: Generation | None
+    stored: StoredCompletion | None
+    replayed: bool
+
+
+def window_of(caller: Caller) -> Admission:
+    """Say how the caller's rate window stands."""
+    supervisor = get_supervisor()
+    return supervisor.windows.look(caller.user_id, supervisor.now())
+
+
+async def open_completion(asked: Asked) -> Opened:
+    """Begin a completion, or attach to the one that the same Idempotency-Key made.
+
+    Returns once the answer may begin. Raises PromptCraftError; whatever fails before the first content through
+    no fault of the caller gives the rate slot back.
+    """
+    supervisor = get_supervisor()
+    user_id = asked.caller.user_id
+    body_sha256 = hashlib.sha256(asked.body.data).hexdigest()
+    if asked.idempotency_key is not None and _KEY.fullmatch(asked.idempotency_key):
+        replay = await _replay(supervisor, asked, asked.idempotency_key, body_sha256)
+        if replay is not None:
+            return replay
+    if supervisor.draining:
+        raise ServiceUnavailable(
+            "This server is shutting down. Try again: another one will answer.", code=Code.DRAINING
+        )
+    taken_at = supervisor.windows.take(user_id, supervisor.now()).taken_at
+    try:
+        command = _checked(asked, body_sha256)
+        generation = supervisor.admit(command, supervisor.chain.plan(command.request))
+        reader = generation.attach()
+        supervisor.launch(generation)
+        try:
+            await _begun(generation)
+        except BaseException:
+            reader.close()
+            raise
+    except PromptCraftError as error:
+        if taken_at is not None and error.http_status not in (400, 413, 415):
+            supervisor.windows.give_back(user_id, taken_at)
+        raise
+    return Opened(request=command.request, reader=reader, generation=generation, stored=None, replayed=False)
+
+
+async def resume(*, caller: Caller, completion_id: str, after: int) -> Reader | None:
+    """Return a reader from the event after an id on; None if it is finished and nothing is new.
+
+    Raises NotFound, or Gone if its events are no longer kept.
+    """
+    generation = get_supervisor().find(completion_id, caller.user_id)
+    if generation is None:
+        stored = await run_in_database(completion_get, completion_id=completion_id, user_id=caller.user_id)
+        if stored is None:
+            raise _absent()
+        raise Gone("The events of this completion are no longer kept. GET /api/v2/chat/completions/{id}/ has its text.")
+    if generation.log.terminal is not None and after >= generation.log.last_id:
+        return None
+    return generation.attach(min(after, generation.log.last_id))
+
+
+async def find(*, caller: Caller, completion_id: str) -> Generation | StoredCompletion:
+    """Return a completion of the caller's, running, kept or stored. Raises NotFound."""
+    generation = get_supervisor().find(completion_id, caller.user_id)
+    if generation is not None:
+        return generation
+    stored = await run_in_database(completion_get, completion_id=completion_id, user_id=caller.user_id)
+    if stored is None:
+        raise _absent()
+    return stored
+
+
+async def cancel(*, caller: Caller, completion_id: str) -> Generation | StoredCompletion:
+    """Stop a completion of the caller's and return it settled. Again is fine; Conflict if it finished by itself."""
+    found = await find(caller=caller, completion_id=completion_id)
+    if isinstance(found, Generation):
+        found.stop(Stop.CANCELLED)
+        await found.done.wait()
+    if found.status != Status.CANCELLED.value:
+        raise Conflict("This completion has finished already; there is nothing to cancel.")
+    return found
+
+
+def _checked(asked: Asked, body_sha256: str) -> Command:
+    if asked.content_type.partition(";")[0].strip().lower() not in ("application/json", ""):
+        raise UnsupportedMediaType("Send the body as `Content-Type: application/json`.")
+    if asked.body.overflowed:
+        raise BodyTooLarge("The body is over 1 MiB (20 MiB with image parts). Send less.")
+    if asked.idempotency_key is not None and not _KEY.fullmatch(asked.idempotency_key):
+        raise InvalidRequest("An Idempotency-Key is 1 to 255 printable ASCII characters.", param="Idempotency-Key")
+    request = parse_request(asked.body.data)
+    return Command(
+        user_id=asked.caller.user_id,
+        request_id=asked.request_id,
+        request=request,
+        idempotency_key=asked.idempotency_key or "",
+        body_sha256=body_sha256,
+        scenario=None if asked.scenario is None else parse_scenario(asked.scenario),
+    )
+
+
+async def _begun(generation: Generation) -> None:
+    """Wait until the answer may begin. Raises what it failed with, if headers were not released before."""
+    await generation.ready.wait()
+    if generation.error is not None and not generation.headers_released:
+        raise generation.error
+
+
+async def _replay(supervisor: Supervisor, asked: Asked, key: str, body_sha256: str) -> Opened | None:
+    user_id = asked.caller.user_id
+    generation = supervisor.find_by_key(user_id, key)
+    stored: StoredCompletion | None = None
+    if generation is None:
+        stored = await run_in_database(completion_get_by_key, user_id=user_id, idempotency_key=key)
+        # It may have begun while the database was asked.
+        generation = supervisor.find_by_key(user_id, key)
+    if generation is not None:
+        _same_body(generation.order.body_sha256, body_sha256)
+        reader = generation.attach()
+        try:
+            await _begun(generation)
+        except BaseException:
+            reader.close()
+            raise
+        return Opened(
+            request=generation.order.request, reader=reader, generation=generation, stored=None, replayed=True
+        )
+    if stored is None:
+        return None
+    _same_body(stored.body_sha256, body_sha256)
+    log: MemoryLog = restore_log(stored)
+    return Opened(
+        request=parse_request(asked.body.data), reader=Reader(log), generation=None, stored=stored, replayed=True
+    )
+
+
+def _same_body(known_sha256: str, body_sha256: str) -> None:
+    if known_sha256 != body_sha256:
+        raise Conflict(
+            "This Idempotency-Key was used with another body. Use a new key for a new request.",
+            code=Code.IDEMPOTENCY_CONFLICT,
+        )
+
+
+def _absent() -> NotFound:
+    return NotFound("There is no such completion.")

@@ -1,0 +1,132 @@
+"""Completion rows: written in groups, read by owner. The only door to `models.Completion`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apps.chat.engine.record import CompletionRecord
+from apps.chat.models import Completion
+from apps.llm.wire.openai import AssembledMessage, Usage
+
+__all__ = [
+    "StoredCompletion",
+    "completion_get",
+    "completion_get_by_key",
+    "completion_list",
+    "completions_write",
+]
+
+IDEMPOTENCY_KEPT = timedelta(hours=24)
+
+StoredCompletion = Completion
+
+
+def completions_write(records: Sequence[CompletionRecord]) -> None:
+    """Insert the records; the caller's transaction commits them."""
+    Completion.objects.bulk_create([_row(record) for record in records])
+
+
+def completion_get(*, completion_id: str, user_id: int) -> Completion | None:
+    """Return a user's completion; None if it is absent or another's."""
+    return Completion.objects.filter(pk=completion_id, user_id=user_id).first()
+
+
+def completion_get_by_key(*, user_id: int, idempotency_key: str) -> Completion | None:
+    """Return the completion that a key made in the last 24 hours, if its row is there."""
+    return (
+        Completion.objects.filter(
+            user_id=user_id,
+            idempotency_key=idempotency_key,
+            created_at__gte=datetime.now(UTC) - IDEMPOTENCY_KEPT,
+        )
+        .order_by("-created_at")
+        .first()
+    )
+
+
+def completion_list(*, user_id: int, limit: int, after: str | None) -> list[Completion] | None:
+    """Return up to `limit` completions of a user, newest first, after an id; None if that id is not theirs."""
+    rows = Completion.objects.filter(user_id=user_id)
+    if after is not None:
+        last = rows.filter(pk=after).first()
+        if last is None:
+            return None
+        older = rows.filter(created_at__lt=last.created_at)
+        same_instant = rows.filter(created_at=last.created_at, pk__lt=last.pk)
+        rows = older | same_instant
+    return list(rows.order_by("-created_at", "-id")[:limit])
+
+
+def message_of(row: Completion) -> AssembledMessage:
+    """Return the answer that a row keeps."""
+    return AssembledMessage(
+        content=row.content,
+        reasoning_content=row.reasoning_content,
+        refusal=row.refusal,
+        tool_calls=tuple(row.tool_calls),
+        finish_reason=row.finish_reason or None,
+        logprobs=None,
+    )
+
+
+def usage_of(row: Completion) -> Usage | None:
+    """Return the usage that a row keeps, None if none is known."""
+    if row.usage_source == Completion.UsageSource.NONE:
+        return None
+    return Usage(
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        cached_tokens=row.cached_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+    )
+
+
+def _row(record: CompletionRecord) -> Completion:
+    usage = record.usage
+    message = record.message
+    return Completion(
+        id=record.id,
+        user_id=record.user_id,
+        request_id=record.request_id,
+        status=record.status,
+        provider=record.provider,
+        model=record.model,
+        finish_reason=message.finish_reason or "",
+        error_code=record.error_code,
+        content=_storable(message.content),
+        reasoning_content=_storable(message.reasoning_content),
+        refusal=_storable(message.refusal),
+        tool_calls=_storable_json(list(message.tool_calls)),
+        prompt_tokens=usage.prompt_tokens if usage else 0,
+        completion_tokens=usage.completion_tokens if usage else 0,
+        cached_tokens=usage.cached_tokens if usage else 0,
+        reasoning_tokens=usage.reasoning_tokens if usage else 0,
+        usage_source=record.usage_source.value,
+        cost_nano_usd=record.cost_nano_usd,
+        attempts=list(record.attempts),
+        include_usage=record.include_usage,
+        idempotency_key=record.idempotency_key,
+        body_sha256=record.body_sha256,
+        created_at=datetime.fromtimestamp(record.created_at, UTC),
+        finished_at=datetime.fromtimestamp(record.finished_at, UTC),
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    """Replace what a database text cannot hold: NUL, and halves of surrogate pairs that never met."""
+    if text is None or ("\x00" not in text and text.isascii()):
+        return text
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole.replace("\x00", "\ufffd")
+
+
+def _storable_json(value: Any) -> Any:
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, list):
+        return [_storable_json(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable_json(item) for key, item in value.items()}
+    return value

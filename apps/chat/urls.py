@@ -1,0 +1,20 @@
+"""`/api/v2/chat/`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.chat import health, views
+from apps.chat.endpoint import public, signed_in
+
+__all__ = ["urlpatterns"]
+
+urlpatterns = [
+    path("completions/", signed_in(POST=views.create_completion, GET=views.completion_list)),
+    path("completions/<str:completion_id>/", signed_in(GET=views.completion_detail)),
+    path("completions/<str:completion_id>/events/", signed_in(GET=views.completion_events)),
+    path("completions/<str:completion_id>/cancel/", signed_in(POST=views.cancel_completion)),
+    path("health/", public(GET=health.health)),
+    path("health/live/", public(GET=health.live)),
+    path("health/ready/", public(GET=health.ready)),
+]

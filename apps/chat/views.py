@@ -1,0 +1,128 @@
+"""Completions and models over HTTP."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from apps.accounts.identity import Caller
+from apps.chat import services
+from apps.chat.body import Body
+from apps.chat.context import context_of
+from apps.chat.engine.generation import Generation
+from apps.chat.listing import list_completions
+from apps.chat.presentation import completion_json, usage_json
+from apps.chat.responses import StreamResponse, json_response
+from apps.llm.errors import InvalidRequest
+
+__all__ = ["cancel_completion", "completion_detail", "completion_events", "completion_list", "create_completion"]
+
+_MAX_EVENT_ID = 2**53
+
+
+async def create_completion(request: HttpRequest, caller: Caller) -> HttpResponseBase:
+    """Answer `POST completions/`, as a stream or as one object."""
+    context = context_of(request)
+    try:
+        opened = await services.open_completion(
+            services.Asked(
+                caller=caller,
+                request_id=context.request_id,
+                body=cast(Body, request.META["promptcraft.body"]),
+                content_type=request.headers.get("Content-Type", ""),
+                idempotency_key=request.headers.get("Idempotency-Key"),
+                scenario=request.headers.get("X-Mock-Scenario"),
+            )
+        )
+    finally:
+        _add_limits(request, caller)
+    try:
+        headers = _completion_headers(opened)
+        if opened.generation is not None:
+            context.outcome = opened.generation.log_fields
+        stream = opened.request.stream
+        if stream is None:
+            stream = "text/event-stream" in request.headers.get("Accept", "")
+        if stream:
+            return StreamResponse(opened.reader, headers)
+        if opened.generation is not None:
+            await opened.generation.done.wait()
+            if opened.generation.error is not None:
+                raise opened.generation.error
+    except BaseException:
+        opened.reader.close()
+        raise
+    opened.reader.close()
+    completion = opened.generation or opened.stored
+    if completion is None:
+        raise RuntimeError("an opened completion is running or stored")
+    return json_response(completion_json(completion), headers=_completion_headers(opened))
+
+
+async def completion_list(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """Answer `GET completions/`: the caller's own, newest first."""
+    _add_limits(request, caller)
+    limit = _whole_number(request.GET.get("limit", "20"), "limit", 1, 100)
+    return json_response(await list_completions(caller=caller, limit=limit, after=request.GET.get("after")))
+
+
+async def completion_detail(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponse:
+    """Answer `GET completions/{id}/`: the answer so far and how it stands."""
+    _add_limits(request, caller)
+    return json_response(completion_json(await services.find(caller=caller, completion_id=completion_id)))
+
+
+async def completion_events(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponseBase:
+    """Answer `GET completions/{id}/events/`: every event after the one named, then live to the end."""
+    _add_limits(request, caller)
+    if "after" in request.GET:
+        after = _whole_number(request.GET["after"], "after", 0, _MAX_EVENT_ID)
+    else:
+        after = _whole_number(request.headers.get("Last-Event-ID", "0"), "Last-Event-ID", 0, _MAX_EVENT_ID)
+    reader = await services.resume(caller=caller, completion_id=completion_id, after=after)
+    if reader is None:
+        return HttpResponse(status=204)
+    return StreamResponse(reader, {"X-PromptCraft-Completion-Id": completion_id})
+
+
+async def cancel_completion(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponse:
+    """Answer `POST completions/{id}/cancel/` with the settled usage."""
+    _add_limits(request, caller)
+    completion = await services.cancel(caller=caller, completion_id=completion_id)
+    return json_response({"id": completion_id, "status": "cancelled", "usage": usage_json(completion)})
+
+
+def _completion_headers(opened: services.Opened) -> dict[str, str]:
+    generation, stored = opened.generation, opened.stored
+    headers = {"Idempotent-Replay": "true"} if opened.replayed else {}
+    if isinstance(generation, Generation):
+        headers |= {
+            "X-PromptCraft-Completion-Id": generation.order.id,
+            "X-PromptCraft-Provider": generation.provider,
+            "X-PromptCraft-Model": _header_safe(generation.model),
+            "X-PromptCraft-Fallback-Count": str(generation.fallback_count),
+        }
+    elif stored is not None:
+        headers |= {
+            "X-PromptCraft-Completion-Id": stored.id,
+            "X-PromptCraft-Provider": stored.provider,
+            "X-PromptCraft-Model": _header_safe(stored.model),
+            "X-PromptCraft-Fallback-Count": str(max(0, len(stored.attempts) - 1)),
+        }
+    return headers
+
+
+def _header_safe(text: str) -> str:
+    """Keep a model name, which a client may have chosen, to what a header can carry."""
+    return "".join(character for character in text if " " <= character <= "~")
+
+
+def _add_limits(request: HttpRequest, caller: Caller) -> None:
+    context_of(request).response_headers.update(services.window_of(caller).headers)
+
+
+def _whole_number(text: str, name: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
+        raise InvalidRequest(f"`{name}` is a whole number from {least} to {most}.", param=name)
+    return int(text)

@@ -1,0 +1,138 @@
+"""The provider chain: who is asked, in which order, and what may be retried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from apps.llm.breaker import Breaker, BreakerState
+from apps.llm.errors import ChainFailed, Code, Failure, InvalidRequest, ProviderError
+from apps.llm.providers.base import ModelFacts, Provider, Target
+from apps.llm.wire.openai import CompletionRequest
+
+__all__ = ["MAX_ATTEMPTS", "Candidate", "Chain", "ListedModel"]
+
+MAX_ATTEMPTS = 3
+"""Upstream requests for one completion, whatever the chain's length."""
+LONGEST_WAIT_S = 5.0
+"""A provider that asks for a longer pause is not waited for, only left alone."""
+LONGEST_PAUSE_S = 120.0
+"""A provider that asks for more is asked again after this: its clock may be wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A provider that can serve the request, with the model it would use."""
+
+    provider: Provider
+    target: Target
+    breaker: Breaker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedModel:
+    """A model as `GET models/` shows it. `available`: its provider would be asked now."""
+
+    provider: str
+    facts: ModelFacts
+    available: bool
+
+
+class Chain:
+    """The usable providers in order, each with its breaker and the pause it asked for."""
+
+    def __init__(self, providers: Sequence[Provider], breakers: Mapping[str, Breaker]) -> None:
+        self.providers = tuple(providers)
+        self.breakers = breakers
+        self._paused_until: dict[str, float] = {}
+
+    def plan(self, request: CompletionRequest) -> list[Candidate]:
+        """Return who to ask, in order.
+
+        Raises InvalidRequest if the model is nobody's or no provider can serve a field that was asked for,
+        ChainFailed if there is no usable provider at all.
+        """
+        if not self.providers:
+            raise ChainFailed(
+                "No provider is configured. Set an API key, or name `mock` in PROVIDER_CHAIN.", code=Code.NO_PROVIDER
+            )
+        targets = self._targets(request)
+        candidates: list[Candidate] = []
+        lacking: str | None = None
+        for provider, target in targets:
+            lacks = provider.lacks(request, target)
+            if lacks is None:
+                candidates.append(Candidate(provider=provider, target=target, breaker=self.breakers[provider.name]))
+            else:
+                lacking = lacking or lacks
+        if not candidates:
+            raise InvalidRequest(
+                f"No available model can serve `{lacking}`. Leave it out, or name a model that can.",
+                code=Code.UNSUPPORTED_PARAMETER,
+                param=lacking,
+            )
+        return candidates
+
+    def _targets(self, request: CompletionRequest) -> list[tuple[Provider, Target]]:
+        if request.model is None:
+            return [(provider, _default(provider)) for provider in self.providers[: None if request.fallback else 1]]
+        for owner in self.providers:
+            named = owner.resolve(request.model)
+            if named is not None:
+                others = [provider for provider in self.providers if provider is not owner] if request.fallback else []
+                return [(owner, named), *((provider, _default(provider)) for provider in others)]
+        return self._of_absent_owner(request)
+
+    def _of_absent_owner(self, request: CompletionRequest) -> list[tuple[Provider, Target]]:
+        from apps.llm.providers import owner_of
+
+        if owner_of(str(request.model)) is None:
+            raise InvalidRequest(
+                "This model is not known here. GET /api/v2/models/ lists those that are.", param="model"
+            )
+        if not request.fallback:
+            raise ChainFailed(
+                "The provider of this model is not configured, and `fallback` is false.", code=Code.NO_PROVIDER
+            )
+        return [(provider, _default(provider)) for provider in self.providers]
+
+    def pause(self, provider: str, error: ProviderError, now: float) -> None:
+        """Leave a provider alone for as long as its 429 asked."""
+        if error.failure is Failure.RATE_LIMITED and error.retry_after_s:
+            self._paused_until[provider] = now + min(error.retry_after_s, LONGEST_PAUSE_S)
+
+    def pause_left_s(self, provider: str, now: float) -> float:
+        """Return the seconds of the pause that a provider asked for which are still to go."""
+        return max(0.0, self._paused_until.get(provider, 0.0) - now)
+
+    @property
+    def serving(self) -> str | None:
+        """The provider that the next completion would ask first."""
+        for provider in self.providers:
+            if self.breakers[provider.name].state is not BreakerState.OPEN:
+                return provider.name
+        return None
+
+    def models(self) -> list[ListedModel]:
+        """Return the catalogue of every usable provider."""
+        return [
+            ListedModel(
+                provider=provider.name,
+                facts=facts,
+                available=self.breakers[provider.name].state is not BreakerState.OPEN,
+            )
+            for provider in self.providers
+            for facts in provider.models()
+        ]
+
+    async def aclose(self) -> None:
+        """Close every provider."""
+        for provider in self.providers:
+            await provider.aclose()
+
+
+def _default(provider: Provider) -> Target:
+    target = provider.resolve(None)
+    if target is None:
+        raise RuntimeError(f"{provider.name} does not know its own default model")
+    return target

@@ -1,0 +1,252 @@
+"""The provider for every vendor that speaks OpenAI's chat format over HTTP. Nobody else imports httpx.
+
+One `run` is one POST and one answer. It goes to the transport directly: an httpx client would keep cookies
+between users, log URLs and add its own headers, and there is no redirect, proxy or retry for it to manage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from apps.llm.errors import Failure, ProviderError
+from apps.llm.providers.base import Call, ModelFacts, ProviderConfig, Sink, Target
+from apps.llm.providers.dialect import Dialect
+from apps.llm.providers.refusal import read_refusal, read_retry_after
+from apps.llm.wire.json import dumps, loads
+from apps.llm.wire.openai import CompletionRequest
+
+__all__ = ["Dialect", "OpenAICompatibleProvider", "ProviderConfig"]
+
+_ERROR_BODY_BYTES = 64 * 1024
+# A provider that refuses and then dawdles is not worth the client's time: its status says enough.
+_ERROR_BODY_TIMEOUT_S = 5.0
+_JSON_BODY_BYTES = 8 * 1024 * 1024
+_WRITE_TIMEOUT_S = 30.0
+# Shorter than the idle limit of common load balancers (60 s), so that it is we who close.
+_KEEPALIVE_S = 30.0
+
+
+class OpenAICompatibleProvider:
+    """A vendor, its key and its connections.
+
+    `transport` is for tests and for other transports; the provider owns it either way and closes it in `aclose`.
+    Connections are not capped: admission is the engine's.
+    """
+
+    mock = False
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        config: ProviderConfig,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        error_body_timeout_s: float = _ERROR_BODY_TIMEOUT_S,
+    ) -> None:
+        if config.api_key is None:
+            raise ValueError(f"{dialect.name} has no API key")
+        self.name = dialect.name
+        self._dialect = dialect
+        self._default = dialect.target(config.model or dialect.default_model)
+        self.default_model = self._default.model
+        self._configured_model = config.model
+        self._url = _completions_url(config.base_url or dialect.base_url)
+        self._headers = {
+            "Authorization": f"Bearer {config.api_key}",
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": "promptcraft",
+        }
+        # No read timeout: the engine's watchdogs count content, which the transport cannot see.
+        timeouts = {"connect": config.connect_timeout_s, "read": None, "write": _WRITE_TIMEOUT_S, "pool": None}
+        self._extensions = {"timeout": timeouts}
+        self._error_body_timeout_s = error_body_timeout_s
+        self._transport = transport or httpx.AsyncHTTPTransport(
+            verify=_tls_context(),
+            trust_env=False,
+            http2=False,
+            retries=0,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE_S),
+        )
+        self._exchanges: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        """Show the vendor and its model, nothing that is secret."""
+        return f"<{type(self).__name__} {self.name} {self.default_model}>"
+
+    def resolve(self, model: str | None) -> Target | None:
+        """Return the target for a model name or alias, for the default if None; None if it is not this vendor's."""
+        if model is None or model == self._configured_model:
+            return self._default
+        return self._dialect.target(model) if self._dialect.knows(model) else None
+
+    def models(self) -> tuple[ModelFacts, ...]:
+        """Return the catalogue, the configured default included."""
+        catalogue = self._dialect.catalogue
+        if self._default.facts is not None:
+            return catalogue
+        unknown = ModelFacts(id=self.default_model, context_window_tokens=0, max_output_tokens=0, created=0)
+        return (unknown, *catalogue)
+
+    def lacks(self, request: CompletionRequest, target: Target) -> str | None:
+        """Name the first request field that the target cannot serve, None if it can serve them all."""
+        return self._dialect.lacks(request, target)
+
+    def finish_reasons(self) -> Mapping[str, str | Failure]:
+        """Map the vendor's own finish reasons to OpenAI's, or to the failure they stand for."""
+        return self._dialect.finish_reasons
+
+    def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
+        """Say what the `error` object of an event inside a 200 means."""
+        return self._dialect.classify(read_refusal(error, status=None))
+
+    async def run(self, call: Call, sink: Sink) -> None:
+        """Ask upstream and feed the sink until the stream ends; close the connection on every way out.
+
+        Raises ProviderError, and whatever the sink raises. Cancelling it closes the connection at once, in a task
+        of its own, so that a second cancellation cannot leave a stream running that is paid for and read by nobody.
+        """
+        exchange = asyncio.create_task(self._exchange(call, sink))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._ended)
+        try:
+            await asyncio.wait((exchange,))
+        except asyncio.CancelledError:
+            exchange.cancel()
+            await asyncio.wait((exchange,))
+            raise
+        exchange.result()
+
+    async def aclose(self) -> None:
+        """Cancel what still runs and close all connections."""
+        for exchange in self._exchanges:
+            exchange.cancel()
+        if self._exchanges:
+            await asyncio.wait(tuple(self._exchanges))
+        await self._transport.aclose()
+
+    def _ended(self, exchange: asyncio.Task[None]) -> None:
+        self._exchanges.discard(exchange)
+        if not exchange.cancelled():
+            # Looked at, so that a run that was cancelled meanwhile does not log it as lost.
+            exchange.exception()
+
+    async def _exchange(self, call: Call, sink: Sink) -> None:
+        response = await self._open(call)
+        body = _body(response)
+        try:
+            if response.status_code != 200:
+                raise await self._refused(response, body)
+            match _form(response.headers):
+                case "stream":
+                    async for data in body:
+                        sink.feed(data)
+                case "json":
+                    sink.feed(self._as_stream(await _read(body, _JSON_BODY_BYTES)))
+                case unreadable:
+                    raise ProviderError(Failure.BAD_RESPONSE, status=200, detail=unreadable)
+        finally:
+            # A connection with anything left to read is closed here, not drained and kept.
+            await body.aclose()
+            with suppress(httpx.TransportError, OSError):
+                await response.aclose()
+
+    async def _open(self, call: Call) -> httpx.Response:
+        content = dumps(self._dialect.body(call))
+        request = httpx.Request("POST", self._url, headers=self._headers, content=content, extensions=self._extensions)
+        try:
+            return await self._transport.handle_async_request(request)
+        except (httpx.TransportError, OSError) as error:
+            failure = _transport_failure(error)
+        # Outside the except clause: the exception of a header that cannot be sent quotes it, and it is the key's.
+        raise failure
+
+    async def _refused(self, response: httpx.Response, body: AsyncIterator[bytes]) -> ProviderError:
+        document: object = None
+        if _is_identity(response.headers):
+            with suppress(TimeoutError, ProviderError, ValueError):
+                async with asyncio.timeout(self._error_body_timeout_s):
+                    document = loads(await _read(body, _ERROR_BODY_BYTES))
+        refusal = read_refusal(document, status=response.status_code, retry_after_s=read_retry_after(response.headers))
+        return self._dialect.classify(refusal)
+
+    def _as_stream(self, body: bytes) -> bytes:
+        """Turn the JSON answer of an upstream that did not stream into a stream of one event."""
+        try:
+            # Empty lines come first from a vendor that was keeping the connection alive.
+            document = loads(body.strip())
+        except ValueError:
+            document = None
+        if isinstance(document, dict) and document.get("error"):
+            raise self._dialect.classify(read_refusal(document, status=None))
+        if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
+            raise ProviderError(Failure.BAD_RESPONSE, status=200, detail="JSON that is no completion")
+        return b"data: " + dumps(document) + b"\n\ndata: [DONE]\n\n"
+
+
+async def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Yield the body's raw bytes. Raises ProviderError if the connection breaks."""
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    try:
+        async for data in response.stream:
+            yield data
+    except (httpx.TransportError, OSError) as error:
+        failure = _transport_failure(error)
+    else:
+        return
+    raise failure
+
+
+async def _read(body: AsyncIterator[bytes], limit_bytes: int) -> bytes:
+    """Read a whole body. Raises ProviderError if it is over its bound or the connection breaks."""
+    read = bytearray()
+    async for data in body:
+        read += data
+        if len(read) > limit_bytes:
+            raise ProviderError(Failure.BAD_RESPONSE, detail=f"a body over {limit_bytes} bytes")
+    return bytes(read)
+
+
+def _form(headers: Mapping[str, str]) -> str:
+    """Return `stream`, `json`, or what is wrong with a 200."""
+    if not _is_identity(headers):
+        return "an encoded body"
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in ("", "text/event-stream"):
+        return "stream"
+    return "json" if media_type == "application/json" else "neither an event stream nor JSON"
+
+
+def _is_identity(headers: Mapping[str, str]) -> bool:
+    return all(coding.strip().lower() in ("", "identity") for coding in headers.get("content-encoding", "").split(","))
+
+
+def _transport_failure(error: Exception) -> ProviderError:
+    match error:
+        case httpx.ConnectTimeout() | httpx.WriteTimeout() | httpx.PoolTimeout():
+            # A request that was not sent whole has not been worked on.
+            failure = Failure.CONNECT_TIMEOUT
+        case httpx.ConnectError() | httpx.WriteError() | httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
+            failure = Failure.CONNECT_FAILED
+        case _:
+            failure = Failure.STREAM_CUT
+    return ProviderError(failure, detail=type(error).__name__)
+
+
+def _completions_url(base_url: str) -> httpx.URL:
+    url = httpx.URL(base_url)
+    return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    # Reading the certificates takes tens of milliseconds: once for all providers.
+    return httpx.create_ssl_context(trust_env=False)

@@ -1,0 +1,39 @@
+"""OpenAI's chat format: the request parsed once at the edge, a stream's chunks, the assembled answer.
+
+types.py      what crosses the layers
+request.py    parse_request, over messages.py, tools.py and the primitives of checks.py
+chunk.py      parse_chunk
+assembly.py   assemble
+"""
+
+from __future__ import annotations
+
+from apps.llm.wire.assembly import assemble
+from apps.llm.wire.chunk import parse_chunk
+from apps.llm.wire.request import parse_request
+from apps.llm.wire.types import (
+    AssembledMessage,
+    Chunk,
+    CompletionRequest,
+    JsonObject,
+    Message,
+    OnDisconnect,
+    OnInterrupt,
+    Role,
+    Usage,
+)
+
+__all__ = [
+    "AssembledMessage",
+    "Chunk",
+    "CompletionRequest",
+    "JsonObject",
+    "Message",
+    "OnDisconnect",
+    "OnInterrupt",
+    "Role",
+    "Usage",
+    "assemble",
+    "parse_chunk",
+    "parse_request",
+]

@@ -1,0 +1,190 @@
+"""A request body, checked once at the edge before any provider is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from apps.llm.errors import Code, InvalidRequest
+from apps.llm.wire.checks import (
+    array,
+    boolean,
+    integer,
+    invalid,
+    json_object,
+    number,
+    one_of,
+    required,
+    shown,
+    string,
+    unsupported,
+)
+from apps.llm.wire.json import depth_exceeds, loads
+from apps.llm.wire.messages import parse_messages
+from apps.llm.wire.tools import parse_response_format, parse_tool_choice, parse_tools
+from apps.llm.wire.types import CompletionRequest, OnDisconnect, OnInterrupt
+
+__all__ = ["MAX_DEPTH", "parse_request"]
+
+MAX_DEPTH = 64
+
+_Checked = TypeVar("_Checked")
+
+_MAX_STOPS = 16
+_MAX_MODEL_CHARS = 128
+# No model comes near it; it keeps estimates and ledger columns within their integers.
+_MAX_TOKENS = 2**31 - 1
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
+
+_CONSUMED = frozenset(
+    {
+        "messages",
+        "model",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "thinking",
+        "reasoning_effort",
+        "n",
+        "fallback",
+        "on_interrupt",
+        "on_disconnect",
+    }
+)
+_PARAMETER_CHECKS: Mapping[str, Callable[[object, str], object]] = {
+    "temperature": partial(number, minimum=0, maximum=2),
+    "top_p": partial(number, minimum=0, maximum=1),
+    "presence_penalty": partial(number, minimum=-2, maximum=2),
+    "frequency_penalty": partial(number, minimum=-2, maximum=2),
+    "seed": partial(integer, minimum=-(2**63), maximum=2**63 - 1),
+    "user": partial(string, max_chars=512),
+    "logprobs": boolean,
+    "top_logprobs": partial(integer, minimum=0, maximum=20),
+    "logit_bias": json_object,
+    "parallel_tool_calls": boolean,
+}
+# Passed on as unknown, they would be dropped, and the answer would come without the tools asked for.
+_REPLACED = {"functions": "tools", "function_call": "tool_choice"}
+
+
+def parse_request(body: bytes) -> CompletionRequest:
+    """Check a request body and return it typed.
+
+    The caller has checked the size of the body. A null field is an absent one; a field nobody here knows goes to
+    `parameters` as it is. Raises InvalidRequest; `param` is the path of the field
+    (`messages[2].content[0].image_url.url`), None if the body as a whole is wrong.
+    """
+    fields = {name: value for name, value in _load(body).items() if value is not None}
+    messages = parse_messages(fields.get("messages"))
+    tools = parse_tools(fields.get("tools"))
+    if fields.get("n") is not None:
+        _check_n(fields["n"])
+    return CompletionRequest(
+        messages=messages,
+        model=_model(fields.get("model")),
+        stream=_optional(fields, "stream", boolean),
+        include_usage=_include_usage(fields.get("stream_options")),
+        max_tokens=_max_tokens(fields),
+        stop=_stop(fields.get("stop")),
+        tools=tools,
+        tool_choice=parse_tool_choice(fields.get("tool_choice"), tools),
+        response_format=parse_response_format(fields.get("response_format")),
+        thinking=_thinking(fields.get("thinking")),
+        reasoning_effort=_optional(fields, "reasoning_effort", partial(one_of, choices=_EFFORTS)),
+        parameters=_parameters(fields),
+        fallback=_optional(fields, "fallback", boolean) is not False,
+        on_interrupt=cast(
+            OnInterrupt,
+            _optional(fields, "on_interrupt", partial(one_of, choices=("continue", "restart", "error"))) or "continue",
+        ),
+        on_disconnect=cast(
+            "OnDisconnect | None",
+            _optional(fields, "on_disconnect", partial(one_of, choices=("cancel", "continue"))),
+        ),
+    )
+
+
+def _load(body: bytes) -> dict[str, Any]:
+    if not body or body.isspace():
+        raise _not_json("The body is empty. Send a JSON object with `messages`.")
+    if depth_exceeds(body, MAX_DEPTH):
+        raise _not_json(f"The body nests deeper than {MAX_DEPTH} levels. Send a flatter JSON object.")
+    try:
+        value = loads(body, lone_surrogates=False)
+    except ValueError as error:
+        raise _not_json(f"The body is not valid JSON in UTF-8 ({error}). Mend it and send it again.") from None
+    if not isinstance(value, dict):
+        raise _not_json(f"The body must be a JSON object, not {shown(value)}.")
+    return value
+
+
+def _not_json(message: str) -> InvalidRequest:
+    return InvalidRequest(message, code=Code.INVALID_JSON)
+
+
+def _optional(fields: Mapping[str, Any], name: str, check: Callable[[object, str], _Checked]) -> _Checked | None:
+    value = fields.get(name)
+    return None if value is None else check(value, name)
+
+
+def _model(value: object) -> str | None:
+    if value is None:
+        return None
+    model = string(value, "model", max_chars=_MAX_MODEL_CHARS)
+    if not model.isprintable():
+        raise invalid("model", "`model` must hold printable characters only. Ask GET models/ for the names.")
+    return None if model in ("", "auto") else model
+
+
+def _include_usage(value: object) -> bool:
+    if value is None:
+        return False
+    wanted = json_object(value, "stream_options").get("include_usage")
+    return wanted is not None and boolean(wanted, "stream_options.include_usage")
+
+
+def _max_tokens(fields: Mapping[str, Any]) -> int | None:
+    check = partial(integer, minimum=1, maximum=_MAX_TOKENS)
+    newer = _optional(fields, "max_completion_tokens", check)
+    older = _optional(fields, "max_tokens", check)
+    return older if newer is None else newer
+
+
+def _stop(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (string(value, "stop", min_chars=1),)
+    if not isinstance(value, list):
+        raise invalid("stop", f"`stop` must be a string or an array of strings, not {shown(value)}.")
+    items = array(value, "stop", max_items=_MAX_STOPS)
+    return tuple([string(item, f"stop[{index}]", min_chars=1) for index, item in enumerate(items)])
+
+
+def _thinking(value: object) -> bool | None:
+    if value is None:
+        return None
+    kind = required(json_object(value, "thinking"), "type", "thinking", "`enabled` or `disabled`")
+    return one_of(kind, "thinking.type", ("enabled", "disabled")) == "enabled"
+
+
+def _check_n(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value != 1:
+        raise invalid("n", f"`n` must be 1, not {shown(value)}. Send one request for each answer.")
+
+
+def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
+    for name, successor in _REPLACED.items():
+        if name in fields:
+            raise unsupported(name, f"`{name}` is not supported. Send `{successor}` instead.")
+    parameters = {name: value for name, value in fields.items() if name not in _CONSUMED}
+    for name, check in _PARAMETER_CHECKS.items():
+        if name in parameters:
+            check(parameters[name], name)
+    return parameters

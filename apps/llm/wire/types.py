@@ -1,0 +1,128 @@
+"""The types of OpenAI's chat format: a checked request, what one chunk says, the joined answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = [
+    "AssembledMessage",
+    "Chunk",
+    "CompletionRequest",
+    "JsonObject",
+    "Message",
+    "OnDisconnect",
+    "OnInterrupt",
+    "Role",
+    "Usage",
+]
+
+JsonObject = Mapping[str, Any]
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+OnDisconnect = Literal["cancel", "continue"]
+OnInterrupt = Literal["continue", "restart", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One checked message. `wire` is the JSON object as the client sent it, relayed to providers as it is."""
+
+    role: Role
+    wire: JsonObject
+    has_image: bool = False
+    text_chars: int = 0
+    """Characters of text in it, tool arguments included: what token estimates are made of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest:
+    """A checked request. Every field that a provider may know is here or in `parameters`."""
+
+    messages: tuple[Message, ...]
+    model: str | None
+    """None for absent, empty or `auto`."""
+    stream: bool | None
+    """None if absent: the Accept header decides."""
+    include_usage: bool
+    max_tokens: int | None
+    """From `max_completion_tokens`, else `max_tokens`; each provider gets the name it takes."""
+    stop: tuple[str, ...]
+    tools: tuple[JsonObject, ...]
+    tool_choice: str | JsonObject | None
+    response_format: JsonObject | None
+    thinking: bool | None
+    reasoning_effort: str | None
+    parameters: JsonObject
+    """The other fields of the body that were sent, by name (`temperature`, `top_p`, `seed`, `logprobs`, …);
+    null ones are absent; known ones are checked."""
+    fallback: bool
+    on_interrupt: OnInterrupt
+    on_disconnect: OnDisconnect | None
+    """None if absent: the default depends on the Idempotency-Key."""
+
+    @property
+    def has_images(self) -> bool:
+        """Whether any message carries an image part."""
+        return any(message.has_image for message in self.messages)
+
+    @property
+    def json_mode(self) -> bool:
+        """Whether the answer must be JSON."""
+        return self.response_format is not None and self.response_format.get("type") != "text"
+
+    @property
+    def prompt_chars(self) -> int:
+        """Characters of text in all messages."""
+        return sum(message.text_chars for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one attempt or completion. `prompt_tokens` includes the cached, `completion_tokens` the reasoning."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(slots=True, kw_only=True)
+class Chunk:
+    """What one upstream event says. Empty strings and None mean that the event is silent on it."""
+
+    content: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: Sequence[JsonObject] = ()
+    """Fragments as received; each has an int `index`."""
+    extra: JsonObject | None = None
+    """Choice-level fields beyond the delta that carry something, such as `logprobs`."""
+    finish_reason: str | None = None
+    """The vendor's own word."""
+    usage: Usage | None = None
+    error: JsonObject | None = None
+    """The `error` object of an error event inside a 200."""
+    system_fingerprint: str | None = None
+
+    @property
+    def has_content(self) -> bool:
+        """Whether it commits the answer: anything but roles, empty deltas, usage and finishes."""
+        return bool(self.content or self.reasoning or self.refusal or self.tool_calls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembledMessage:
+    """The joined deltas of one answer."""
+
+    content: str | None
+    reasoning_content: str | None
+    refusal: str | None
+    tool_calls: tuple[JsonObject, ...]
+    finish_reason: str | None
+    logprobs: JsonObject | None

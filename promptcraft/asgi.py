@@ -1,0 +1,107 @@
+"""The ASGI application: one dispatcher in front of two handlers.
+
+Chat paths go to `StreamHandler`, everything else over HTTP to Django's own handler. WebSockets are refused. Servers
+that know the lifespan protocol start and drain through it; others start with the first request.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptcraft.settings")
+
+from django.core.asgi import get_asgi_application
+
+_django = get_asgi_application()
+
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
+from django.core.checks import Error, run_checks  # noqa: E402
+
+from apps.chat.body import OVERFLOWED, read_body  # noqa: E402
+from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
+from promptcraft.handler import StreamHandler  # noqa: E402
+
+__all__ = ["application"]
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_STREAM_PREFIXES = ("/api/v2/chat/", "/api/v2/models/")
+
+
+class Dispatcher:
+    """Chooses the handler by the scope's type and path."""
+
+    def __init__(self) -> None:
+        self._stream = StreamHandler()
+        self._static = ASGIStaticFilesHandler(_django)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one connection of the server's."""
+        match scope["type"]:
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "websocket":
+                await self._refuse_websocket(scope, receive, send)
+
+    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        get_supervisor()
+        path: str = scope["path"]
+        if path.startswith("/static/"):
+            await self._static(scope, receive, send)
+            return
+        if not path.endswith("/"):
+            scope = {**scope, "path": f"{path}/"}
+            path = scope["path"]
+        if path.startswith(_STREAM_PREFIXES):
+            await self._stream(scope, receive, send)
+        else:
+            await self._django_bounded(scope, receive, send)
+
+    async def _django_bounded(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Hand Django a body that is read and within its bound: by itself it would spool any size to a file."""
+        body = await read_body(scope, receive)
+        if body is None:
+            return
+        if body.overflowed:
+            # The middleware answers, so that this answer too has what every answer has.
+            scope = {**scope, OVERFLOWED: True}
+        messages: list[Message] = [{"type": "http.request", "body": body.data, "more_body": False}]
+
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()
+
+        await _django(scope, replay, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        start_runtime()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await stop_runtime()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _refuse_websocket(self, scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        if "websocket.http.response" in scope.get("extensions", {}):
+            await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
+            await send({"type": "websocket.http.response.body", "body": b""})
+        else:
+            await send({"type": "websocket.close"})
+
+
+def _refuse_bad_configuration() -> None:
+    """Run our own system checks: a server started without manage.py would skip them."""
+    problems = [problem for problem in run_checks() if isinstance(problem, Error) and problem.id]
+    ours = [problem for problem in problems if str(problem.id).startswith("promptcraft.")]
+    if ours:
+        raise SystemExit(f"promptcraft: {ours[0].msg} {ours[0].hint}")
+
+
+_refuse_bad_configuration()
+application = Dispatcher()

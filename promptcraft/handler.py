@@ -1,0 +1,82 @@
+"""The handler of the chat paths: Django's resolver and middleware on the event loop, no thread for each request.
+
+Django's own `ASGIHandler` enters a thread-sensitive context and runs signal receivers in a thread of its own for
+each request. The views behind this handler are plain async ones that keep the ORM off the loop by themselves
+(`promptcraft.database`), so they need neither; `request_started` and `request_finished` are not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from io import BytesIO
+from typing import Any
+
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
+from django.http import HttpResponseBase
+from django.urls import set_script_prefix
+
+from apps.chat.body import read_body
+from apps.chat.responses import StreamResponse
+
+__all__ = ["StreamHandler"]
+
+logger = logging.getLogger("promptcraft.handler")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class StreamHandler(ASGIHandler):
+    """Serves one request on the loop; the view and the send are cancelled when the client goes."""
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Read the bounded body, run the view, send its response."""
+        body = await read_body(scope, receive)
+        if body is None:
+            return
+        set_script_prefix(get_script_prefix(scope))
+        request = ASGIRequest(scope, BytesIO(body.data))
+        # Django would read the stream again, against its own bound; the body is here, bounded by ours.
+        request._body = body.data  # type: ignore[attr-defined]
+        request.META["promptcraft.body"] = body
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an ASGI application is called inside a task")
+        gone = False
+
+        async def watch() -> None:
+            nonlocal gone
+            while (await receive())["type"] != "http.disconnect":
+                continue
+            gone = True
+            task.cancel()
+
+        watcher = asyncio.ensure_future(watch())
+        response: HttpResponseBase | None = None
+        try:
+            response = await self.get_response_async(request)
+            if body.overflowed:
+                response.headers["Connection"] = "close"
+            await self._respond(response, send, head=request.method == "HEAD")
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+        finally:
+            watcher.cancel()
+            if response is not None:
+                response.close()
+
+    async def _respond(self, response: HttpResponseBase, send: Send, *, head: bool) -> None:
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
+        if isinstance(response, StreamResponse):
+            await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+            await response.reader.drive(send)
+            return
+        content: bytes = getattr(response, "content", b"")
+        if not any(name.lower() == b"content-length" for name, _ in headers) and response.status_code != 204:
+            headers.append((b"Content-Length", b"%d" % len(content)))
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if head else content})

@@ -1,0 +1,102 @@
+"""The one layer around every view: request id, trace, host check, security headers, the log line at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.decorators import async_only_middleware
+
+from apps.chat.body import OVERFLOWED
+from apps.chat.context import RequestContext, set_context
+from apps.chat.envelope import error_response
+from apps.llm.errors import BodyTooLarge, InvalidRequest, PromptCraftError
+from promptcraft.logs import REQUEST_LOGGER
+
+__all__ = ["RequestContextMiddleware"]
+
+GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+@async_only_middleware
+def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
+    """Give the request its `RequestContext` and the response what every response has."""
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        context = _context_of(request)
+        set_context(request, context)
+        try:
+            refused = _refusal(request)
+            response = await get_response(request) if refused is None else error_response(refused, context.request_id)
+        except asyncio.CancelledError:
+            _log(context, request, 499)
+            raise
+        response.headers["X-Request-Id"] = context.request_id
+        response.headers["traceparent"] = f"00-{context.trace_id}-{context.span_id}-{context.trace_flags}"
+        for name, value in context.response_headers.items():
+            response.headers[name] = value
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        if request.path.startswith("/api/"):
+            response.headers.setdefault("Cache-Control", "no-store")
+        # A stream's line is due when the stream ends, which is when its response is closed.
+        response._resource_closers.append(  # type: ignore[attr-defined]
+            lambda: _log(context, request, response.status_code))
+        return response
+
+    return middleware
+
+
+def _refusal(request: HttpRequest) -> PromptCraftError | None:
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return InvalidRequest("This host name is not served here. Use one from ALLOWED_HOSTS.", param="Host")
+    if getattr(request, "scope", {}).get(OVERFLOWED):
+        return BodyTooLarge("The body is over its bound of 1 MiB.")
+    return None
+
+
+def _context_of(request: HttpRequest) -> RequestContext:
+    given_id = request.headers.get("X-Request-Id", "")
+    trace = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    return RequestContext(
+        request_id=given_id if _REQUEST_ID.fullmatch(given_id) else f"req_{secrets.token_hex(12)}",
+        trace_id=trace[1] if trace else secrets.token_hex(16),
+        trace_flags=trace[2] if trace else "00",
+        span_id=secrets.token_hex(8),
+        started=time.monotonic(),
+    )
+
+
+def _log(context: RequestContext, request: HttpRequest, status: int) -> None:
+    if not REQUEST_LOGGER.isEnabledFor(logging.INFO):
+        return
+    duration_ms = round((time.monotonic() - context.started) * 1000, 1)
+    fields = {
+        "request_id": context.request_id,
+        "trace_id": context.trace_id,
+        "method": request.method,
+        "path": request.path,
+        "status": status,
+        "duration_ms": duration_ms,
+        "user_id": context.user_id,
+        **(context.outcome() if context.outcome is not None else {}),
+    }
+    REQUEST_LOGGER.info("%s %s %s %s ms", request.method, request.path, status, duration_ms, extra={"fields": fields})

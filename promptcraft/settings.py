@@ -1,0 +1,368 @@
+"""The only reader of the environment. `docs/configuration` in the README lists every variable.
+
+A missing or malformed value stops the start with one line that names it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+import re
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import dj_database_url
+from environs import Env, EnvError
+from marshmallow import ValidationError
+from marshmallow.validate import OneOf, Range
+
+from apps.llm.providers import VENDOR_NAMES, ProviderConfig
+from promptcraft.version import VERSION
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+ENVIRONMENT = (
+    "SECRET_KEY",
+    "JWT_SIGNING_KEY",
+    "DEBUG",
+    "ALLOWED_HOSTS",
+    "CORS_ALLOWED_ORIGINS",
+    "TRUSTED_PROXIES",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "PROVIDER_CHAIN",
+    *(f"{name.upper()}_{part}" for name in VENDOR_NAMES for part in ("API_KEY", "BASE_URL", "MODEL")),
+    "CHAT_RATE_LIMIT",
+    "MAX_STREAMS_PER_USER",
+    "MAX_STREAMS",
+    "CONNECT_TIMEOUT",
+    "FIRST_TOKEN_TIMEOUT",
+    "GAP_TIMEOUT",
+    "TOTAL_TIMEOUT",
+    "HEADER_HOLD",
+    "KEEPALIVE_INTERVAL",
+    "DISCONNECT_GRACE",
+    "STREAM_RETENTION",
+    "BREAKER_FAILURES",
+    "BREAKER_COOLDOWN",
+    "DRAIN_TIMEOUT",
+    "LEGACY_WEBSOCKETS",
+    "REGISTRATION_OPEN",
+    "SENTRY_DSN",
+    "METRICS_TOKEN",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "PORT",
+    "WEB_CONCURRENCY",
+)
+
+
+def _stop(problem: str) -> NoReturn:
+    sys.exit(f"promptcraft: {problem}")
+
+
+def _read(read: Callable[..., Any], name: str, default: Any, **options: Any) -> Any:
+    try:
+        return read(name, default, **options)
+    except EnvError as error:
+        _stop(str(error))
+
+
+def _seconds(name: str, default: float) -> float:
+    seconds: float = _read(env.float, name, default)
+    if not math.isfinite(seconds) or seconds <= 0:
+        _stop(f'Environment variable "{name}" invalid: Not a positive number of seconds.')
+    return seconds
+
+
+def _count(name: str, default: int) -> int:
+    value: int = _read(env.int, name, default, validate=Range(min=1, error="Must be at least 1."))
+    return value
+
+
+def _flag(name: str, default: bool) -> bool:
+    value: bool = _read(env.bool, name, default)
+    return value
+
+
+def _list(name: str, default: str) -> list[str]:
+    text: str = _read(env.str, name, default)
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _url(name: str, schemes: tuple[str, ...]) -> str | None:
+    text: str = _read(env.str, name, "")
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        _stop(f'Environment variable "{name}" invalid: Not a URL of the form {schemes[0]}://host.')
+    return text
+
+
+def _rate(name: str, default: str) -> str:
+    def check(text: str) -> None:
+        if not re.fullmatch(r"[1-9]\d{0,5}/[1-9]?\d{0,4}[smhd]", text):
+            raise ValidationError("Not a rate such as 5/m.")
+
+    text: str = _read(env.str, name, default, validate=check)
+    return text
+
+
+env = Env()
+# An explicit DEBUG=0 says that this is no development machine.
+if os.environ.get("DEBUG", "").strip().lower() not in {"0", "false", "no", "off", "f", "n"}:
+    env.read_env(str(BASE_DIR / ".env"), recurse=False)
+# Process managers and CI systems write "unset" as an empty string.
+for _name in ENVIRONMENT:
+    if os.environ.get(_name) == "":
+        del os.environ[_name]
+
+# --- Django
+
+DEBUG = _flag("DEBUG", False)
+SECRET_KEY: str = _read(env.str, "SECRET_KEY", "")
+if not SECRET_KEY:
+    if not DEBUG:
+        _stop('Environment variable "SECRET_KEY" not set (DEBUG=1 starts without one, for development only).')
+    SECRET_KEY = "django-insecure-development-key-never-used-with-debug-off"
+JWT_SIGNING_KEY: str = _read(env.str, "JWT_SIGNING_KEY", SECRET_KEY)
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+ROOT_URLCONF = "promptcraft.urls"
+ASGI_APPLICATION = "promptcraft.asgi.application"
+INSTALLED_APPS = [
+    # First, so that `runserver` is daphne's.
+    "daphne",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "apps.accounts",
+    "apps.chat",
+]
+# All of these run on the event loop: one sync-only layer would cost a thread for each request.
+MIDDLEWARE = [
+    "promptcraft.middleware.RequestContextMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+STATIC_URL = "/static/"
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS: list[str] = []
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SILENCED_SYSTEM_CHECKS = [
+    # The headers of SecurityMiddleware and XFrameOptionsMiddleware, both of which hop threads, are set by
+    # promptcraft.middleware; TLS and its redirect belong to the proxy in front.
+    "security.W001",
+    "security.W002",
+    # No cookie carries authority here: every route takes a bearer token or none.
+    "security.W003",
+    # One process guards its log-ins by itself; django-ratelimit refuses a process-local cache by name.
+    "django_ratelimit.E003",
+    "django_ratelimit.W001",
+]
+
+
+def _database() -> dict[str, Any]:
+    url: str = _read(env.str, "DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+    try:
+        database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=600, conn_health_checks=True))
+    except (ValueError, KeyError):
+        _stop('Environment variable "DATABASE_URL" invalid: Not a URL such as postgres://user:password@host/name.')
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 5,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    return database
+
+
+DATABASES = {"default": _database()}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- REST framework, tokens, schema
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "apps.chat.envelope.drf_exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "ISSUER": "promptcraft",
+    "AUDIENCE": "promptcraft",
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
+    "LEEWAY": 0,
+}
+REGISTRATION_OPEN = _flag("REGISTRATION_OPEN", False)
+
+
+def _networks(name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(item, strict=False) for item in _list(name, ""))
+    except ValueError:
+        _stop(f'Environment variable "{name}" invalid: Not a list of networks such as 10.0.0.0/8.')
+
+
+TRUSTED_PROXIES = _networks("TRUSTED_PROXIES")
+
+
+def _origins(name: str) -> list[str]:
+    origins = _list(name, "")
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+            _stop(f'Environment variable "{name}" invalid: Not a list of origins such as https://app.example.org.')
+    return origins
+
+
+CORS_ALLOWED_ORIGINS = _origins("CORS_ALLOWED_ORIGINS")
+CORS_ALLOW_HEADERS = (
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "last-event-id",
+    "traceparent",
+    "x-mock-scenario",
+    "x-request-id",
+)
+CORS_EXPOSE_HEADERS = (
+    "Idempotent-Replay",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-PromptCraft-Completion-Id",
+    "X-PromptCraft-Fallback-Count",
+    "X-PromptCraft-Model",
+    "X-PromptCraft-Provider",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "X-Request-Id",
+)
+
+# --- Providers
+
+CONNECT_TIMEOUT_S = _seconds("CONNECT_TIMEOUT", 5)
+
+
+def _provider(name: str) -> ProviderConfig:
+    prefix = name.upper()
+    base_url = _url(f"{prefix}_BASE_URL", ("https", "http"))
+    api_key: str | None = _read(env.str, f"{prefix}_API_KEY", None)
+    model: str | None = _read(env.str, f"{prefix}_MODEL", None)
+    try:
+        return ProviderConfig(api_key=api_key, base_url=base_url, model=model, connect_timeout_s=CONNECT_TIMEOUT_S)
+    except ValueError as error:
+        part = "API_KEY" if "key" in str(error) else "BASE_URL"
+        _stop(f'Environment variable "{prefix}_{part}" invalid: {error}.')
+
+
+PROVIDERS = {name: _provider(name) for name in VENDOR_NAMES}
+PROVIDER_CHAIN_NAMED = "PROVIDER_CHAIN" in os.environ
+_known = ",".join((*VENDOR_NAMES, "mock"))
+PROVIDER_CHAIN = tuple(_list("PROVIDER_CHAIN", _known))
+if not PROVIDER_CHAIN or len(set(PROVIDER_CHAIN)) < len(PROVIDER_CHAIN) or set(PROVIDER_CHAIN) - set(_known.split(",")):
+    _stop(f'Environment variable "PROVIDER_CHAIN" invalid: Not a list of {_known}, each at most once.')
+
+# --- The completions service
+
+CHAT_RATE_LIMIT = _rate("CHAT_RATE_LIMIT", "5/m")
+MAX_STREAMS_PER_USER = _count("MAX_STREAMS_PER_USER", 5)
+MAX_STREAMS = _count("MAX_STREAMS", 4096)
+FIRST_TOKEN_TIMEOUT_S = _seconds("FIRST_TOKEN_TIMEOUT", 60)
+GAP_TIMEOUT_S = _seconds("GAP_TIMEOUT", 45)
+TOTAL_TIMEOUT_S = _seconds("TOTAL_TIMEOUT", 600)
+HEADER_HOLD_S = _seconds("HEADER_HOLD", 8)
+KEEPALIVE_INTERVAL_S = _seconds("KEEPALIVE_INTERVAL", 15)
+DISCONNECT_GRACE_S = _seconds("DISCONNECT_GRACE", 30)
+STREAM_RETENTION_S = _seconds("STREAM_RETENTION", 600)
+BREAKER_FAILURES = _count("BREAKER_FAILURES", 5)
+BREAKER_COOLDOWN_S = _seconds("BREAKER_COOLDOWN", 30)
+DRAIN_TIMEOUT_S = _seconds("DRAIN_TIMEOUT", 25)
+LEGACY_WEBSOCKETS = _flag("LEGACY_WEBSOCKETS", False)
+
+# --- The process
+
+REDIS_URL = _url("REDIS_URL", ("redis", "rediss", "unix"))
+METRICS_TOKEN: str | None = _read(env.str, "METRICS_TOKEN", None)
+PORT: int = _read(env.int, "PORT", 8000, validate=Range(min=1, max=65535, error="Not a port."))
+WEB_CONCURRENCY = _count("WEB_CONCURRENCY", 1)
+LOG_LEVEL: str = _read(
+    lambda *read, **options: env.str(*read, **options).upper(),
+    "LOG_LEVEL",
+    "INFO",
+)
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    _stop('Environment variable "LOG_LEVEL" invalid: Must be one of: DEBUG, INFO, WARNING, ERROR, CRITICAL.')
+LOG_FORMAT: str = _read(env.str, "LOG_FORMAT", "console" if DEBUG else "json", validate=OneOf(("console", "json")))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "console": {"format": "%(levelname)s %(name)s %(message)s"},
+        "json": {"()": "promptcraft.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "promptcraft": {"level": LOG_LEVEL},
+        # Their lines carry paths and header values of requests; ours say what is needed.
+        "django": {"handlers": [], "level": "WARNING", "propagate": True},
+        "django.request": {"level": "ERROR"},
+        "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
+}
+SENTRY_DSN = _url("SENTRY_DSN", ("https", "http"))
+if SENTRY_DSN:
+    from promptcraft.sentry import start_sentry
+
+    start_sentry(dsn=SENTRY_DSN, release=VERSION)
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "PromptCraft",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}

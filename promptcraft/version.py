@@ -1,0 +1,3 @@
+"""The version that health, the schema and error reports show."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from apps.accounts.families import family_open, family_revoke
+from apps.accounts.identity import Caller, authenticate, authenticate_token
+from apps.llm.errors import AuthenticationFailed
+from promptcraft.database import run_in_database
+from tests.accounts.conftest import PASSWORD, error_of
+
+
+def disable(user, pair):
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def delete(user, pair):
+    User.objects.get(pk=user.pk).delete()
+
+
+def change_password(user, pair):
+    user.set_password("another password")
+    user.save()
+
+
+def log_out(user, pair):
+    family_revoke(refresh=pair.refresh)
+
+
+ENDINGS = [disable, delete, change_password, log_out]
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_an_ended_token_fails_within_five_seconds(end, user, pair, me, clock, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert me(f"Bearer {pair.access}").status_code == 200
+    with django_assert_num_queries(0):
+        assert me(f"Bearer {pair.access}").status_code == 200
+    end(user, pair)
+    clock.now += 4.99
+    response = me(f"Bearer {pair.access}")
+    assert response.status_code == 401
+    assert error_of(response)["code"] == "invalid_token"
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+@pytest.mark.django_db(transaction=True)
+async def test_the_same_for_async_views(end, clock):
+    def start():
+        user = User.objects.create_user("ada", password=PASSWORD)
+        return user, family_open(user=user)
+
+    user, pair = await run_in_database(start)
+    header = f"Bearer {pair.access}"
+    assert await authenticate(header) == Caller(user_id=user.pk, username="ada")
+    await run_in_database(end, user, pair)
+    assert (await authenticate(header)).user_id == user.pk, "remembered, and by whom does not matter"
+    clock.now += 4.99
+    with pytest.raises(AuthenticationFailed):
+        await authenticate(header)
+    with pytest.raises(AuthenticationFailed):
+        await authenticate_token(pair.access)
+
+
+def test_other_log_ins_of_the_user_live_on(user, pair, me):
+    other = family_open(user=user)
+    family_revoke(refresh=pair.refresh)
+    assert me(f"Bearer {pair.access}").status_code == 401
+    assert me(f"Bearer {other.access}").status_code == 200
+
+
+def test_a_disabled_user_is_not_remembered_as_disabled(user, pair, me):
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    assert me(f"Bearer {pair.access}").status_code == 401
+    User.objects.filter(pk=user.pk).update(is_active=True)
+    assert me(f"Bearer {pair.access}").status_code == 200
+
+
+def test_me(user, pair, me):
+    response = me(f"Bearer {pair.access}")
+    assert response.status_code == 200
+    assert response.json() == {
+        "id": user.pk,
+        "username": "ada",
+        "email": "ada@example.org",
+        "plan": "default",
+        "limits": {"chat_rate_limit": "5/m", "max_streams": 5},
+    }

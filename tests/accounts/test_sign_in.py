@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+
+from apps.accounts.attempts import FAILURES_OF_NAME, attempt_count, attempts_check, name_key
+from apps.accounts.sign_in import sign_in
+from apps.llm.errors import AuthenticationFailed, Code, RateLimited, ServiceUnavailable
+from tests.accounts import hashers
+from tests.accounts.conftest import PASSWORD, error_of
+from tests.accounts.test_refresh import in_threads
+
+
+def attempt(post, username="ada", password="wrong", **extra):
+    return post("token/", {"username": username, "password": password}, **extra)
+
+
+def test_a_log_in_gives_a_living_pair(user, post, me):
+    response = attempt(post, password=PASSWORD)
+    assert response.status_code == 200
+    assert set(response.json()) == {"access", "refresh"}
+    assert response.headers["Content-Type"] == "application/json"
+    assert me(f"Bearer {response.json()['access']}").json()["username"] == "ada"
+
+
+def test_names_are_normalised_as_they_were_when_stored(db, post):
+    User.objects.create_user("\ufb01nn", password=PASSWORD)
+    assert attempt(post, "\ufb01nn", PASSWORD).status_code == 200
+    assert attempt(post, "finn", PASSWORD).status_code == 200
+
+
+@pytest.fixture
+def _people(user):
+    User.objects.create_user("idle", password=PASSWORD, is_active=False)
+    User.objects.create_user("ghost")
+
+
+@pytest.mark.usefixtures("_people")
+def test_nothing_tells_who_exists(settings, post):
+    settings.PASSWORD_HASHERS = ["tests.accounts.hashers.WatchedHasher"]
+    User.objects.exclude(username="ghost").update(password=User(username="x").password)
+    for user in User.objects.exclude(username="ghost"):
+        user.set_password(PASSWORD)
+        user.save()
+    seen = []
+    for name, password in (
+        ("ada", "wrong"),
+        ("nobody", "wrong"),
+        ("idle", "wrong"),
+        ("idle", PASSWORD),
+        ("ghost", "wrong"),
+        ("ADA", PASSWORD),
+        ("n" * 1_000, "wrong"),
+    ):
+        hashers.reset()
+        with CaptureQueriesContext(connection) as queries:
+            response = attempt(post, name, password)
+        headers = {key: value for key, value in response.headers.items() if key not in {"X-Request-Id", "traceparent"}}
+        seen.append((response.status_code, error_of(response), headers, len(queries), hashers.runs))
+    assert seen[0][0] == 401
+    assert seen[0][1]["code"] == "invalid_credentials"
+    assert seen[0][3:] == (1, 1)
+    assert seen[1:] == seen[:1] * (len(seen) - 1)
+
+
+def test_a_wrong_password_opens_nothing(user, post):
+    attempt(post)
+    assert not user.refresh_families.exists()
+
+
+def test_after_five_failures_the_name_waits(user, post):
+    assert [attempt(post).status_code for _ in range(7)] == [401] * 5 + [429] * 2
+    response = attempt(post, password=PASSWORD)
+    assert response.status_code == 429, "the right password too: an answer would be a guess that counts"
+    error = error_of(response)
+    assert (error["type"], error["code"], error["retryable"]) == ("rate_limit_error", "rate_limited", True)
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
+    assert error["retry_after"] == int(response.headers["Retry-After"])
+    assert attempt(post, "bob").status_code == 401, "another name does not wait"
+
+
+def test_unknown_names_wait_like_known_ones(db, post):
+    assert [attempt(post, "nobody").status_code for _ in range(6)] == [401] * 5 + [429]
+
+
+def test_a_names_spellings_count_together(user, post):
+    spellings = ["ada", "ADA", "Ada", "\uff41da", "aDa", "adA"]
+    assert [attempt(post, name).status_code for name in spellings] == [401] * 5 + [429]
+
+
+def test_the_limit_holds_from_any_address(user, post):
+    codes = [attempt(post, REMOTE_ADDR=f"192.0.2.{number}").status_code for number in range(7)]
+    assert codes == [401] * 5 + [429] * 2
+
+
+def test_after_twenty_failures_the_address_waits(user, post):
+    codes = [attempt(post, f"name{number}").status_code for number in range(22)]
+    assert codes == [401] * 20 + [429] * 2
+    assert attempt(post, password=PASSWORD).status_code == 429
+    assert attempt(post, password=PASSWORD, REMOTE_ADDR="192.0.2.1").status_code == 200
+
+
+def test_the_client_cannot_choose_its_address(user, post):
+    codes = [attempt(post, f"n{number}", HTTP_X_FORWARDED_FOR=f"192.0.2.{number}").status_code for number in range(21)]
+    assert codes[-1] == 429
+
+
+def test_behind_a_trusted_proxy_clients_count_apart(user, post, settings):
+    settings.TRUSTED_PROXIES = (ipaddress.ip_network("127.0.0.0/8"),)
+    for number in range(21):
+        attempt(post, f"n{number}", HTTP_X_FORWARDED_FOR=f"203.0.113.{number}, 192.0.2.1")
+    assert attempt(post, "bob", HTTP_X_FORWARDED_FOR="203.0.113.99, 192.0.2.1").status_code == 429
+    assert attempt(post, "bob", HTTP_X_FORWARDED_FOR="192.0.2.1, 192.0.2.2").status_code == 401
+
+
+def test_successes_do_not_count(user, post):
+    assert [attempt(post, password=PASSWORD).status_code for _ in range(25)] == [200] * 25
+
+
+def test_bad_bodies_do_not_count(user, post):
+    for _ in range(25):
+        assert attempt(post, password="").status_code == 400
+    assert attempt(post, password=PASSWORD).status_code == 200
+
+
+def test_long_passwords_are_refused_before_they_are_hashed(user, settings, post):
+    settings.PASSWORD_HASHERS = ["tests.accounts.hashers.WatchedHasher"]
+    hashers.reset()
+    response = attempt(post, password="p" * 4097)
+    assert (response.status_code, error_of(response)["param"], hashers.runs) == (400, "password", 0)
+    assert attempt(post, password="p" * 4096).status_code == 401
+
+
+def test_retry_after_is_true(monkeypatch):
+    """Refused until the last moment of it, let through at its end, wherever in the minute it began."""
+    request = RequestFactory().post("/")
+    now = 1_800_000_000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    for start in range(0, 61):
+        key = name_key(f"name {start}")
+        now = 1_800_000_000.0 + start + 0.4
+        for _ in range(5):
+            attempts_check(FAILURES_OF_NAME, request, key)
+            attempt_count(FAILURES_OF_NAME, request, key)
+        with pytest.raises(RateLimited) as caught:
+            attempts_check(FAILURES_OF_NAME, request, key)
+        wait_s = caught.value.retry_after_s
+        assert wait_s is not None
+        assert 1 <= wait_s <= 60
+        now += wait_s - 1 - 0.4
+        with pytest.raises(RateLimited):
+            attempts_check(FAILURES_OF_NAME, request, key)
+        now += 1.4
+        attempts_check(FAILURES_OF_NAME, request, key)
+
+
+def test_without_its_cache_nobody_gets_in(rf, monkeypatch, settings):
+    settings.CACHES = {"default": {"BACKEND": "tests.accounts.dead_cache.DeadCache"}}
+    with pytest.raises(ServiceUnavailable):
+        attempts_check(FAILURES_OF_NAME, rf.post("/"), name_key("ada"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_guesses_get_five_tries_and_two_cores(settings):
+    settings.PASSWORD_HASHERS = ["tests.accounts.hashers.WatchedHasher"]
+    User.objects.create_user("ada", password=PASSWORD)
+    hashers.reset()
+    requests = [RequestFactory(REMOTE_ADDR=f"192.0.2.{number}").post("/") for number in range(16)]
+
+    def guess(number):
+        try:
+            return sign_in(request=requests[number], username=("ada", "ADA")[number % 2], password="wrong")
+        except RateLimited as error:
+            return error
+
+    answers = in_threads(16, guess)
+    assert sum(isinstance(answer, AuthenticationFailed) for answer in answers) == 5
+    assert sum(isinstance(answer, RateLimited) for answer in answers) == 11
+    assert hashers.runs == 5
+    assert hashers.most_running <= 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_hash_at_once_and_no_more(settings):
+    settings.PASSWORD_HASHERS = ["tests.accounts.hashers.WatchedHasher"]
+    hashers.reset()
+    requests = [RequestFactory(REMOTE_ADDR=f"192.0.2.{number}").post("/") for number in range(12)]
+    answers = in_threads(
+        12, lambda number: sign_in(request=requests[number], username=f"name {number}", password="wrong")
+    )
+    assert {answer.code for answer in answers} == {Code.INVALID_CREDENTIALS}
+    assert hashers.runs == 12
+    assert hashers.most_running <= 2

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+from django.test import RequestFactory
+from drf_spectacular.generators import SchemaGenerator
+
+from apps.accounts.access import Access
+from apps.accounts.families import family_open
+from apps.accounts.json_view import JsonView
+from apps.accounts.urls import urlpatterns
+from apps.llm.errors import Forbidden
+from tests.accounts.conftest import AUTH, error_of
+
+VIEWS = {str(pattern.pattern): pattern.callback.cls for pattern in urlpatterns}
+
+
+def test_who_may():
+    assert {path: view.access for path, view in VIEWS.items()} == {
+        "token/": Access.PUBLIC,
+        "token/refresh/": Access.PUBLIC,
+        "token/verify/": Access.PUBLIC,
+        "logout/": Access.PUBLIC,
+        "register/": Access.PUBLIC,
+        "me/": Access.AUTHENTICATED,
+    }
+
+
+def test_a_view_must_say_who_may():
+    with pytest.raises(TypeError, match="access"):
+        type("Forgetful", (JsonView,), {})
+    with pytest.raises(TypeError, match="access"):
+        type("Confused", (JsonView,), {"access": Access.OPERATOR})
+
+
+def test_staff_views(user, rf):
+    class StaffView(JsonView):
+        access = Access.STAFF
+
+    def request():
+        return StaffView().initialize_request(
+            RequestFactory().get("/", headers={"authorization": f"Bearer {family_open(user=user).access}"})
+        )
+
+    view = StaffView()
+    with pytest.raises(Forbidden):
+        view.check_permissions(_prepared(view, request()))
+    user.is_staff = True
+    user.save()
+    view.check_permissions(_prepared(view, request()))
+
+
+def _prepared(view, request):
+    view.request = request
+    request.authenticators = view.get_authenticators()
+    return request
+
+
+def test_public_views_do_not_look_at_the_header(user, api):
+    response = api.post(
+        f"{AUTH}token/verify/",
+        {"token": family_open(user=user).access},
+        format="json",
+        headers={"authorization": "Bearer nonsense"},
+    )
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("token/", "POST, OPTIONS"), ("logout/", "POST, OPTIONS"), ("me/", "GET, HEAD, OPTIONS")]
+)
+def test_other_methods(path, allowed, api, pair):
+    headers = {"authorization": f"Bearer {pair.access}"}
+    response = api.delete(AUTH + path, headers=headers)
+    assert (response.status_code, error_of(response)["code"]) == (405, "method_not_allowed")
+    assert response.headers["Allow"] == allowed
+    response = api.options(AUTH + path, headers=headers)
+    assert (response.status_code, response.headers["Allow"], response.content) == (204, allowed, b"")
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "text/event-stream", "nonsense"])
+def test_the_answer_is_json_whatever_is_accepted(accept, api, db):
+    for response in (
+        api.get(f"{AUTH}me/?format=html", headers={"accept": accept}),
+        api.post(f"{AUTH}token/", {}, format="json", headers={"accept": accept}),
+    ):
+        assert response.headers["Content-Type"] == "application/json"
+        assert error_of(response)
+
+
+def test_the_schema_is_whole():
+    schema = SchemaGenerator(patterns=urlpatterns).get_schema(request=None, public=True)
+    assert {path.lstrip("/") for path in schema["paths"]} == set(VIEWS)
+    me = schema["paths"]["/me/"]["get"]
+    assert me["security"] == [{"bearer": []}]
+    assert schema["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert set(me["responses"]["200"]["content"]["application/json"]["schema"]["properties"]) == {
+        "id",
+        "username",
+        "email",
+        "plan",
+        "limits",
+    }
+    token = schema["paths"]["/token/"]["post"]
+    assert set(token["requestBody"]["content"]["application/json"]["schema"]["required"]) == {"username", "password"}
+    assert "security" not in token or token["security"] == [{}]

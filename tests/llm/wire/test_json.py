@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.llm.wire.json import dumps, dumps_text, join_surrogates, loads
+
+SURROGATES = st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF, categories=["Cs"])
+ANY_TEXT = st.text(alphabet=st.characters() | SURROGATES | st.sampled_from('\x85\u2028\u2029"\\/\x7f\x1c\n\x00🦉'))
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def whole(value):
+    """What a reader makes of a value: halves of a pair that stand together are one character."""
+    if isinstance(value, str):
+        return join_surrogates(value)
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    if isinstance(value, dict):
+        return {whole(name): whole(item) for name, item in value.items()}
+    return value
+
+
+@settings(deadline=None, max_examples=300)
+@given(JSON_VALUES)
+def test_what_is_written_reads_back(value):
+    data = dumps(value)
+
+    assert loads(data) == whole(value)
+    assert loads(data.decode()) == whole(value)
+    assert json.loads(data) == whole(value)
+
+
+@settings(deadline=None, max_examples=300)
+@given(JSON_VALUES)
+def test_what_is_written_is_one_line_to_the_most_naive_splitter(value):
+    text = dumps(value).decode("utf-8")
+
+    assert len(text.splitlines()) == 1
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(ANY_TEXT, max_size=5))
+def test_pieces_of_a_text_join_to_the_text(pieces):
+    joined = b"".join([dumps_text(piece) for piece in pieces])
+
+    assert joined == dumps_text("".join(pieces))
+    assert loads(b'"' + joined + b'"') == join_surrogates("".join(pieces))
+
+
+def test_every_character_is_written_the_same_alone_and_beside_a_lone_surrogate():
+    for start in range(0, 0x11000, 256):
+        text = "".join(map(chr, range(start, start + 256)))
+        assert dumps_text(text) + b"\\udfff" == dumps_text(text + "\udfff")
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("\x85", b"\\u0085"), ("\u2028", b"\\u2028"), ("\u2029", b"\\u2029"), ("é", b"\xc3\xa9"), ("\ud83e", b"\\ud83e")],
+)
+def test_only_what_must_be_is_escaped(text, written):
+    assert dumps_text(text) == written
+    assert dumps({text: [text]}) == b'{"%b":["%b"]}' % (written, written)
+
+
+def test_a_surrogate_pair_cut_over_two_events_survives():
+    halves = [loads(rb'{"content":"a\ud83e"}')["content"], loads(rb'{"content":"\udd89b"}')["content"]]
+
+    assert join_surrogates("".join(halves)) == "a🦉b"
+    assert dumps_text(halves[0]) + dumps_text(halves[1]) == rb"a\ud83e\udd89b"
+
+
+def test_a_lone_surrogate_stays():
+    assert join_surrogates("a\udd89\ud83e b\ud83e\udd89") == "a\udd89\ud83e b🦉"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"[1,]",
+        b"{'a':1}",
+        b"NaN",
+        b"[Infinity]",
+        b"-Infinity",
+        b"1e400",
+        b"9" * 5000,
+        b'"\xff"',
+        b'"\xed\xa0\x80"',
+        b'"\n"',
+        b'{"a":1}x',
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        rb'["\ud83e", NaN]',
+        rb'["\ud83e", -Infinity]',
+        rb'["\ud83e", 1e400]',
+        rb'["\ud83e", -1e400]',
+        rb'["\ud83e", ' + b"9" * 5000 + b"]",
+        rb'["\ud83e", ' + b"9" * 400 + b"]",
+        rb'["\ud83e", 1,]',
+        b'["\\ud83e", "\xff"]',
+        b'["\\ud83e", "\xed\xa0\x80"]',
+        b'["\\ud83e",' + b"[" * 100_000,
+        b'["\\ud83e",' + b"[" * 100_000 + b"]" * 100_000 + b"]",
+    ],
+)
+def test_malformed_input_is_a_value_error_without_the_input(data):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the class alone is the promise
+        loads(data)
+
+    assert not hasattr(caught.value, "doc")
+    assert len(str(caught.value)) < 120
+
+
+def test_halves_of_a_pair_can_be_refused():
+    assert loads(rb'"\ud83e\udd89"', lone_surrogates=False) == "🦉"
+    with pytest.raises(ValueError, match="surrogate"):
+        loads(rb'"\ud83e"', lone_surrogates=False)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63), 2**64 - 1, 2**64, -(2**63) - 1, 10**40])
+def test_numbers_read_alike_beside_a_lone_surrogate(number):
+    alone = loads(b"[%d]" % number)[0]
+    beside = loads(b'["\\ud83e",%d]' % number)[1]
+
+    assert type(alone) is type(beside)
+    assert math.isclose(alone, number)
+    assert alone == beside
+
+
+def test_what_orjson_refuses_is_written_all_the_same():
+    assert dumps([2**70]) == b"[1180591620717411303424]"
+    nested: list[object] = []
+    for _ in range(300):
+        nested = [nested]
+    assert dumps(nested) == b"[" * 301 + b"]" * 301
+
+
+def test_what_json_cannot_say_is_refused():
+    with pytest.raises(TypeError):
+        dumps(object())
+    circle: list[object] = []
+    circle.append(circle)
+    with pytest.raises(ValueError, match=r"[Cc]ircular|deep"):
+        dumps(circle)
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(ValueError, match="deep"):
+        dumps(nested)

@@ -1,0 +1,34 @@
+"""Addresses that cannot be talked to: one refuses, one never accepts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+__all__ = ["refusing_port", "unanswering_port"]
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """Yield a port of 127.0.0.1 that refuses connections and that nobody else can take meanwhile."""
+    with closing(socket.socket()) as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@contextmanager
+def unanswering_port() -> Iterator[int]:
+    """Yield a port whose handshakes hang: its queue is full and nobody accepts, so that connecting times out.
+
+    Linux drops the SYN of a full queue; other kernels may refuse instead.
+    """
+    with ExitStack() as stack:
+        listening = stack.enter_context(closing(socket.socket()))
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
