@@ -7,7 +7,7 @@ that know the lifespan protocol start and drain through it; others start with th
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptcraft.settings")
@@ -25,9 +25,9 @@ from promptcraft.handler import StreamHandler  # noqa: E402
 
 __all__ = ["application"]
 
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 _STREAM_PREFIXES = ("/api/v2/chat/", "/api/v2/models/")
 
@@ -39,7 +39,7 @@ class Dispatcher:
         self._stream = StreamHandler()
         self._static = ASGIStaticFilesHandler(_django)
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of the server's."""
         match scope["type"]:
             case "http":
@@ -49,7 +49,7 @@ class Dispatcher:
             case "websocket":
                 await self._refuse_websocket(scope, receive, send)
 
-    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
         path: str = scope["path"]
         if path.startswith("/static/"):
@@ -63,7 +63,7 @@ class Dispatcher:
         else:
             await self._django_bounded(scope, receive, send)
 
-    async def _django_bounded(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _django_bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand Django a body that is read and within its bound: by itself it would spool any size to a file."""
         body = await read_body(scope, receive)
         if body is None:
@@ -71,9 +71,9 @@ class Dispatcher:
         if body.overflowed:
             # The middleware answers, so that this answer too has what every answer has.
             scope = {**scope, OVERFLOWED: True}
-        messages: list[Message] = [{"type": "http.request", "body": body.data, "more_body": False}]
+        messages: list[Mapping[str, Any]] = [{"type": "http.request", "body": body.data, "more_body": False}]
 
-        async def replay() -> Message:
+        async def replay() -> Mapping[str, Any]:
             return messages.pop() if messages else await receive()
 
         await _django(scope, replay, send)
@@ -86,7 +86,7 @@ class Dispatcher:
         await stop_runtime()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _refuse_websocket(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         if "websocket.http.response" in scope.get("extensions", {}):
             await send({"type": "websocket.http.response.start", "status": 404, "headers": []})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -24,15 +24,14 @@ __all__ = ["StreamHandler"]
 
 logger = logging.getLogger("promptcraft.handler")
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class StreamHandler(ASGIHandler):
     """Serves one request on the loop; the view and the send are cancelled when the client goes."""
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Read the bounded body, run the view, send its response."""
         body = await read_body(scope, receive)
         if body is None:
@@ -40,7 +39,7 @@ class StreamHandler(ASGIHandler):
         set_script_prefix(get_script_prefix(scope))
         request = ASGIRequest(scope, BytesIO(body.data))
         # Django would read the stream again, against its own bound; the body is here, bounded by ours.
-        request._body = body.data  # type: ignore[attr-defined]
+        request._body = body.data
         request.META["promptcraft.body"] = body
         task = asyncio.current_task()
         if task is None:

@@ -2,7 +2,8 @@
 
     with open_stream(url, json={...}, headers={...}) as stream:
         assert stream.status == 200
-        answer = collect(stream)
+        for event in stream.events():
+            ...
 
 It forgives nothing that the contract forbids (CR, unknown fields, a comment followed by a blank line, an event
 cut at the end), and can leave abruptly or read slowly, which libraries do not let one do.
@@ -16,21 +17,12 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-__all__ = [
-    "Collected",
-    "Line",
-    "ProtocolViolation",
-    "SseEvent",
-    "SseStream",
-    "collect",
-    "open_stream",
-    "pair_surrogates",
-]
+__all__ = ["Line", "ProtocolViolation", "SseEvent", "SseStream", "open_stream"]
 
 _RECEIVE_BYTES = 65_536
 _MAX_HEAD_BYTES = 65_536
@@ -307,75 +299,3 @@ def open_stream(
         plain_socket.close()
         raise
     return stream
-
-
-@dataclass(slots=True, kw_only=True)
-class Collected:
-    """A chat completion's stream, joined."""
-
-    text: str = ""
-    reasoning: str = ""
-    refusal: str = ""
-    tool_calls: dict[int, dict[str, str]] = field(default_factory=dict)
-    """By index: `id`, `name`, `arguments`."""
-    finishes: list[str] = field(default_factory=list)
-    usage: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-    done: bool = False
-    chunks: list[dict[str, Any]] = field(default_factory=list)
-    events: list[SseEvent] = field(default_factory=list)
-    ended: str | None = None
-
-    @property
-    def finish(self) -> str | None:
-        """The one finish_reason. Raises ProtocolViolation if there are several."""
-        if len(self.finishes) > 1:
-            raise ProtocolViolation(f"several finishes: {self.finishes}")
-        return self.finishes[0] if self.finishes else None
-
-    @property
-    def ids(self) -> list[int]:
-        """The event ids, `[DONE]` aside."""
-        return [int(event.id) for event in self.events if event.id is not None]
-
-
-def collect(stream: SseStream) -> Collected:
-    """Read a chat completion's stream to its end and join it; ids must rise and nothing may follow `[DONE]`."""
-    answer = Collected()
-    for event in stream.events():
-        if answer.done:
-            raise ProtocolViolation(f"after [DONE]: {event.data!r}")
-        answer.events.append(event)
-        if event.data == "[DONE]":
-            answer.done = True
-            continue
-        chunk = event.json()
-        answer.chunks.append(chunk)
-        answer.usage = chunk.get("usage") or answer.usage
-        answer.error = chunk.get("error") or answer.error
-        for choice in chunk.get("choices", ()):
-            _join(answer, choice)
-    if answer.ids != sorted(set(answer.ids)):
-        raise ProtocolViolation(f"ids do not rise: {answer.ids}")
-    answer.text, answer.reasoning = pair_surrogates(answer.text), pair_surrogates(answer.reasoning)
-    answer.ended = stream.ended
-    return answer
-
-
-def _join(answer: Collected, choice: Mapping[str, Any]) -> None:
-    delta = choice["delta"]
-    answer.text += delta.get("content") or ""
-    answer.reasoning += delta.get("reasoning_content") or ""
-    answer.refusal += delta.get("refusal") or ""
-    for fragment in delta.get("tool_calls") or ():
-        call = answer.tool_calls.setdefault(fragment["index"], {"id": "", "name": "", "arguments": ""})
-        call["id"] += fragment.get("id") or ""
-        call["name"] += fragment.get("function", {}).get("name") or ""
-        call["arguments"] += fragment.get("function", {}).get("arguments") or ""
-    if choice.get("finish_reason"):
-        answer.finishes.append(choice["finish_reason"])
-
-
-def pair_surrogates(text: str) -> str:
-    """Join the halves of surrogate pairs that came in two deltas."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

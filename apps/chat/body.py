@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ _DISCARD_S = 1.0
 """A body over its bound is read on for so long and no longer: closing on unread data would reset the
 connection before most clients have read the 413."""
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Body:
     overflowed: bool = False
 
 
-async def read_body(scope: MutableMapping[str, Any], receive: Receive) -> Body | None:
+async def read_body(scope: Mapping[str, Any], receive: Receive) -> Body | None:
     """Read the body; return None if the client left first.
 
     The bound is 1 MiB, or 20 MiB once an image part has shown itself within the first.

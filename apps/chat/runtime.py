@@ -66,6 +66,8 @@ def _chain(config: ChatConfig) -> Chain:
     policy = BreakerPolicy(
         consecutive_failures=config.breaker_failures,
         cooldown_s=config.breaker_cooldown_s,
+        # Whoever raises the one bound wants a more patient breaker, not the other bound to step in.
+        ratio_minimum=max(20, 4 * config.breaker_failures),
         # A probe shows content within its attempt's own deadlines, or never will.
         probe_timeout_s=config.first_token_timeout_s + 30,
     )

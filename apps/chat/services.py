@@ -27,7 +27,7 @@ from apps.llm.errors import (
     ServiceUnavailable,
     UnsupportedMediaType,
 )
-from apps.llm.providers.mock import parse_scenario
+from apps.llm.providers.scenario import parse_scenario
 from apps.llm.wire.openai import CompletionRequest, parse_request
 from promptcraft.database import run_in_database
 

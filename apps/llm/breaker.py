@@ -261,13 +261,13 @@ class Window:
 
     def __init__(self, *, buckets: int, bucket_s: float) -> None:
         self._bucket_s = bucket_s
-        self._counts = [[0, 0] for _ in range(buckets)]
-        self._ticks = [-1] * buckets
+        self._buckets = buckets
+        self.clear()
 
     def add(self, now: float, *, success: bool) -> None:
         """Count one end."""
         tick = int(now / self._bucket_s)
-        index = tick % len(self._ticks)
+        index = tick % self._buckets
         if self._ticks[index] != tick:
             self._ticks[index] = tick
             self._counts[index] = [0, 0]
@@ -275,13 +275,14 @@ class Window:
 
     def totals(self, now: float) -> tuple[int, int]:
         """Return the successes and failures in the window."""
-        oldest = int(now / self._bucket_s) - len(self._ticks)
+        oldest = int(now / self._bucket_s) - self._buckets
         live = [counts for counts, tick in zip(self._counts, self._ticks, strict=True) if tick > oldest]
         return sum(counts[0] for counts in live), sum(counts[1] for counts in live)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._ticks = [-1] * len(self._ticks)
+        self._counts = [[0, 0] for _ in range(self._buckets)]
+        self._ticks = [0] * self._buckets
 
 
 def _percentile(ordered: list[float], percent: int) -> float | None:

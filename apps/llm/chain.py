@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.llm.breaker import Breaker, BreakerState
-from apps.llm.errors import ChainFailed, Code, Failure, InvalidRequest, ProviderError
+from apps.llm.errors import ChainFailed, Code, InvalidRequest
+from apps.llm.providers import owner_of
 from apps.llm.providers.base import ModelFacts, Provider, Target
 from apps.llm.wire.openai import CompletionRequest
 
@@ -15,9 +16,7 @@ __all__ = ["MAX_ATTEMPTS", "Candidate", "Chain", "ListedModel"]
 MAX_ATTEMPTS = 3
 """Upstream requests for one completion, whatever the chain's length."""
 LONGEST_WAIT_S = 5.0
-"""A provider that asks for a longer pause is not waited for, only left alone."""
-LONGEST_PAUSE_S = 120.0
-"""A provider that asks for more is asked again after this: its clock may be wrong."""
+"""A 429 that asks for a longer pause is not waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +38,11 @@ class ListedModel:
 
 
 class Chain:
-    """The usable providers in order, each with its breaker and the pause it asked for."""
+    """The usable providers in order, each with its breaker."""
 
     def __init__(self, providers: Sequence[Provider], breakers: Mapping[str, Breaker]) -> None:
         self.providers = tuple(providers)
         self.breakers = breakers
-        self._paused_until: dict[str, float] = {}
 
     def plan(self, request: CompletionRequest) -> list[Candidate]:
         """Return who to ask, in order.
@@ -84,8 +82,6 @@ class Chain:
         return self._of_absent_owner(request)
 
     def _of_absent_owner(self, request: CompletionRequest) -> list[tuple[Provider, Target]]:
-        from apps.llm.providers import owner_of
-
         if owner_of(str(request.model)) is None:
             raise InvalidRequest(
                 "This model is not known here. GET /api/v2/models/ lists those that are.", param="model"
@@ -95,15 +91,6 @@ class Chain:
                 "The provider of this model is not configured, and `fallback` is false.", code=Code.NO_PROVIDER
             )
         return [(provider, _default(provider)) for provider in self.providers]
-
-    def pause(self, provider: str, error: ProviderError, now: float) -> None:
-        """Leave a provider alone for as long as its 429 asked."""
-        if error.failure is Failure.RATE_LIMITED and error.retry_after_s:
-            self._paused_until[provider] = now + min(error.retry_after_s, LONGEST_PAUSE_S)
-
-    def pause_left_s(self, provider: str, now: float) -> float:
-        """Return the seconds of the pause that a provider asked for which are still to go."""
-        return max(0.0, self._paused_until.get(provider, 0.0) - now)
 
     @property
     def serving(self) -> str | None:

@@ -279,8 +279,6 @@ class Failure(enum.StrEnum):
     CONTENT_FILTERED = "content_filtered"
     BREAKER_OPEN = "breaker_open"
     """Not tried: its circuit breaker is open."""
-    COOLING_DOWN = "cooling_down"
-    """Not tried: it asked for a pause (Retry-After) that is not over."""
 
 
 _CLIENTS_FAULT = frozenset({Failure.REQUEST_REJECTED, Failure.CONTEXT_LENGTH_EXCEEDED, Failure.CONTENT_FILTERED})
@@ -295,7 +293,6 @@ _UNBILLED = frozenset(
         Failure.SERVER_ERROR,
         Failure.OVERLOADED,
         Failure.BREAKER_OPEN,
-        Failure.COOLING_DOWN,
         *_CLIENTS_FAULT,
     }
 )

@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 from apps.accounts import identity
 from apps.accounts.families import family_open
 from apps.accounts.memory import TokenMemory
+from tests.accounts import hashers
 
 AUTH = "/api/v2/auth/"
 PASSWORD = "correct horse battery"
@@ -25,6 +26,7 @@ class Clock:
 def _fresh_state(settings):
     # The real hasher takes a third of a second, on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    hashers.reset()
     cache.clear()
     identity._memory.clear()
 

@@ -22,11 +22,13 @@ def decode(segment: str) -> bytes:
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    return json.loads(decode(token.split(".")[1]))
+    claims: dict[str, Any] = json.loads(decode(token.split(".")[1]))
+    return claims
 
 
 def header_of(token: str) -> dict[str, Any]:
-    return json.loads(decode(token.split(".")[0]))
+    header: dict[str, Any] = json.loads(decode(token.split(".")[0]))
+    return header
 
 
 def good_claims(**changes: Any) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def forge(
     """Sign with our own key unless told otherwise; `...` as a claim leaves it out."""
     if header is None:
         header = {"alg": "HS256", "typ": "JWT"}
-    key = settings.SIMPLE_JWT["SIGNING_KEY"].encode() if key is None else key
+    key = str(settings.SIMPLE_JWT["SIGNING_KEY"]).encode() if key is None else key
     first, second = (
         encode(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (header, claims)
     )

@@ -11,6 +11,9 @@ from apps.llm.errors import ServiceUnavailable
 from promptcraft import database
 from promptcraft.database import run_in_database
 
+# Its threads look after connections around every call, whatever the call does.
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 async def test_returns_and_raises_as_the_function_does():
     assert await run_in_database(divmod, 7, 2) == (3, 1)
@@ -36,7 +39,6 @@ async def test_context_comes_along():
     assert await run_in_database(variable.get) == "here"
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_connections_past_their_age_are_closed(settings):
     def age():
         connection.ensure_connection()

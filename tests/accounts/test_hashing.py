@@ -6,14 +6,14 @@ from contextlib import ExitStack
 import pytest
 
 from apps.accounts import hashing
-from apps.accounts.hashing import MOST_HASHING, hashing_slot
+from apps.accounts.hashing import hashing_slot
 from apps.llm.errors import ServiceUnavailable
 
 
 def test_two_slots():
     with ExitStack() as held:
-        for _ in range(MOST_HASHING):
-            held.enter_context(hashing_slot())
+        held.enter_context(hashing_slot())
+        held.enter_context(hashing_slot("ab" * 16))
         assert not hashing._slots.acquire(blocking=False)
     assert hashing._slots.acquire(blocking=False)
     hashing._slots.release()

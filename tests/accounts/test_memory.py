@@ -31,7 +31,7 @@ def test_remembers_for_its_lifetime_from_the_moment_of_asking():
 
 def test_never_outlives_the_token():
     wall = Clock()
-    memory = TokenMemory(clock=Clock(), wall_clock=wall)
+    memory: TokenMemory[str] = TokenMemory(clock=Clock(), wall_clock=wall)
     memory.remember("token", "ada", asked_at=memory.now(), expires_at_s=1_002)
     wall.now = 1_001.99
     assert memory.recall("token") == "ada"

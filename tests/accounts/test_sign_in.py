@@ -166,10 +166,10 @@ def test_without_its_cache_nobody_gets_in(rf, monkeypatch, settings):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_parallel_guesses_get_five_tries_and_two_cores(settings):
+def test_parallel_guesses_get_five_tries(settings):
     settings.PASSWORD_HASHERS = ["tests.accounts.hashers.WatchedHasher"]
     User.objects.create_user("ada", password=PASSWORD)
-    hashers.reset()
+    hashers.reset(meeting_of=2, timeout_s=0.2)
     requests = [RequestFactory(REMOTE_ADDR=f"192.0.2.{number}").post("/") for number in range(16)]
 
     def guess(number):
@@ -182,17 +182,17 @@ def test_parallel_guesses_get_five_tries_and_two_cores(settings):
     assert sum(isinstance(answer, AuthenticationFailed) for answer in answers) == 5
     assert sum(isinstance(answer, RateLimited) for answer in answers) == 11
     assert hashers.runs == 5
-    assert hashers.most_running <= 2
+    assert hashers.most_running == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_hash_at_once_and_no_more(settings):
     settings.PASSWORD_HASHERS = ["tests.accounts.hashers.WatchedHasher"]
-    hashers.reset()
+    hashers.reset(meeting_of=3, timeout_s=0.2)
     requests = [RequestFactory(REMOTE_ADDR=f"192.0.2.{number}").post("/") for number in range(12)]
     answers = in_threads(
         12, lambda number: sign_in(request=requests[number], username=f"name {number}", password="wrong")
     )
     assert {answer.code for answer in answers} == {Code.INVALID_CREDENTIALS}
     assert hashers.runs == 12
-    assert hashers.most_running <= 2
+    assert hashers.most_running == 2

@@ -11,7 +11,7 @@ from apps.accounts.urls import urlpatterns
 from apps.llm.errors import Forbidden
 from tests.accounts.conftest import AUTH, error_of
 
-VIEWS = {str(pattern.pattern): pattern.callback.cls for pattern in urlpatterns}
+VIEWS = {str(pattern.pattern): pattern.callback.cls for pattern in urlpatterns}  # type: ignore[attr-defined]
 
 
 def test_who_may():

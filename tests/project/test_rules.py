@@ -63,7 +63,7 @@ RULES = (
     Rule(
         name="no aincr",
         example="await cache.aincr(key)",
-        fix="Django's aincr reads and then writes, so two workers lose counts. Count in the process or in a Lua script.",
+        fix="Django's aincr reads and then writes, so counts are lost. Count in the process or in a Lua script.",
         broken_by=lambda node: isinstance(node, ast.Attribute) and node.attr == "aincr",
         applies_to=lambda path: True,
     ),

@@ -200,7 +200,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._journal.update_exchange(request.number, hung_up_at_s=left_at_s, hung_up_how=how)
             raise
         except Exception as error:  # a fault of the test's script: kept for `close` to raise, never swallowed
-            self._journal.update_exchange(request.number, script_error=repr(error))
+            self._journal.note_script_error(request.number, scenario.name, error)
             self.rst()
         else:
             self._journal.update_exchange(request.number, finished_at_s=time.monotonic())

@@ -129,6 +129,8 @@ class Journal:
     _exchanges: list[Exchange] = field(default_factory=list)
     _watchers: list[Callable[[Exchange], None]] = field(default_factory=list)
     _last_number: int = 0
+    script_errors: list[str] = field(default_factory=list)
+    """What scripts raised, cleared or not."""
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -147,9 +149,9 @@ class Journal:
         self._watchers.append(watcher)
 
     def clear(self) -> None:
-        """Forget what is over; numbers go on."""
+        """Forget every exchange, also those that still run; numbers go on, script errors are kept."""
         with self._changed:
-            self._exchanges = [exchange for exchange in self._exchanges if not exchange.over]
+            self._exchanges.clear()
 
     def wait_for(self, predicate: Callable[[tuple[Exchange, ...]], Answer], timeout_s: float = 5.0) -> Answer:
         """Block until `predicate(exchanges)` is true and return what it returned. Raises JournalTimeout."""
@@ -206,6 +208,11 @@ class Journal:
             self._changed.notify_all()
         if changed.over:
             self._tell(changed)
+
+    def note_script_error(self, number: int, scenario: str, error: Exception) -> None:
+        """Record that a script raised."""
+        self.script_errors.append(f"{scenario}: {error!r}")
+        self.update_exchange(number, script_error=repr(error))
 
     def exchange(self, number: int) -> Exchange | None:
         """Return one exchange by its number, None if it was cleared."""

@@ -82,8 +82,8 @@ def _bytes(
         reply = Reply(request, Answer(text=text, reasoning=""), framing="close")
         yield reply.head()
         yield from play(reply, b"".join(event.wire for event in reply.events))
-        spent = reply.vendor.tokens_of(request, reply.vendor.filled(request, reply.answer))
-        yield Send(b"", spent.completion)
+        usage = next((event.usage for event in reply.events if event.usage), None)
+        yield Send(b"", sum(event.tokens for event in reply.events), usage)
         yield reply.end()
 
     return named(name, description, **(_OK | {"text": text}))(steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.fixtures import RESPONSES, STREAMS, ResponseFixture, StreamFixture
+from tests.upstream.journal import Tokens
 from tests.upstream.reply import KEEP_ALIVE, Reply
 from tests.upstream.request import UpstreamRequest
 from tests.upstream.scenario import Outcome, Scenario
@@ -12,7 +13,6 @@ from tests.upstream.steps import Forever, Send, Step
 
 __all__ = ["SAMPLES"]
 
-# The vendors' words for finishes that OpenAI has too.
 _WHAT = {
     "finish": "a whole answer",
     "cut": "an answer that breaks off",
@@ -25,7 +25,7 @@ def _stream(fixture: StreamFixture) -> Scenario:
     def steps(request: UpstreamRequest) -> Iterator[Step]:
         reply = Reply(request)
         yield reply.head()
-        yield reply.raw(fixture.content)
+        yield Send(reply.framed(fixture.content), usage=_tokens(fixture))
         if fixture.ends == "stall":
             yield Forever(reply.framed(KEEP_ALIVE))
         yield reply.end()
@@ -42,6 +42,18 @@ def _stream(fixture: StreamFixture) -> Scenario:
         vendors=(fixture.vendor,),
         endless=fixture.ends == "stall",
         group="samples",
+    )
+
+
+def _tokens(fixture: StreamFixture) -> Tokens | None:
+    usage = fixture.usage
+    if usage is None:
+        return None
+    return Tokens(
+        prompt=usage.prompt_tokens,
+        completion=usage.completion_tokens,
+        cached=usage.cached_tokens,
+        reasoning=usage.reasoning_tokens,
     )
 
 

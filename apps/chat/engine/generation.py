@@ -7,6 +7,7 @@ import enum
 import hashlib
 import hmac
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -45,7 +46,7 @@ __all__ = ["Generation", "Order", "Services", "Status", "Stop"]
 
 logger = logging.getLogger("promptcraft.engine")
 
-_AFTER_FINISH_S = 5.0
+_AFTER_FINISH_S = 2.0
 """How long a provider may take from its finish_reason to `[DONE]`, for the usage; then it is over anyway."""
 _LINGER_S = 1.0
 """How long a connection may take from `[DONE]` to the end of its response, to be used again."""
@@ -136,6 +137,7 @@ class Generation:
         self._stamp = Stamp(self.log, completion_id=order.id, created=int(self.created_at))
         self._exchange: Exchange | None = None
         self._asks_mock = False
+        self._retry_after_s: float | None = None
         self._stop: Stop | None = None
         self._stopped = asyncio.Event()
         self._readers: set[Reader] = set()
@@ -247,9 +249,6 @@ class Generation:
         while asked < MAX_ATTEMPTS and not self._stopped.is_set():
             if waiting:
                 candidate = waiting.popleft()
-                if services.chain.pause_left_s(candidate.provider.name, services.clock()):
-                    self._pass_over(candidate, Failure.COOLING_DOWN)
-                    continue
             elif again is not None:
                 # Nobody else is left: the pause that a 429 asked for is short enough to sit out.
                 candidate, ready_at = again
@@ -275,8 +274,8 @@ class Generation:
                 return self._interrupted(error)
             if services.clock() - self._started >= services.config.total_timeout_s:
                 break
-            services.chain.pause(candidate.provider.name, error, services.clock())
             if error.failure is Failure.RATE_LIMITED and error.retry_after_s is not None:
+                self._retry_after_s = min(error.retry_after_s, self._retry_after_s or error.retry_after_s)
                 if error.retry_after_s <= LONGEST_WAIT_S:
                     again = (candidate, services.clock() + error.retry_after_s)
         return None if self._stopped.is_set() else self._none_answered()
@@ -509,14 +508,11 @@ class Generation:
                 attempts=self.passed_over,
                 may_have_billed=billed,
             )
-        clock = self._services.clock()
-        pauses = [self._services.chain.pause_left_s(one.provider, clock) for one in self.passed_over]
-        shortest = min((pause for pause in pauses if pause), default=0.0)
         return ChainFailed(
             "Every provider failed; `attempts` says how. Try again later.",
             attempts=self.passed_over,
             may_have_billed=billed,
-            retry_after_s=int(shortest) + 1 if shortest else None,
+            retry_after_s=None if self._retry_after_s is None else max(1, math.ceil(self._retry_after_s)),
         )
 
     def _user_hash(self) -> str:

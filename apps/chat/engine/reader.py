@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from apps.chat.engine.log import StreamLog
@@ -16,7 +16,7 @@ QUEUE_BYTES = 64 * 1024
 STUCK_AFTER_S = 60.0
 """A reader whose peer takes nothing for so long is detached; it may come back and resume."""
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class Reader:

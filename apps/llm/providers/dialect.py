@@ -38,10 +38,12 @@ _CODES: Mapping[str, Failure] = {
     "service_unavailable_error": Failure.OVERLOADED,
     "slow_down": Failure.RATE_LIMITED,
 }
+# An HTTP status says these as well, and more exactly.
+_STATUS_SAYS = frozenset({Failure.KEY_REFUSED, Failure.OVERLOADED, Failure.RATE_LIMITED, Failure.SERVER_ERROR})
 # Phrases count only where a vendor has no better word: in a plain rejection and in an error event.
 _PHRASES: Mapping[str, Failure] = {"maximum context length": Failure.CONTEXT_LENGTH_EXCEEDED}
 _PHRASE_STATUSES = frozenset({None, 400, 404, 413, 422})
-_MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +183,7 @@ class Dialect:
         failure = (
             self.error_codes.get(refusal.code)
             or _CODES.get(refusal.code)
-            or _CODES.get(refusal.type)
+            or _by_type(refusal)
             or self._by_phrase(refusal)
             or _by_number(refusal)
         )
@@ -212,6 +214,11 @@ def _joined(content: Any) -> Any:
     if isinstance(content, list) and all(part.get("type") == "text" for part in content):
         return "\n".join(part["text"] for part in content)
     return content
+
+
+def _by_type(refusal: Refusal) -> Failure | None:
+    failure = _CODES.get(refusal.type)
+    return None if refusal.status is not None and failure in _STATUS_SAYS else failure
 
 
 def _by_number(refusal: Refusal) -> Failure:

@@ -181,8 +181,8 @@ class OpenAICompatibleProvider:
     def _as_stream(self, body: bytes) -> bytes:
         """Turn the JSON answer of an upstream that did not stream into a stream of one event."""
         try:
-            # Empty lines come first from a vendor that was keeping the connection alive.
-            document = loads(body.strip())
+            # Empty lines before it, which a vendor sends to keep the connection alive, are white space to JSON.
+            document = loads(body)
         except ValueError:
             document = None
         if isinstance(document, dict) and document.get("error"):

@@ -1,0 +1,332 @@
+"""The real service as a process of its own, for black-box tests.
+
+with UpstreamServer() as upstream, ServerProcess(upstream=upstream) as server:
+    with server.open("/api/v2/chat/completions/", json={"messages": [...], "stream": True}) as stream:
+        answer = collect(stream)
+"""
+
+from __future__ import annotations
+
+import atexit
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from tests.sse_client import SseStream, open_stream
+from tests.upstream import VENDOR_NAMES, UpstreamServer
+
+__all__ = ["PASSWORD", "USERNAME", "ServerFailed", "ServerProcess"]
+
+ROOT = Path(__file__).resolve().parents[1]
+USERNAME = "tester"
+PASSWORD = "tide-table-at-six"
+"""The user that every fresh database has already."""
+
+ServerName = Literal["uvicorn", "daphne", "granian", "runserver", "serve"]
+_START_S = 15.0
+_LIVE = "/api/v2/chat/health/live/"
+# Nothing else of the machine's environment reaches the service.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
+# Limits that would be in the way of every test but their own.
+_DEFAULTS = {
+    "DEBUG": "0",
+    "SECRET_KEY": "only-for-tests-" + "k7Qp2mZx" * 8,
+    "ALLOWED_HOSTS": "*",
+    "CHAT_RATE_LIMIT": "100000/m",
+    "MAX_STREAMS_PER_USER": "1000",
+    "LOG_FORMAT": "json",
+    **{f"{vendor.upper()}_API_KEY": "" for vendor in VENDOR_NAMES},
+}
+_PREPARE = """
+import django, sys
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0, interactive=False)
+call_command("create_user", sys.argv[1], "--password-stdin", stdout=sys.stderr)
+"""
+
+
+class ServerFailed(AssertionError):
+    """The process did not do what was asked of it; the message ends with its output."""
+
+
+class ServerProcess:
+    """One server process on a port and a database of its own.
+
+    `env` adds to and overrides the harness's variables, which lift the rate limit and the streams per user and
+    leave every provider without a key; `upstream` points all three at a simulator (`vendors` only some).
+    Leaving the `with` block kills the process at once: a test of shutting down calls `stop()`.
+    """
+
+    def __init__(
+        self,
+        env: Mapping[str, str] | None = None,
+        server: ServerName = "uvicorn",
+        *,
+        upstream: UpstreamServer | None = None,
+        vendors: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self.server = server
+        self.port = 0
+        self.returncode: int | None = None
+        self._arguments = tuple(arguments)
+        self._directory = Path(tempfile.mkdtemp(prefix="promptcraft-test-"))
+        self.database = self._directory / "db.sqlite3"
+        self.log_path = self._directory / "server.log"
+        pointed = upstream.environment(*vendors) if upstream is not None else {}
+        self.env = _environment(self.database) | pointed | dict(env or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._tokens: dict[str, str] = {}
+
+    # -- life ------------------------------------------------------------------------------------------
+
+    def start(self, *, wait: bool = True) -> Self:
+        """Start and wait until it is live, at most 15 s. A second start keeps the database and takes a new port.
+
+        With `wait=False` it returns at once: for tests of a start that must fail. Raises ServerFailed.
+        """
+        if not self.database.exists() and self.env["DATABASE_URL"] == f"sqlite:///{self.database}":
+            _copy_database(_template(), self.database)
+        # The kernel's free port may be taken by another process before ours binds it.
+        for last in (False, False, True):
+            self.port = _free_port()
+            self.returncode = None
+            with self.log_path.open("ab") as log:
+                self._process = subprocess.Popen(
+                    self._command(),
+                    cwd=ROOT,
+                    env=self.env | {"PORT": str(self.port)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            if not wait or self._wait_live():
+                return self
+            if last or "address already in use" not in self.output().lower():
+                break
+        self.kill()
+        raise ServerFailed(f"{self.server} was not live within {_START_S} s:\n{self.output()[-4000:]}")
+
+    def stop(self, timeout_s: float = 40.0) -> int:
+        """Send SIGTERM and return the exit code. Raises ServerFailed if it does not leave in time."""
+        self.terminate()
+        return self.wait(timeout_s)
+
+    def terminate(self) -> float:
+        """Send SIGTERM and return when, without waiting."""
+        self._running().send_signal(signal.SIGTERM)
+        return time.monotonic()
+
+    def wait(self, timeout_s: float = 40.0) -> int:
+        """Wait for the process to leave by itself and return its exit code. Raises ServerFailed."""
+        try:
+            self.returncode = self._running().wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise ServerFailed(f"still running after {timeout_s} s:\n{self.output()[-4000:]}") from None
+        self._process = None
+        return self.returncode
+
+    def kill(self) -> None:
+        """Kill it and its workers, as a power cut would; no-op if it has left."""
+        process, self._process = self._process, None
+        if process is not None:
+            # The process leads a group of its own, made by `start`: nobody else's are in it.
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.returncode = process.wait(10)
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        self.remove()
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._running().pid
+
+    def url(self, path: str = "") -> str:
+        """Return the address of a path."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def output(self) -> str:
+        """Return all that it has printed, on either channel."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def resident_bytes(self) -> int:
+        """Return the memory that the process holds now (Linux)."""
+        return self._status_bytes("VmRSS:")
+
+    def peak_resident_bytes(self) -> int:
+        """Return the most it has held so far (Linux)."""
+        return self._status_bytes("VmHWM:")
+
+    # -- calling ---------------------------------------------------------------------------------------
+
+    def open(
+        self, path: str, *, user: str | None = USERNAME, headers: Mapping[str, str] | None = None, **request: Any
+    ) -> SseStream:
+        """Send a request as a user, anonymously if None; the rest is `open_stream`'s. The caller closes it."""
+        sent = (self.bearer(user) if user is not None else {}) | dict(headers or {})
+        return open_stream(self.url(path), headers=sent, **request)
+
+    def call(self, path: str, **request: Any) -> tuple[int, dict[str, str], Any]:
+        """Do the same and return status, headers and the JSON body (None if it is empty)."""
+        with self.open(path, **request) as stream:
+            body = stream.read()
+            return stream.status, stream.headers, json.loads(body) if body else None
+
+    def create_user(self, username: str, password: str = PASSWORD) -> str:
+        """Make a user (about a second: a process of its own) and return the name."""
+        self.manage("create_user", username, "--password-stdin", stdin=password + "\n")
+        return username
+
+    def token(self, user: str = USERNAME, password: str = PASSWORD) -> str:
+        """Return an access token of a user; asked for once and kept."""
+        if user not in self._tokens:
+            status, _, body = self.call("/api/v2/auth/token/", user=None, json={"username": user, "password": password})
+            if status != 200:
+                raise ServerFailed(f"no token for {user}: {status} {body}")
+            self._tokens[user] = body["access"]
+        return self._tokens[user]
+
+    def bearer(self, user: str = USERNAME) -> dict[str, str]:
+        """Return the Authorization header of a user."""
+        return {"Authorization": f"Bearer {self.token(user)}"}
+
+    def manage(self, *arguments: str, stdin: str = "") -> str:
+        """Run a management command on this server's database and return its output. Raises ServerFailed."""
+        return _run([sys.executable, "manage.py", *arguments], self.env, stdin)
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise ServerFailed("the server is not running")
+        return self._process
+
+    def _command(self) -> list[str]:
+        host, port = "127.0.0.1", str(self.port)
+        application = "promptcraft.asgi:application"
+        python = sys.executable
+        commands = {
+            "uvicorn": [python, "-m", "uvicorn", application, "--host", host, "--port", port, "--no-access-log"],
+            "daphne": [python, "-m", "daphne", "-b", host, "-p", port, application],
+            "granian": [
+                python,
+                "-m",
+                "granian",
+                "--interface",
+                "asgi",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                port,
+                application,
+            ],
+            "runserver": [python, "manage.py", "runserver", "--noreload", f"{host}:{port}"],
+            "serve": [python, "manage.py", "serve"],
+        }
+        return [*commands[self.server], *self._arguments]
+
+    def _wait_live(self) -> bool:
+        deadline_s = time.monotonic() + _START_S
+        process = self._running()
+        while time.monotonic() < deadline_s:
+            if _is_live(self.port):
+                return True
+            try:
+                # The pause between two tries, cut short if the process leaves.
+                self.returncode = process.wait(0.03)
+            except subprocess.TimeoutExpired:
+                continue
+            self._process = None
+            return False
+        return False
+
+    def _status_bytes(self, field: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().split("\n"):
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024
+        raise ServerFailed(f"/proc has no {field}")
+
+    def remove(self) -> None:
+        """Remove the database and the log; the `with` block does it."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _environment(database: Path) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return inherited | _DEFAULTS | {"DATABASE_URL": f"sqlite:///{database}"}
+
+
+@cache
+def _template() -> Path:
+    """Return a migrated database with one user, made once for the test run."""
+    directory = Path(tempfile.mkdtemp(prefix="promptcraft-template-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    database = directory / "db.sqlite3"
+    environment = _environment(database) | {"DJANGO_SETTINGS_MODULE": "promptcraft.settings"}
+    _run([sys.executable, "-c", _PREPARE, USERNAME], environment, PASSWORD + "\n")
+    return database
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        part = source.with_name(source.name + suffix)
+        if part.exists():
+            shutil.copyfile(part, target.with_name(target.name + suffix))
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], stdin: str) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, env=dict(environment), input=stdin, capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode:
+        raise ServerFailed(f"{command[1:]} left with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_live(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    try:
+        connection.request("GET", _LIVE)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,48 @@
+"""`python -m tests.upstream`, as a person uses it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.server import ROOT
+from tests.sse_client import open_stream
+from tests.upstream import CATALOGUE
+
+COMMAND = [sys.executable, "-m", "tests.upstream"]
+
+
+def test_list_names_every_scenario():
+    done = subprocess.run([*COMMAND, "--list"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20)
+    for name, scenario in CATALOGUE.items():
+        assert f"  {name} " in done.stdout
+        assert scenario.description in done.stdout
+
+
+def test_unknown_scenario_is_refused_in_one_line():
+    done = subprocess.run([*COMMAND, "--scenario", "stal"], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2
+    assert "no scenario 'stal'" in done.stderr
+
+
+@pytest.mark.parametrize("vendor", ["zai"])
+def test_serves_prints_its_environment_and_its_journal(vendor):
+    process = subprocess.Popen(
+        [*COMMAND, "--scenario", "done-without-finish"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        variables = dict(process.stdout.readline().strip().split("=", 1) for _ in range(6))
+        assert variables["OPENAI_API_KEY"] == "any"
+        with open_stream(variables["ZAI_BASE_URL"] + "/chat/completions", json={"model": "m"}) as stream:
+            assert stream.read().endswith(b"data: [DONE]\n\n")
+        lines = [process.stdout.readline() for _ in range(6)]
+        assert any("done-without-finish: two deltas" in line for line in lines)
+        assert "#1 zai POST" in lines[-1]
+        assert "complete" in lines[-1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        process.stdout.close()

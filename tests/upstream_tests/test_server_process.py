@@ -1,0 +1,82 @@
+"""The harness starts the real service, on every server, and the service reaches the simulator."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server import USERNAME, ServerFailed, ServerProcess
+from tests.sse_answer import collect
+from tests.upstream import VENDORS, Gate, healthy
+
+BODY = {"messages": [{"role": "user", "content": "When does the tide turn?"}], "stream": True}
+COMPLETIONS = "/api/v2/chat/completions/"
+
+
+@pytest.fixture(scope="module")
+def server(shared_upstream):
+    with ServerProcess(upstream=shared_upstream) as process:
+        yield process
+
+
+def test_a_stream_comes_through(server, upstream):
+    with server.open(COMPLETIONS, json=BODY) as stream:
+        answer = collect(stream)
+    assert (stream.status, answer.text, answer.finish) == (200, VENDORS["deepseek"].default_text, "stop")
+    assert (answer.done, answer.ended) == (True, "clean")
+    assert upstream.journal[-1].complete
+
+
+def test_a_client_that_vanishes_is_felt_upstream_within_a_second(server, upstream):
+    gate = Gate()
+    upstream.script("deepseek", healthy(gate=gate, gate_after=2))
+    with server.open(COMPLETIONS, json=BODY) as stream:
+        next(stream.events())
+        left_at_s = stream.reset()
+    exchange = upstream.wait_hung_up("deepseek", timeout_s=2)
+    assert exchange.hung_up_at_s - left_at_s < 1
+
+
+def test_users_are_made_and_have_tokens(server):
+    name = server.create_user("second")
+    status, _, body = server.call("/api/v2/auth/me/", user=name)
+    assert (status, body["username"]) == (200, "second")
+    assert server.call("/api/v2/auth/me/")[2]["username"] == USERNAME
+    assert server.call("/api/v2/auth/me/", user=None)[0] == 401
+
+
+def test_memory_of_the_process_is_told(server):
+    assert 10 * 1024 * 1024 < server.resident_bytes() <= server.peak_resident_bytes()
+
+
+def test_stop_is_orderly_and_a_new_start_keeps_the_database(shared_upstream):
+    with ServerProcess(upstream=shared_upstream, vendors=["zai"]) as process:
+        process.create_user("kept")
+        assert process.stop() == 0
+        process.start()
+        status, headers, _ = process.call(COMPLETIONS, json=BODY | {"stream": False}, user="kept")
+        assert (status, headers["x-promptcraft-provider"]) == (200, "zai")
+        directory = process.database.parent
+    assert not directory.exists()
+
+
+def test_start_that_fails_says_why():
+    with pytest.raises(ServerFailed, match="SECRET_KEY"), ServerProcess({"SECRET_KEY": ""}):
+        pass
+
+
+def test_start_that_must_fail_is_waited_for():
+    process = ServerProcess({"GAP_TIMEOUT": "soon"})
+    try:
+        assert process.start(wait=False).wait(15) == 1
+        assert "GAP_TIMEOUT" in process.output()
+    finally:
+        process.kill()
+        process.remove()
+
+
+@pytest.mark.parametrize("name", ["daphne", "granian", "runserver", "serve"])
+def test_other_servers_start_too(shared_upstream, name):
+    with ServerProcess(server=name, upstream=shared_upstream) as process:
+        with process.open(COMPLETIONS, json=BODY) as stream:
+            assert collect(stream).done
+        assert process.stop() == 0
