@@ -14,9 +14,9 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import async_only_middleware
 
 from apps.chat.body import OVERFLOWED
-from apps.chat.context import RequestContext, set_context
 from apps.chat.envelope import error_response
 from apps.llm.errors import BodyTooLarge, InvalidRequest, PromptCraftError
+from promptcraft.context import RequestContext, set_context
 from promptcraft.logs import REQUEST_LOGGER
 
 __all__ = ["RequestContextMiddleware"]
@@ -57,7 +57,8 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
             response.headers.setdefault("Cache-Control", "no-store")
         # A stream's line is due when the stream ends, which is when its response is closed.
         response._resource_closers.append(  # type: ignore[attr-defined]
-            lambda: _log(context, request, response.status_code))
+            lambda: _log(context, request, response.status_code)
+        )
         return response
 
     return middleware

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.renderers import TemplateHTMLRenderer
 
 from apps.accounts.access import Access
-from apps.chat.context import context_of
-from apps.chat.envelope import error_response
-from apps.llm.errors import NotFound
+from apps.chat.envelope import error_response, translate
+from promptcraft.context import context_of
 
 __all__ = ["DocsView", "SchemaView", "absent", "home"]
 
@@ -38,9 +37,7 @@ async def home(request: HttpRequest) -> HttpResponse:
 
 async def absent(request: HttpRequest) -> HttpResponse:
     """Answer a path that is nothing, without Django's HTML."""
-    return error_response(
-        NotFound("Nothing is at this path. GET /api/v2/docs/ lists what there is."), context_of(request).request_id
-    )
+    return error_response(translate(Http404()), context_of(request).request_id)
 
 
 absent.access = Access.PUBLIC  # type: ignore[attr-defined]

@@ -192,7 +192,7 @@ SILENCED_SYSTEM_CHECKS = [
 def _database() -> dict[str, Any]:
     url: str = _read(env.str, "DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
     try:
-        database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=600, conn_health_checks=True))
+        database: dict[str, Any] = dict(dj_database_url.parse(url))
     except (ValueError, KeyError):
         _stop('Environment variable "DATABASE_URL" invalid: Not a URL such as postgres://user:password@host/name.')
     if database["ENGINE"] == "django.db.backends.sqlite3":
@@ -201,11 +201,20 @@ def _database() -> dict[str, Any]:
             "timeout": 5,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
+    elif database["ENGINE"] == "django.db.backends.postgresql":
+        # Requests run in threads that come and go: connections are pooled rather than kept by a thread.
+        database["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": True}
     return database
 
 
 DATABASES = {"default": _database()}
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # Sign-in counters must not be pushed out by counters of other addresses.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 # --- REST framework, tokens, schema
 

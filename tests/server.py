@@ -128,8 +128,9 @@ class ServerProcess:
 
     def terminate(self) -> float:
         """Send SIGTERM and return when, without waiting."""
+        sent_at_s = time.monotonic()
         self._running().send_signal(signal.SIGTERM)
-        return time.monotonic()
+        return sent_at_s
 
     def wait(self, timeout_s: float = 40.0) -> int:
         """Wait for the process to leave by itself and return its exit code. Raises ServerFailed."""

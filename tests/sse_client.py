@@ -184,15 +184,17 @@ class SseStream:
     # -- leaving ---------------------------------------------------------------------------------------
 
     def close(self) -> float:
-        """Close with FIN (the kernel makes it RST if bytes were unread); return when."""
+        """Close with FIN (the kernel makes it RST if bytes were unread); return the moment before."""
+        left_at_s = time.monotonic()
         self._socket.close()
-        return time.monotonic()
+        return left_at_s
 
     def reset(self) -> float:
-        """Close with RST, as a client that is killed; return when."""
+        """Close with RST, as a client that is killed; return the moment before."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        left_at_s = time.monotonic()
         self._socket.close()
-        return time.monotonic()
+        return left_at_s
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from apps.accounts.families import token_owner
 from apps.accounts.memory import TokenMemory
 from apps.accounts.tokens import AccessClaims, invalid_token, verify_access
 from apps.llm.errors import AuthenticationFailed, Code
+from promptcraft.context import optional_context_of
 from promptcraft.database import run_in_database
 
 __all__ = ["BearerAuthentication", "Caller", "authenticate", "authenticate_token", "authenticate_token_blocking"]
@@ -79,7 +80,11 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
         """Return the caller, or raise `AuthenticationFailed`."""
-        return authenticate_token_blocking(_bearer_token(request.META.get("HTTP_AUTHORIZATION"))), None
+        caller = authenticate_token_blocking(_bearer_token(request.META.get("HTTP_AUTHORIZATION")))
+        context = optional_context_of(request._request)
+        if context is not None:
+            context.user_id = caller.user_id
+        return caller, None
 
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge of a 401."""

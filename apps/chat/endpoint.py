@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from apps.accounts.access import Access
 from apps.accounts.identity import Caller, authenticate
-from apps.chat.context import context_of
 from apps.chat.envelope import error_response, translate
 from apps.llm.errors import MethodNotAllowed
+from promptcraft.context import context_of
 
 __all__ = ["public", "signed_in"]
 

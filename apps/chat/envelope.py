@@ -12,7 +12,6 @@ from django.http import Http404, HttpResponse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
-from apps.chat.context import context_of
 from apps.llm.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -27,6 +26,7 @@ from apps.llm.errors import (
     UnsupportedMediaType,
 )
 from apps.llm.wire import json
+from promptcraft.context import context_of
 
 __all__ = ["drf_exception_handler", "envelope", "error_response", "stream_error", "translate"]
 
@@ -84,7 +84,7 @@ def translate(error: Exception) -> PromptCraftError:
         case drf.PermissionDenied() | PermissionDenied():
             return Forbidden("You may not do this.")
         case drf.NotFound() | Http404():
-            return NotFound("Nothing is here.")
+            return NotFound("Nothing is at this path. GET /api/v2/docs/ lists what there is.")
         case drf.MethodNotAllowed():
             return _method_not_allowed(error)
         case drf.UnsupportedMediaType():

@@ -9,12 +9,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from apps.accounts.identity import Caller
 from apps.chat import services
 from apps.chat.body import Body
-from apps.chat.context import context_of
 from apps.chat.engine.generation import Generation
 from apps.chat.listing import list_completions
 from apps.chat.presentation import completion_json, usage_json
 from apps.chat.responses import StreamResponse, json_response
 from apps.llm.errors import InvalidRequest
+from promptcraft.context import context_of
 
 __all__ = ["cancel_completion", "completion_detail", "completion_events", "completion_list", "create_completion"]
 

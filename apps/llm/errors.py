@@ -296,9 +296,7 @@ _UNBILLED = frozenset(
         *_CLIENTS_FAULT,
     }
 )
-TIMEOUTS = frozenset(
-    {Failure.CONNECT_TIMEOUT, Failure.FIRST_TOKEN_TIMEOUT, Failure.GAP_TIMEOUT, Failure.TOTAL_TIMEOUT}
-)
+TIMEOUTS = frozenset({Failure.CONNECT_TIMEOUT, Failure.FIRST_TOKEN_TIMEOUT, Failure.GAP_TIMEOUT, Failure.TOTAL_TIMEOUT})
 
 
 class ProviderError(Exception):

@@ -13,6 +13,7 @@ def test_log_out_ends_the_family(pair, post, me):
     response = post("logout/", {"refresh": pair.refresh})
     assert response.status_code == 205
     assert response.content == b""
+    assert response.headers["Content-Length"] == "0"
     assert "Content-Type" not in response.headers
     assert me(f"Bearer {pair.access}").status_code == 401
     assert post("token/refresh/", {"refresh": pair.refresh}).status_code == 401

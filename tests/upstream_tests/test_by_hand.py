@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-
-import pytest
+import threading
 
 from tests.server import ROOT
 from tests.sse_client import open_stream
@@ -28,21 +27,24 @@ def test_unknown_scenario_is_refused_in_one_line():
     assert "no scenario 'stal'" in done.stderr
 
 
-@pytest.mark.parametrize("vendor", ["zai"])
-def test_serves_prints_its_environment_and_its_journal(vendor):
-    process = subprocess.Popen(
-        [*COMMAND, "--scenario", "done-without-finish"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        variables = dict(process.stdout.readline().strip().split("=", 1) for _ in range(6))
-        assert variables["OPENAI_API_KEY"] == "any"
-        with open_stream(variables["ZAI_BASE_URL"] + "/chat/completions", json={"model": "m"}) as stream:
-            assert stream.read().endswith(b"data: [DONE]\n\n")
-        lines = [process.stdout.readline() for _ in range(6)]
-        assert any("done-without-finish: two deltas" in line for line in lines)
-        assert "#1 zai POST" in lines[-1]
-        assert "complete" in lines[-1]
-    finally:
-        process.send_signal(signal.SIGINT)
+def test_serves_prints_its_environment_and_its_journal():
+    command = [*COMMAND, "--scenario", "done-without-finish"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        # Reading blocks: this ends it should the line that is waited for never come.
+        guard = threading.Timer(20, process.kill)
+        guard.start()
+        try:
+            variables = dict(process.stdout.readline().strip().split("=", 1) for _ in range(6))
+            assert variables["OPENAI_API_KEY"] == "any"
+            with open_stream(variables["ZAI_BASE_URL"] + "/chat/completions", json={"model": "m"}) as stream:
+                assert stream.read().endswith(b"data: [DONE]\n\n")
+            lines = []
+            while not lines or "complete" not in lines[-1]:
+                lines.append(process.stdout.readline())
+                assert lines[-1], "it left"
+            assert "done-without-finish: two deltas" in lines[0]
+            assert "#1 zai POST" in lines[-1]
+        finally:
+            process.send_signal(signal.SIGINT)
+            guard.cancel()
         assert process.wait(10) == 0
-        process.stdout.close()

@@ -12,16 +12,61 @@ from tests.upstream.steps import Pause, Trickle
 from tests.upstream_tests.reading import ask, read
 
 # What the contract's chain and the design's list of scars name, by the scenarios that play it.
-DEMANDED = """
-silence-after-accept silence-after-headers keep-alives-for-ever empty-deltas-for-ever stall stall-silent cut-by-reset
-cut-by-fin cut-mid-utf8 end-without-finish done-without-finish malformed-line trailing-line error-event-first
-error-event-later html-in-200 json-error-in-200 whole-json whole-json-newlines line-of-64-mib slow-drip byte-by-byte gzip
-redirect insufficient-system-resource network-error sensitive model-context-window-exceeded usage-missing
-usage-on-finish usage-extra crlf-bom surrogates-split line-separators huge-delta tool-calls-whole
-tool-calls-interleaved reasoning refusal content-filter content-on-finish finish-twice content-after-finish
-control-characters-in-id early-hints close-in-headers header-over-64-kib no-content-type content-length-too-long
-content-length-too-short bytes-after-done open-after-done crlf-split
-""".split()
+DEMANDED = (
+    "silence-after-accept",
+    "silence-after-headers",
+    "keep-alives-for-ever",
+    "empty-deltas-for-ever",
+    "stall",
+    "stall-silent",
+    "cut-by-reset",
+    "cut-by-fin",
+    "cut-mid-utf8",
+    "end-without-finish",
+    "done-without-finish",
+    "malformed-line",
+    "trailing-line",
+    "error-event-first",
+    "error-event-later",
+    "html-in-200",
+    "json-error-in-200",
+    "whole-json",
+    "whole-json-newlines",
+    "line-of-64-mib",
+    "slow-drip",
+    "byte-by-byte",
+    "gzip",
+    "redirect",
+    "insufficient-system-resource",
+    "network-error",
+    "sensitive",
+    "model-context-window-exceeded",
+    "usage-missing",
+    "usage-on-finish",
+    "usage-extra",
+    "crlf-bom",
+    "surrogates-split",
+    "line-separators",
+    "huge-delta",
+    "tool-calls-whole",
+    "tool-calls-interleaved",
+    "reasoning",
+    "refusal",
+    "content-filter",
+    "content-on-finish",
+    "finish-twice",
+    "content-after-finish",
+    "control-characters-in-id",
+    "early-hints",
+    "close-in-headers",
+    "header-over-64-kib",
+    "no-content-type",
+    "content-length-too-long",
+    "content-length-too-short",
+    "bytes-after-done",
+    "open-after-done",
+    "crlf-split",
+)
 DEMANDED_STATUSES = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503)
 BIG = ("line-of-64-mib", "line-of-64-mib-later", "comment-of-64-mib", "event-of-64-mib")
 # They end by themselves, but only real pauses make them what they are: tried in their own tests.

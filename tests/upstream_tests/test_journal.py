@@ -185,10 +185,12 @@ def test_script_that_raises_fails_the_server():
     def steps(request):
         raise RuntimeError("broken script")
 
-    with pytest.raises(AssertionError, match="broken script"), UpstreamServer() as upstream:
-        upstream.script("zai", Scenario(name="broken", description="raises", steps=steps))
-        with pytest.raises(AssertionError, match="before the head"):
-            ask(upstream, "zai")
+    upstream = UpstreamServer().__enter__()
+    upstream.script("zai", Scenario(name="broken", description="raises", steps=steps))
+    with pytest.raises(AssertionError, match="before the head"):
+        ask(upstream, "zai")
+    with pytest.raises(AssertionError, match="broken script"):
+        upstream.__exit__(None, None, None)
 
 
 def test_environment_points_a_relay_here(upstream):

@@ -55,6 +55,13 @@ class Attempt:
             return None
         return round((self.first_content_monotonic - self.started_monotonic) * 1000, 1)
 
+    @property
+    def end_reason(self) -> str | None:
+        """Why it failed, else how it ended; None while it runs."""
+        if self.failure is not None:
+            return self.failure.value
+        return self.end.value if self.end is not None else None
+
     def as_json(self) -> dict[str, Any]:
         """Return what clients see of it."""
         usage = self.usage
@@ -65,7 +72,7 @@ class Attempt:
             "ttft_ms": self.ttft_ms,
             "ended_at": self.ended_at,
             "end": self.end.value if self.end else None,
-            "end_reason": self.failure.value if self.failure else (self.end.value if self.end else None),
+            "end_reason": self.end_reason,
             "prompt_tokens": usage.prompt_tokens if usage else 0,
             "completion_tokens": usage.completion_tokens if usage else 0,
             "total_tokens": usage.total_tokens if usage else 0,

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.chat.conf import ChatConfig
-from apps.chat.engine.generation import Generation, Order, Services, Status, Stop
+from apps.chat.engine.generation import Generation, Status, Stop
+from apps.chat.engine.order import Order, Services
 from apps.chat.engine.writer import CompletionWriter
 from apps.chat.limits.rate import RateWindows
 from apps.chat.limits.streams import StreamSlots
@@ -58,9 +59,7 @@ class Supervisor:
         self.started_monotonic = loop.time()
         self._loop = loop
         self._writer = CompletionWriter(completions_write)
-        self._services = Services(
-            config=config, chain=chain, prices=prices, writer=self._writer, clock=loop.time, readers=set()
-        )
+        self._services = Services(config=config, prices=prices, writer=self._writer, clock=loop.time, readers=set())
         self._running: dict[str, Generation] = {}
         self._kept: dict[str, Generation] = {}
         self._kept_bytes = 0

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db import DatabaseError, close_old_connections, connections, transaction
+from django.db import DatabaseError, connections, transaction
 
 __all__ = ["CompletionWriter"]
 
@@ -81,7 +81,6 @@ class CompletionWriter:
     def _try(self, records: list[Any]) -> bool:
         for attempt in range(_TRIES):
             try:
-                close_old_connections()
                 with transaction.atomic():
                     self._write(records)
             except DatabaseError as error:

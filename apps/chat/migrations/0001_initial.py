@@ -6,7 +6,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -15,36 +14,62 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Completion',
+            name="Completion",
             fields=[
-                ('id', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('request_id', models.CharField(max_length=128)),
-                ('status', models.CharField(choices=[('completed', 'Completed'), ('cancelled', 'Cancelled'), ('failed', 'Failed')], max_length=16)),
-                ('provider', models.CharField(blank=True, max_length=32)),
-                ('model', models.CharField(blank=True, max_length=128)),
-                ('finish_reason', models.CharField(blank=True, max_length=32)),
-                ('error_code', models.CharField(blank=True, max_length=64)),
-                ('content', models.TextField(null=True)),
-                ('reasoning_content', models.TextField(null=True)),
-                ('refusal', models.TextField(null=True)),
-                ('tool_calls', models.JSONField(default=list)),
-                ('prompt_tokens', models.PositiveBigIntegerField(default=0)),
-                ('completion_tokens', models.PositiveBigIntegerField(default=0)),
-                ('cached_tokens', models.PositiveBigIntegerField(default=0)),
-                ('reasoning_tokens', models.PositiveBigIntegerField(default=0)),
-                ('usage_source', models.CharField(choices=[('provider', 'Provider'), ('estimated', 'Estimated'), ('none', 'None')], max_length=16)),
-                ('cost_nano_usd', models.BigIntegerField(null=True)),
-                ('attempts', models.JSONField(default=list)),
-                ('include_usage', models.BooleanField(default=False)),
-                ('idempotency_key', models.CharField(blank=True, max_length=255)),
-                ('body_sha256', models.CharField(blank=True, max_length=64)),
-                ('created_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField()),
-                ('user', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='completions', to=settings.AUTH_USER_MODEL)),
+                ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("request_id", models.CharField(max_length=128)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("completed", "Completed"), ("cancelled", "Cancelled"), ("failed", "Failed")],
+                        max_length=16,
+                    ),
+                ),
+                ("provider", models.CharField(blank=True, max_length=32)),
+                ("model", models.CharField(blank=True, max_length=128)),
+                ("finish_reason", models.CharField(blank=True, max_length=32)),
+                ("error_code", models.CharField(blank=True, max_length=64)),
+                ("content", models.TextField(null=True)),
+                ("reasoning_content", models.TextField(null=True)),
+                ("refusal", models.TextField(null=True)),
+                ("tool_calls", models.JSONField(default=list)),
+                ("prompt_tokens", models.PositiveBigIntegerField(default=0)),
+                ("completion_tokens", models.PositiveBigIntegerField(default=0)),
+                ("cached_tokens", models.PositiveBigIntegerField(default=0)),
+                ("reasoning_tokens", models.PositiveBigIntegerField(default=0)),
+                (
+                    "usage_source",
+                    models.CharField(
+                        choices=[("provider", "Provider"), ("estimated", "Estimated"), ("none", "None")], max_length=16
+                    ),
+                ),
+                ("cost_nano_usd", models.BigIntegerField(null=True)),
+                ("attempts", models.JSONField(default=list)),
+                ("include_usage", models.BooleanField(default=False)),
+                ("idempotency_key", models.CharField(blank=True, max_length=255)),
+                ("body_sha256", models.CharField(blank=True, max_length=64)),
+                ("created_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField()),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="completions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
-                'indexes': [models.Index(fields=['user', '-created_at', '-id'], name='chat_completion_by_user'), models.Index(condition=models.Q(('idempotency_key', ''), _negated=True), fields=['user', 'idempotency_key'], name='chat_completion_by_key')],
+                "ordering": ["-created_at", "-id"],
+                "indexes": [
+                    models.Index(fields=["user", "-created_at", "-id"], name="chat_completion_by_user"),
+                    models.Index(
+                        condition=models.Q(("idempotency_key", ""), _negated=True),
+                        fields=["user", "idempotency_key"],
+                        name="chat_completion_by_key",
+                    ),
+                ],
             },
         ),
     ]

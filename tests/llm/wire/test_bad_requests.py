@@ -22,6 +22,40 @@ def test_a_bad_field_is_named(changes, code, param):
     assert len(caught.value.message) < 250
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b" ", "The body is empty. Send a JSON object with `messages`."),
+        (b"[]", "The body must be a JSON object, not an array."),
+        (b"[" * 65 + b"]" * 65, "The body nests deeper than 64 levels. Send a flatter JSON object."),
+        (b"{}", "`messages` is missing. Send an array with at least one message."),
+        (
+            b'{"messages":[{"role":"bot"}]}',
+            "`messages[0].role` must be one of system, developer, user, assistant, tool, not 'bot'.",
+        ),
+        (b'{"messages":[null]}', "`messages[0]` must be an object, not null."),
+        (
+            b'{"messages":[{"role":"user","content":false}]}',
+            "`messages[0].content` must be a string or an array of parts, not false.",
+        ),
+        (b'{"messages":[{"role":"user","content":"a"}],"top_p":1.5}', "`top_p` must be a number from 0 to 1, not 1.5."),
+        (
+            b'{"messages":[{"role":"user","content":"a"}],"n":2}',
+            "`n` must be 1, not 2. Send one request for each answer.",
+        ),
+        (
+            b'{"messages":[{"role":"user","content":"a"}],"stop":{}}',
+            "`stop` must be a string or an array of strings, not an object.",
+        ),
+    ],
+)
+def test_the_message_says_what_to_send(body, message):
+    with pytest.raises(InvalidRequest) as caught:
+        parse_request(body)
+
+    assert caught.value.message == message
+
+
 @pytest.mark.parametrize("fields", [{"model": "sk-secret " * 50}, {"stream": "y" * 5000}, {"stop": ["x"] * 5000}])
 def test_a_long_value_is_not_echoed(fields):
     with pytest.raises(InvalidRequest) as caught:

@@ -66,8 +66,9 @@ class TestBound:
         assert isinstance(caught.value, ValueError)
         assert not decoder.close()
 
-    def test_an_endless_line_never_holds_more_than_the_bound(self):
-        decoder, piece, refused = Decoder(), b"x" * 65_536, 0
+    @pytest.mark.parametrize("piece", [b"x" * 65_536, b"data:" + b"x" * 65_530 + b"\n"], ids=["line", "data"])
+    def test_an_endless_event_never_holds_more_than_the_bound(self, piece):
+        decoder, refused = Decoder(), 0
         tracemalloc.start()
         try:
             for _ in range(1024):

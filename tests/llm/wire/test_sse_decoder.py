@@ -112,6 +112,14 @@ class TestDecoder:
         assert not isinstance(event, NamedEvent)
         assert decoder.last_event_id == "1"
 
+    def test_names_and_ids_of_a_kibibyte_are(self):
+        decoder = Decoder()
+        (event,) = decoder.feed(b"id: %b\nevent: %b\ndata: a\n\n" % (b"i" * 1024, b"e" * 1024))
+
+        assert isinstance(event, NamedEvent)
+        assert event.name == "e" * 1024
+        assert decoder.last_event_id == "i" * 1024
+
     def test_lines_of_no_field_are_counted(self):
         decoder = Decoder()
 

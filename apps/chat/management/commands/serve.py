@@ -38,6 +38,8 @@ class Command(BaseCommand):
             host=options["host"],
             port=options["port"],
             access_log=False,
+            # X-Forwarded-For is ours to believe, from TRUSTED_PROXIES only.
+            proxy_headers=False,
             log_level="warning",
             server_header=False,
         )

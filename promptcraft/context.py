@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from django.http import HttpRequest
 
-__all__ = ["RequestContext", "context_of", "set_context"]
+__all__ = ["RequestContext", "context_of", "optional_context_of", "set_context"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +30,11 @@ class RequestContext:
 def set_context(request: HttpRequest, context: RequestContext) -> None:
     """Attach the context; the outermost middleware does it once."""
     request.META["promptcraft.context"] = context
+
+
+def optional_context_of(request: HttpRequest) -> RequestContext | None:
+    """Return the request's context, None for one that did not come through the middleware."""
+    return cast("RequestContext | None", request.META.get("promptcraft.context"))
 
 
 def context_of(request: HttpRequest) -> RequestContext:

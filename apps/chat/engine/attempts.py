@@ -1,0 +1,271 @@
+"""One completion's attempts: who is asked after whom, the deadlines of each, what each cost."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from apps.chat.engine.exchange import Exchange
+from apps.chat.engine.order import Order, Services
+from apps.chat.engine.record import Attempt, End, UsageSource
+from apps.chat.engine.stamp import Stamp
+from apps.chat.engine.verdicts import clients_fault, interrupted, none_answered
+from apps.llm.breaker import Permit
+from apps.llm.chain import LONGEST_WAIT_S, MAX_ATTEMPTS, Candidate
+from apps.llm.errors import TIMEOUTS, FailedAttempt, Failure, PromptCraftError, ProviderError
+from apps.llm.pricing import cost_nano_usd
+from apps.llm.providers.base import Call
+from apps.llm.tokens import estimate_prompt_tokens, estimate_tokens
+from apps.llm.wire.openai import AssembledMessage, Usage
+
+__all__ = ["Attempts"]
+
+logger = logging.getLogger("promptcraft.engine")
+
+_AFTER_FINISH_S = 2.0
+"""How long a provider may take from its finish_reason to `[DONE]`, for the usage; then it is over anyway."""
+_CLOSE_S = 1.0
+"""How long closing an upstream may take; it is closed for us at once, this bounds the wait for its task."""
+
+
+class Attempts:
+    """Asks a completion's candidates in order until one completes; at most MAX_ATTEMPTS upstream requests.
+
+    Before the first content a failure moves on to the next; a 429 that asks for a short pause is sat out when
+    nobody else is left. After the first content a failure is the end.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        services: Services,
+        *,
+        stamp: Stamp,
+        message: Callable[[], AssembledMessage],
+        on_first_content: Callable[[], None],
+    ) -> None:
+        self.made: list[Attempt] = []
+        self.passed_over: list[FailedAttempt] = []
+        self.asks_mock = False
+        """Whether the provider asked last is the mock."""
+        self._order = order
+        self._services = services
+        self._stamp = stamp
+        self._message = message
+        self._on_first_content = on_first_content
+        self._started = services.clock()
+        self._exchange: Exchange | None = None
+        self._stop: End | None = None
+        self._stopped = asyncio.Event()
+        self._retry_after_s: float | None = None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The finish_reason of the answer, None if none has come."""
+        return self._exchange.finish_reason if self._exchange is not None else None
+
+    @property
+    def has_content(self) -> bool:
+        """Whether anything of an answer has reached the log."""
+        return self._exchange is not None and self._exchange.has_content
+
+    def stop(self, end: End) -> None:
+        """End early; the upstream is closed at once."""
+        if self._stop is None:
+            self._stop = end
+            self._stopped.set()
+            if self._exchange is not None:
+                self._exchange.end(None)
+
+    def beat(self, now: float) -> None:
+        """Be told the time: end an attempt that is past a deadline."""
+        config = self._services.config
+        exchange = self._exchange
+        if exchange is None or exchange.over.done():
+            return
+        silent_s = now - exchange.last_content_monotonic
+        if exchange.finish_reason is not None:
+            if silent_s >= _AFTER_FINISH_S:
+                exchange.end(None)
+        elif now - self._started >= config.total_timeout_s:
+            exchange.end(ProviderError(Failure.TOTAL_TIMEOUT))
+        elif not exchange.has_content:
+            if silent_s >= config.first_token_timeout_s:
+                exchange.end(ProviderError(Failure.FIRST_TOKEN_TIMEOUT))
+        elif silent_s >= config.gap_timeout_s:
+            exchange.end(ProviderError(Failure.GAP_TIMEOUT))
+
+    async def run(self) -> PromptCraftError | None:
+        """Ask one provider after the other; return why none answered, None if one did or it was stopped."""
+        services = self._services
+        waiting = deque(self._order.candidates)
+        again: tuple[Candidate, float] | None = None
+        asked = 0
+        while asked < MAX_ATTEMPTS and not self._stopped.is_set():
+            if waiting:
+                candidate = waiting.popleft()
+            elif again is not None:
+                candidate, ready_at = again
+                again = None
+                await self._pause(ready_at - services.clock())
+                if self._stopped.is_set():
+                    return None
+            else:
+                break
+            permit = candidate.breaker.permit()
+            if permit is None:
+                self._pass_over(candidate, Failure.BREAKER_OPEN)
+                continue
+            asked += 1
+            error = await self._attempt(candidate, permit)
+            if error is None:
+                return None
+            self._pass_over(candidate, error.failure)
+            if self.has_content:
+                return interrupted(error, self.passed_over)
+            if error.clients_fault:
+                return clients_fault(error)
+            if services.clock() - self._started >= services.config.total_timeout_s:
+                break
+            if error.failure is Failure.RATE_LIMITED and error.retry_after_s is not None:
+                self._retry_after_s = min(error.retry_after_s, self._retry_after_s or error.retry_after_s)
+                if error.retry_after_s <= LONGEST_WAIT_S:
+                    again = (candidate, services.clock() + error.retry_after_s)
+        return None if self._stopped.is_set() else none_answered(self.passed_over, self._retry_after_s)
+
+    async def _attempt(self, candidate: Candidate, permit: Permit) -> ProviderError | None:
+        """Ask one provider; return why it failed, None if it completed or the completion was stopped."""
+        services, provider = self._services, candidate.provider
+        attempt = Attempt(
+            provider=provider.name,
+            model=candidate.target.model,
+            started_at=time.time(),
+            started_monotonic=services.clock(),
+        )
+        self.made.append(attempt)
+        self.asks_mock = provider.mock
+
+        def first_content() -> None:
+            permit.first_content(attempt.ttft_ms or 0.0)
+            self._on_first_content()
+
+        exchange = self._exchange = Exchange(
+            provider=provider,
+            attempt=attempt,
+            stamp=self._stamp,
+            clock=services.clock,
+            on_first_content=first_content,
+        )
+        call = Call(
+            request=self._order.request,
+            target=candidate.target,
+            completion_id=self._order.id,
+            user_hash=_user_hash(services.config.user_hash_key, self._order.user_id),
+            scenario=self._order.scenario,
+        )
+        pump = asyncio.get_running_loop().create_task(provider.run(call, exchange))
+        try:
+            ends: set[asyncio.Future[Any]] = {pump, exchange.over}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            permit.release()
+            pump.cancel()
+            raise
+        error = self._verdict(exchange, pump)
+        exchange.end(error)
+        await _close(pump)
+        attempt.ended_at = time.time()
+        attempt.failure = error.failure if error else None
+        attempt.end = self._end_of(exchange, error)
+        self._account(exchange, error)
+        if error is not None:
+            permit.failure(error.breaker_verdict, error.failure.value)
+        elif self._stop is not None and not exchange.has_content:
+            permit.release()
+        else:
+            permit.success()
+        return error
+
+    def _verdict(self, exchange: Exchange, pump: asyncio.Task[None]) -> ProviderError | None:
+        if self._stop is not None:
+            return None
+        if exchange.over.done():
+            return exchange.over.result()
+        failure = pump.exception()
+        if exchange.finish_reason is not None:
+            # It broke after its finish: the answer is whole.
+            return None
+        if failure is None:
+            return ProviderError(Failure.STREAM_CUT, detail="the stream ended without a finish_reason")
+        if isinstance(failure, ProviderError):
+            return failure
+        logger.error("provider %s broke", exchange.attempt.provider, exc_info=failure)
+        return ProviderError(Failure.BAD_RESPONSE, detail="unexpected")
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopped.wait(), max(0.0, seconds))
+        except TimeoutError:
+            return
+
+    def _end_of(self, exchange: Exchange, error: ProviderError | None) -> End:
+        if error is None:
+            return self._stop if self._stop is not None and exchange.finish_reason is None else End.COMPLETE
+        if not exchange.has_content and not error.clients_fault:
+            return End.FAILOVER
+        return End.TIMEOUT if error.failure in TIMEOUTS else End.UPSTREAM_ERROR
+
+    def _account(self, exchange: Exchange, error: ProviderError | None) -> None:
+        """Set the attempt's tokens and cost: the provider's count, else an estimate of what it must have made."""
+        attempt = exchange.attempt
+        if exchange.usage is not None:
+            attempt.usage, attempt.usage_source = exchange.usage, UsageSource.PROVIDER
+        elif exchange.has_content or error is None:
+            attempt.usage, attempt.usage_source = self._estimate(), UsageSource.ESTIMATED
+        if attempt.usage is not None:
+            started_at = datetime.fromtimestamp(attempt.started_at, UTC)
+            row = self._services.prices.find(attempt.provider, attempt.model, started_at)
+            attempt.cost_nano_usd = cost_nano_usd(row, attempt.usage, started_at)
+        elif error is not None and not error.may_have_billed:
+            attempt.cost_nano_usd = 0
+
+    def _estimate(self) -> Usage:
+        message = self._message()
+        reasoning_tokens = estimate_tokens(message.reasoning_content or "")
+        arguments = "".join(str(call["function"].get("arguments", "")) for call in message.tool_calls)
+        return Usage(
+            prompt_tokens=estimate_prompt_tokens(self._order.request),
+            completion_tokens=reasoning_tokens
+            + estimate_tokens((message.content or "") + (message.refusal or "") + arguments),
+            reasoning_tokens=reasoning_tokens,
+        )
+
+    def _pass_over(self, candidate: Candidate, failure: Failure) -> None:
+        self.passed_over.append(
+            FailedAttempt(provider=candidate.provider.name, model=candidate.target.model, failure=failure)
+        )
+
+
+async def _close(pump: asyncio.Task[None]) -> None:
+    """Close the upstream, if it is not over by itself."""
+    pump.cancel()
+    pump.add_done_callback(_retrieve)
+    if not pump.done():
+        await asyncio.wait({pump}, timeout=_CLOSE_S)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Take the exception of a task that nobody waits for, so that it is not reported as lost."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _user_hash(key: str, user_id: int) -> str:
+    return hmac.new(key.encode(), b"provider-user:%d" % user_id, hashlib.sha256).hexdigest()[:32]
