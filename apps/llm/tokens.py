@@ -3,8 +3,8 @@
 A vendor's tokeniser is not at hand and differs between models, so this is a heuristic over character classes,
 measured in hundredths of a token: ASCII 0.25 (four characters a token, as in English and code), two-byte UTF-8
 such as Cyrillic, Greek or accented Latin 0.4, three-byte such as Chinese, Japanese, Korean or Thai 0.7, four-byte
-such as emoji 2. It is within about a third of the truth for running text. Callers flag the figures as estimates
-and never add them to exact totals.
+such as emoji 2. It is right in size and wrong in detail. Callers flag the figures as estimates and never add them
+to exact totals.
 """
 
 from __future__ import annotations

@@ -30,18 +30,6 @@ def test_estimates(text, tokens):
     assert estimate_tokens(text) == tokens
 
 
-@pytest.mark.parametrize(
-    ("text", "tokens", "tolerance"),
-    [
-        # Counted with a public GPT-style tokeniser.
-        ("The lighthouse keeper climbed the stairs and lit the lamp before the storm reached the coast.", 18, 0.4),
-        ("人工智能正在改变我们的生活方式和工作方式。", 14, 0.4),
-    ],
-)
-def test_running_text_is_near_the_truth(text, tokens, tolerance):
-    assert abs(estimate_tokens(text) - tokens) <= tolerance * tokens
-
-
 def test_longer_text_is_never_fewer_tokens():
     text = "a灯éя🦉 "
     estimates = [estimate_tokens(text * count) for count in range(50)]

@@ -136,7 +136,7 @@ async def test_the_model_is_the_configured_one():
         pytest.param(stream(finish("stop"), "[DONE]"), "not a completion", id="empty"),
         pytest.param(stream("<html>"), "not a completion", id="html-event"),
         pytest.param(
-            stream(delta("Hel"), finish("insufficient_system_resource"), "[DONE]"), "stream_error", id="gave-up"
+            stream(delta("Hel"), finish("insufficient_system_resource"), "[DONE]"), "DEEPSEEK_SETUP.md", id="gave-up"
         ),
         pytest.param(
             stream(delta("Hel"), '{"error":{"message":"secret words","type":"x"}}'), "stream_error", id="error-event"

@@ -95,6 +95,7 @@ class Reader:
     async def drive(self, send: Send) -> None:
         """Send the log as ASGI body messages until it ends: one message for all that has arrived."""
         self._task = asyncio.current_task()
+        clock = asyncio.get_running_loop().time
         try:
             while True:
                 data = self.take()
@@ -106,10 +107,9 @@ class Reader:
                     data = await self._next_or_ping()
                     if not data:
                         continue
-                self._sending = True
+                self._sent_at, self._sending = clock(), True
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-                self._sending = False
-                self._sent_at = asyncio.get_running_loop().time()
+                self._sent_at, self._sending = clock(), False
         finally:
             self.close()
 

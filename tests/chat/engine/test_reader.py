@@ -1,0 +1,178 @@
+"""Readers: live, behind, late, stuck and silent, with an injected clock and a send that can be held."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.chat.engine import reader as reader_module
+from apps.chat.engine.log import Frame
+from apps.chat.engine.log_memory import MemoryLog
+from apps.chat.engine.reader import STUCK_AFTER_S, Reader
+from apps.llm.wire import json
+from apps.llm.wire.sse import DONE, PING, Decoder
+
+FRAME = Frame(b'{"content":"', b'"}')
+
+
+class Peer:
+    """The other side of `send`: takes messages, or holds them until released."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def send(self, message: Any) -> None:
+        await self.open.wait()
+        self.messages.append(dict(message))
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message["body"] for message in self.messages)
+
+
+async def settle() -> None:
+    """Let every ready task run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def text_of(body: bytes) -> str:
+    payloads = [payload for payload in Decoder().feed(body) if payload != b"[DONE]"]
+    return "".join(json.loads(payload)["content"] for payload in payloads)
+
+
+async def test_what_has_arrived_goes_out_in_one_message():
+    log, peer = MemoryLog(), Peer()
+    task = asyncio.ensure_future(Reader(log).drive(peer.send))
+    await settle()
+    for word in (b"a", b"b", b"c"):
+        log.append_text(FRAME, word)
+    await settle()
+    assert len(peer.messages) == 1
+    assert peer.messages[0]["body"].count(b"id: ") == 3
+    assert peer.messages[0]["more_body"] is True
+    log.append_text(FRAME, b"d")
+    log.close(DONE)
+    await task
+    assert len(peer.messages) == 2
+    assert peer.messages[1]["body"].endswith(b"\n\n" + DONE)
+    assert "more_body" not in peer.messages[1]
+
+
+async def test_a_closed_log_is_one_message():
+    log, peer = MemoryLog(), Peer()
+    log.append_text(FRAME, b"a")
+    log.append_text(FRAME, b"b")
+    log.close(DONE)
+    await Reader(log).drive(peer.send)
+    assert [message["body"] for message in peer.messages] == [b'id: 2\ndata: {"content":"ab"}\n\n' + DONE]
+
+
+async def test_a_slow_reader_costs_its_queue_and_misses_nothing(monkeypatch):
+    monkeypatch.setattr(reader_module, "QUEUE_BYTES", 500)
+    log, peer = MemoryLog(), Peer()
+    reader = Reader(log)
+    task = asyncio.ensure_future(reader.drive(peer.send))
+    await settle()
+    log.append_text(FRAME, b"start ")
+    await settle()
+    peer.open.clear()
+    log.append_text(FRAME, b"held ")
+    await settle()
+    for number in range(1_000):
+        log.append_text(FRAME, b"%d " % number)
+        assert reader._queued_bytes <= 500 + 64
+    peer.open.set()
+    log.close(DONE)
+    await task
+    assert text_of(peer.body) == "start held " + "".join(f"{number} " for number in range(1_000))
+
+
+@given(st.lists(st.sampled_from(["append", "take", "big"]), max_size=80), st.integers(0, 5))
+def test_any_interleaving_gives_each_event_once(steps, after):
+    async def run() -> None:
+        log = MemoryLog()
+        said = []
+        for number in range(after):
+            log.append_text(FRAME, b"early%d" % number)
+        reader = Reader(log, after=after)
+        taken = b""
+        for number, step in enumerate(steps):
+            if step == "take":
+                taken += reader.take()
+            else:
+                text = f"{number}," * (20_000 if step == "big" else 1)
+                said.append(text)
+                log.append_text(FRAME, text.encode())
+        log.close(DONE)
+        while not reader.at_end:
+            taken += reader.take()
+        reader.close()
+        assert text_of(taken) == "".join(said)
+
+    asyncio.run(run())
+
+
+async def test_a_ping_after_silence_only():
+    log, peer = MemoryLog(), Peer()
+    reader = Reader(log, now=0.0)
+    task = asyncio.ensure_future(reader.drive(peer.send))
+    await settle()
+    reader.beat(14.9, keepalive_interval_s=15)
+    await settle()
+    assert peer.messages == []
+    reader.beat(15.0, keepalive_interval_s=15)
+    await settle()
+    assert peer.body == PING
+    log.close(DONE)
+    await task
+    assert peer.body == PING + DONE
+
+
+async def test_a_stuck_reader_is_detached():
+    log, peer = MemoryLog(), Peer()
+    gone: list[Reader] = []
+    loop = asyncio.get_running_loop()
+    reader = Reader(log, now=loop.time(), on_close=gone.append)
+    peer.open.clear()
+    task = asyncio.ensure_future(reader.drive(peer.send))
+    log.append_text(FRAME, b"a")
+    await settle()
+    reader.beat(loop.time() + STUCK_AFTER_S - 1, keepalive_interval_s=15)
+    await settle()
+    assert not task.done()
+    reader.beat(loop.time() + STUCK_AFTER_S + 1, keepalive_interval_s=15)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gone == [reader]
+
+
+async def test_cancelling_leaves_the_log_and_tells():
+    log, peer = MemoryLog(), Peer()
+    gone: list[Reader] = []
+    reader = Reader(log, on_close=gone.append)
+    task = asyncio.ensure_future(reader.drive(peer.send))
+    await settle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    log.append_text(FRAME, b"a")
+    reader.close()
+    assert gone == [reader]
+    assert peer.messages == []
+
+
+async def test_iteration_gives_what_driving_sends():
+    log = MemoryLog()
+    log.append_text(FRAME, b"a")
+    parts = aiter(Reader(log))
+    assert await anext(parts) == b'id: 1\ndata: {"content":"a"}\n\n'
+    log.append_text(FRAME, b"b")
+    log.close(DONE)
+    assert [part async for part in parts] == [b'id: 2\ndata: {"content":"b"}\n\n' + DONE]
