@@ -14,6 +14,9 @@ DEVELOPMENT := .venv/development-$(call sum,requirements-dev.txt)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+# DEBUG=0 keeps a developer's .env out of the tests, and empty keys those of the shell: no test calls a real provider.
+TESTS := DEBUG=0 SECRET_KEY=for-tests-only-for-tests-only-for-tests-only-for-tests-only \
+	DEEPSEEK_API_KEY= ZAI_API_KEY= OPENAI_API_KEY= $(BIN)/python -m pytest -rs
 ARGS ?=
 
 help: ## list the targets
@@ -23,7 +26,7 @@ run: $(RUNTIME) ## start the server on 127.0.0.1:$PORT (8000), with a developmen
 	@DEBUG="$${DEBUG:-1}" exec $(BIN)/python manage.py serve --prepare
 
 test: $(DEVELOPMENT) ## run the tests; ARGS are pytest's, as in: make test ARGS="-k health"
-	@DEBUG=1 $(BIN)/python -m pytest -q -rs $(ARGS)
+	@$(TESTS) $(ARGS)
 
 check: $(DEVELOPMENT) ## lint, format, types, layers, migrations, deploy check, locks and documents against the code
 	$(BIN)/python -m ruff check .
@@ -34,7 +37,8 @@ check: $(DEVELOPMENT) ## lint, format, types, layers, migrations, deploy check, 
 	@echo 'manage.py check --deploy, with a production environment'
 	@DEBUG=0 ALLOWED_HOSTS=example.org SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
-	DEBUG=1 $(BIN)/python -m pytest -q -rs tests/project
+	@echo 'the tests of papers and rules'
+	@$(TESTS) tests/project
 
 lock: $(DEVELOPMENT) ## compile the two requirements files from pyproject.toml; ARGS=--upgrade takes newer versions
 	$(COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml

@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
-from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-from rest_framework.renderers import TemplateHTMLRenderer
+from django.utils.cache import patch_vary_headers
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
 
 from apps.accounts.access import Access
+from apps.accounts.json_view import JsonView
 from apps.chat.envelope import error_response, translate
+from apps.llm.errors import InvalidRequest
 from promptcraft.context import context_of
+from promptcraft.schema.document import rendered
+from promptcraft.schema.page import PAGE_POLICY, page
 
 __all__ = ["DocsView", "SchemaView", "absent", "home"]
 
+_FORMS = {
+    "application/json": "json",
+    "application/vnd.oai.openapi+json": "json",
+    "application/yaml": "yaml",
+    "application/vnd.oai.openapi": "yaml",
+}
+_MEDIA_TYPES = {"json": "application/json", "yaml": "application/yaml"}
 
-class SchemaView(SpectacularAPIView):
-    """The OpenAPI document."""
+
+class SchemaView(JsonView):
+    """The OpenAPI document, as JSON or YAML."""
 
     access = Access.PUBLIC
-    renderer_classes = [OpenApiJsonRenderer, OpenApiYamlRenderer]
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        """Answer in the form that `?format=` names, else in the one that Accept likes best."""
+        media_type = _wanted(request._request)
+        form = _FORMS[media_type]
+        response = HttpResponse(rendered(form), content_type=media_type)
+        response.headers["Content-Disposition"] = f'inline; filename="promptcraft-openapi.{form}"'
+        patch_vary_headers(response, ["Accept"])
+        return response
 
 
-class DocsView(SpectacularSwaggerView):
+class DocsView(JsonView):
     """The page to try it; everything it loads comes from this server."""
 
     access = Access.PUBLIC
-    url = "/api/v2/schema/"
-    renderer_classes = [TemplateHTMLRenderer]
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        """Answer with the page, whatever Accept says: there is no other form of it."""
+        del request
+        return HttpResponse(page(), headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 async def home(request: HttpRequest) -> HttpResponse:
@@ -42,3 +67,16 @@ async def absent(request: HttpRequest) -> HttpResponse:
 
 absent.access = Access.PUBLIC  # type: ignore[attr-defined]
 absent.csrf_exempt = True  # type: ignore[attr-defined]
+
+
+def _wanted(request: HttpRequest) -> str:
+    """Return the media type to answer with. Raises InvalidRequest if there is none."""
+    form = request.GET.get("format")
+    if form is not None:
+        if form not in _MEDIA_TYPES:
+            raise InvalidRequest("`format` is `json` or `yaml`.", param="format")
+        return _MEDIA_TYPES[form]
+    preferred = request.get_preferred_type(list(_FORMS))
+    if preferred is None:
+        raise InvalidRequest(f"Accept names none of {', '.join(_FORMS)}.", param="Accept")
+    return preferred

@@ -335,7 +335,8 @@ class ProviderError(Exception):
     @property
     def breaker_verdict(self) -> BreakerVerdict:
         """What the provider's circuit breaker is to make of it."""
-        if self.clients_fault or self.failure is Failure.RATE_LIMITED:
+        # An unknown model may be a client's invention: it must not close the provider to everybody.
+        if self.clients_fault or self.failure in (Failure.RATE_LIMITED, Failure.MODEL_NOT_FOUND):
             return BreakerVerdict.NOTHING
         if self.failure is Failure.OUT_OF_FUNDS:
             return BreakerVerdict.OPEN_NOW

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from apps.chat.engine.generation import Status
 from apps.chat.engine.record import End, UsageSource
 from apps.llm.errors import Failure
@@ -22,7 +20,7 @@ from promptcraft.schema.notation import (
     words,
 )
 
-__all__ = ["COMPLETION_EXAMPLE", "SCHEMAS"]
+__all__ = ["SCHEMAS"]
 
 _ROLE = constant("assistant")
 _FIRST = {"type": "integer", "const": 0}
@@ -206,47 +204,4 @@ SCHEMAS: dict[str, Schema] = {
     "FailureReason": words(Failure, "Why a provider did not answer."),
     "Model": _MODEL,
     "ModelList": _page("Model"),
-}
-
-COMPLETION_EXAMPLE: dict[str, Any] = {
-    "id": "chatcmpl-0b2f6e5ad1c94c0e9b7d3c1f8a6e4d20",
-    "object": "chat.completion",
-    "created": 1795132800,
-    "model": "deepseek-flash",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "Hello!", "refusal": None},
-            "logprobs": None,
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {
-        "prompt_tokens": 9,
-        "completion_tokens": 2,
-        "total_tokens": 11,
-        "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0},
-        "cost": 0.00000255,
-    },
-    "usage_source": "provider",
-    "provider": "deepseek",
-    "status": "completed",
-    "error_code": None,
-    "attempts": [
-        {
-            "provider": "deepseek",
-            "model": "deepseek-flash",
-            "started_at": 1795132800.113,
-            "ttft_ms": 412.6,
-            "ended_at": 1795132800.871,
-            "end": "complete",
-            "end_reason": "complete",
-            "prompt_tokens": 9,
-            "completion_tokens": 2,
-            "total_tokens": 11,
-            "usage_source": "provider",
-            "cost": 0.00000255,
-        }
-    ],
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,9 +195,9 @@ _ANSWERS: Mapping[int, _Answer] = {
 _TYPES = sorted({error.type for answer in _ANSWERS.values() for error in answer.errors})
 
 
-def error_refs(statuses: Iterable[int]) -> dict[str, Any]:
+def error_refs(*statuses: int) -> dict[str, Any]:
     """Return the answers of these statuses, for an operation."""
-    return {str(status): {"$ref": f"#/components/responses/{_ANSWERS[status].name}"} for status in sorted(statuses)}
+    return {str(status): {"$ref": f"#/components/responses/{_ANSWERS[status].name}"} for status in statuses}
 
 
 def _response(answer: _Answer) -> dict[str, Any]:

@@ -18,7 +18,7 @@ COMPLETION_HEADERS = (
     "Idempotent-Replay",
 )
 _ALWAYS = ("X-Request-Id", "traceparent")
-_REQUEST_ID = {"minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9._-]+$"}
+_REQUEST_ID: dict[str, Any] = {"minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9._-]+$"}
 _TRACEPARENT = {"pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"}
 
 
@@ -55,7 +55,9 @@ HEADERS: dict[str, Any] = {
     "X-PromptCraft-Completion-Id": _header("To come back to it, or to cancel it.", text()),
     "X-PromptCraft-Provider": _header("The provider that answers.", text()),
     "X-PromptCraft-Model": _header("The model that answers.", text()),
-    "X-PromptCraft-Fallback-Count": _header("How many providers failed, or were passed over, before.", whole(minimum=0)),
+    "X-PromptCraft-Fallback-Count": _header(
+        "How many providers failed, or were passed over, before.", whole(minimum=0)
+    ),
     "Idempotent-Replay": _header(
         "Sent where the `Idempotency-Key` led to a completion that existed already.",
         {"type": "string", "const": "true"},

@@ -63,7 +63,7 @@ def record(
 ) -> Schema:
     """Describe an object; every property is required but those that may be `absent`. Further ones may come."""
     required = [name for name in properties if name not in absent]
-    shape: dict[str, Any] = {"properties": dict(properties)}
+    shape: dict[str, Any] = {"properties": dict(properties)} if properties else {}
     if required:
         shape["required"] = required
     return _described("object", description, {**shape, **more})

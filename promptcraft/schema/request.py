@@ -5,8 +5,6 @@ What no schema says well is in the descriptions: that a tool which is named is a
 
 from __future__ import annotations
 
-from typing import Any
-
 from apps.llm.wire.messages import MAX_MESSAGES
 from apps.llm.wire.request import MAX_DEPTH
 from promptcraft.schema.notation import (
@@ -24,7 +22,7 @@ from promptcraft.schema.notation import (
     words,
 )
 
-__all__ = ["EXAMPLES", "SCHEMAS"]
+__all__ = ["SCHEMAS"]
 
 _NAME = {"pattern": "^[A-Za-z0-9_-]{1,64}$"}
 _TOKENS = {"minimum": 1, "maximum": 2**31 - 1}
@@ -204,102 +202,4 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Message": _MESSAGE,
     **_MESSAGES,
-}
-
-_QUESTION = {"role": "user", "content": "What is the weather in Lisbon?"}
-_WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather of a city, now.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
-_CALL = {
-    "id": "call_1",
-    "type": "function",
-    "function": {"name": "get_weather", "arguments": '{"city": "Lisbon"}'},
-}
-
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "stream": {
-        "summary": "A stream",
-        "value": {
-            "messages": [{"role": "user", "content": "Say hello."}],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        },
-    },
-    "object": {
-        "summary": "One object, with everything said",
-        "value": {
-            "model": "auto",
-            "messages": [
-                {"role": "system", "content": "Answer in one sentence."},
-                {"role": "user", "content": "Why is the sky blue?"},
-            ],
-            "temperature": 0.7,
-            "top_p": 0.9,
-            "max_completion_tokens": 200,
-            "stop": ["\n\n"],
-            "seed": 7,
-            "fallback": False,
-        },
-    },
-    "tools": {
-        "summary": "Tools",
-        "value": {"messages": [_QUESTION], "tools": [_WEATHER], "tool_choice": "auto", "stream": True},
-    },
-    "tool_result": {
-        "summary": "A tool's result",
-        "value": {
-            "messages": [
-                _QUESTION,
-                {"role": "assistant", "content": None, "tool_calls": [_CALL]},
-                {"role": "tool", "tool_call_id": "call_1", "content": '{"celsius": 21}'},
-            ],
-            "tools": [_WEATHER],
-        },
-    },
-    "json": {
-        "summary": "An answer in JSON",
-        "value": {
-            "messages": [{"role": "user", "content": "Three primes, as JSON."}],
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": "primes",
-                    "schema": {
-                        "type": "object",
-                        "properties": {"primes": {"type": "array", "items": {"type": "integer"}}},
-                        "required": ["primes"],
-                    },
-                },
-            },
-        },
-    },
-    "image": {
-        "summary": "An image",
-        "value": {
-            "messages": [
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "text", "text": "What is in this picture?"},
-                        {"type": "image_url", "image_url": {"url": "https://example.org/harbour.jpg"}},
-                    ],
-                }
-            ]
-        },
-    },
-    "reasoning": {
-        "summary": "Thinking first",
-        "value": {
-            "messages": [{"role": "user", "content": "How many primes are below 100?"}],
-            "thinking": {"type": "enabled"},
-            "reasoning_effort": "low",
-            "stream": True,
-            "on_disconnect": "continue",
-        },
-    },
 }

@@ -7,181 +7,153 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Relay
-from tests.sse_answer import Collected, collect
+from tests.faults.conftest import Case, Relay
 from tests.upstream.catalogue import CATALOGUE
-from tests.upstream.scenario import Outcome, Scenario
+from tests.upstream.scenario import Outcome
 
-MODELS = {"deepseek": "deepseek-flash", "zai": "glm-4.7", "openai": "gpt-6-luna"}
 CANARY = "sk-upstream-0001"
 
 
-def cases(*outcomes: Outcome) -> list[Any]:
+def cases(outcome: Outcome, *, streams: tuple[bool, ...] = (True, False), fallback: bool = False) -> list[Any]:
     """Return each scenario with the vendors that show it: one for transports, all for what vendors differ in."""
     return [
-        pytest.param(scenario, vendor, id=f"{scenario.name}-{vendor}")
+        pytest.param(
+            Case(scenario, vendor, stream, fallback),
+            id=f"{scenario.name}-{vendor}-{'stream' if stream else 'whole'}",
+        )
         for scenario in CATALOGUE.values()
-        if scenario.outcome in outcomes
+        if scenario.outcome is outcome
         for vendor in (scenario.vendors if scenario.group == "errors" else scenario.vendors[:1])
+        for stream in streams
     ]
 
 
-def body(scenario: Scenario, vendor: str, *, stream: bool, fallback: bool = False) -> dict[str, Any]:
-    return {
-        "model": f"{MODELS[vendor]}@{scenario.name}",
-        "messages": [{"role": "user", "content": "When does the tide turn?"}],
-        "stream": stream,
-        "stream_options": {"include_usage": True} if stream else None,
-        "fallback": fallback,
-    }
-
-
-def streamed(relay: Relay, request: dict[str, Any]) -> tuple[int, dict[str, str], Collected | None, dict[str, Any]]:
-    with relay.server.open("/api/v2/chat/completions/", json=request, timeout_s=15) as stream:
-        if stream.status == 200:
-            answer = collect(stream)
-            assert answer.ended is not None
-            return 200, stream.headers, answer, {}
-        return stream.status, stream.headers, None, json.loads(stream.read())
-
-
-def whole(relay: Relay, request: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
-    return relay.server.call("/api/v2/chat/completions/", json=request, timeout_s=15)
-
-
-def assert_envelope(error: dict[str, Any], vendor: str, scenario: Scenario, code: set[str]) -> None:
+def assert_envelope(error: dict[str, Any], case: Case, codes: set[str]) -> None:
     assert set(error) >= {"message", "type", "code", "param", "request_id", "retryable", "retry_after"}
-    assert error["code"] in code
-    (attempt,) = {json.dumps(one, sort_keys=True) for one in error["attempts"]}
-    seen = json.loads(attempt)
-    assert seen["provider"] == vendor
-    if scenario.failure is not None:
-        assert seen["end_reason"] == scenario.failure
+    assert error["code"] in codes
+    for attempt in error["attempts"]:
+        assert attempt["provider"] == case.vendor
+        assert case.scenario.failure in (None, attempt["end_reason"])
+    assert error["attempts"]
     assert CANARY not in json.dumps(error)
 
 
-def assert_upstream_left(relay: Relay, scenario: Scenario) -> None:
-    """An endless answer must have been hung up on."""
-    if scenario.endless:
-        relay.upstream.wait_for(
-            lambda journal: all(one.over for one in journal if one.scenario == scenario.name), timeout_s=3
-        )
+@pytest.mark.parametrize("case", cases(Outcome.ANSWERS, streams=(True,)))
+def test_answers_as_a_stream(relay: Relay, case: Case) -> None:
+    outcome = relay.outcome(case)
+    answer = outcome.collected
+    assert answer is not None, outcome.document
+    assert answer.error is None
+    assert answer.done
+    assert answer.ended == "clean"
+    assert outcome.headers["x-promptcraft-provider"] == case.vendor
+    # They rise (`collect` sees to it); a client that falls behind gets neighbouring texts merged.
+    assert answer.ids[0] == 1
+    assert answer.usage is not None
+    assert answer.finish is not None
+    roles = [chunk["choices"][0]["delta"].get("role") for chunk in answer.chunks if chunk["choices"]]
+    assert roles == ["assistant", *[None] * (len(roles) - 1)]
+    for said, expected in (
+        (answer.text, case.scenario.text),
+        (answer.reasoning, case.scenario.reasoning),
+        (answer.refusal, case.scenario.refusal),
+        (answer.finish, case.scenario.finish),
+    ):
+        assert expected in (None, said)
 
 
-@pytest.mark.parametrize(("scenario", "vendor"), cases(Outcome.ANSWERS))
-class TestAnswers:
-    def test_stream(self, relay: Relay, scenario: Scenario, vendor: str) -> None:
-        status, headers, answer, error = streamed(relay, body(scenario, vendor, stream=True))
-        assert (status, error) == (200, {})
-        assert answer is not None
-        assert answer.error is None
-        assert answer.done
-        assert headers["x-promptcraft-provider"] == vendor
-        assert answer.ids == list(range(1, len(answer.ids) + 1))
-        assert answer.usage is not None
-        assert answer.finish is not None
-        assert [chunk["choices"][0]["delta"].get("role") for chunk in answer.chunks if chunk["choices"]] == [
-            "assistant",
-            *[None] * (sum(bool(chunk["choices"]) for chunk in answer.chunks) - 1),
-        ]
-        for said, expected in (
-            (answer.text, scenario.text),
-            (answer.reasoning, scenario.reasoning),
-            (answer.refusal, scenario.refusal),
-            (answer.finish, scenario.finish),
-        ):
-            assert expected is None or said == expected
-
-    def test_whole(self, relay: Relay, scenario: Scenario, vendor: str) -> None:
-        status, _, answer = whole(relay, body(scenario, vendor, stream=False))
-        assert status == 200, answer
-        message = answer["choices"][0]["message"]
-        assert answer["status"] == "completed"
-        assert answer["usage"]["total_tokens"] >= 0
-        for said, expected in (
-            (message["content"] or "", scenario.text),
-            (message.get("reasoning_content") or "", scenario.reasoning),
-            (message["refusal"] or "", scenario.refusal),
-            (answer["choices"][0]["finish_reason"], scenario.finish),
-        ):
-            assert expected is None or said == expected
+@pytest.mark.parametrize("case", cases(Outcome.ANSWERS, streams=(False,)))
+def test_answers_whole(relay: Relay, case: Case) -> None:
+    outcome = relay.outcome(case)
+    assert outcome.status == 200, outcome.document
+    assert outcome.document["status"] == "completed"
+    assert outcome.document["usage"]["total_tokens"] >= 0
+    choice = outcome.document["choices"][0]
+    for said, expected in (
+        (choice["message"]["content"] or "", case.scenario.text),
+        (choice["message"].get("reasoning_content") or "", case.scenario.reasoning),
+        (choice["message"]["refusal"] or "", case.scenario.refusal),
+        (choice["finish_reason"], case.scenario.finish),
+    ):
+        assert expected in (None, said)
 
 
-@pytest.mark.parametrize(("scenario", "vendor"), cases(Outcome.FAILS_FIRST))
-class TestFailsFirst:
-    @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-    def test_alone_has_its_true_status(self, relay: Relay, scenario: Scenario, vendor: str, stream: bool) -> None:
-        status, headers, answer = whole(relay, body(scenario, vendor, stream=stream))
-        assert status in (502, 504)
-        assert headers["content-type"] == "application/json"
-        assert_envelope(answer["error"], vendor, scenario, {"all_providers_failed", "first_token_timeout"})
-        assert_upstream_left(relay, scenario)
-
-    def test_next_provider_answers(self, relay: Relay, scenario: Scenario, vendor: str) -> None:
-        status, headers, answer, error = streamed(relay, body(scenario, vendor, stream=True, fallback=True))
-        assert (status, error) == (200, {})
-        assert answer is not None
-        assert answer.done
-        assert answer.error is None
-        assert headers["x-promptcraft-provider"] != vendor
-        assert headers["x-promptcraft-fallback-count"] == "1"
+@pytest.mark.parametrize("case", cases(Outcome.FAILS_FIRST))
+def test_fails_alone_with_its_true_status(relay: Relay, case: Case) -> None:
+    outcome = relay.outcome(case)
+    assert outcome.status in (502, 504)
+    assert outcome.headers["content-type"] == "application/json"
+    assert_envelope(outcome.document["error"], case, {"all_providers_failed", "first_token_timeout"})
+    relay.wait_left(case)
 
 
-@pytest.mark.parametrize(("scenario", "vendor"), cases(Outcome.FAILS_LATER))
-class TestFailsLater:
-    def test_stream_ends_with_the_error_and_no_done(self, relay: Relay, scenario: Scenario, vendor: str) -> None:
-        status, _, answer, _ = streamed(relay, body(scenario, vendor, stream=True, fallback=True))
-        assert status == 200
-        assert answer is not None
-        assert not answer.done
-        assert answer.finish == "error"
-        assert answer.error is not None
-        assert_envelope(answer.error, vendor, scenario, {"stream_interrupted"})
-        assert "error" in answer.events[-1].json()
-        if scenario.text is not None:
-            assert answer.text == scenario.text
-        assert_upstream_left(relay, scenario)
-
-    def test_whole_fails(self, relay: Relay, scenario: Scenario, vendor: str) -> None:
-        status, headers, answer = whole(relay, body(scenario, vendor, stream=False, fallback=True))
-        assert status == 502
-        assert headers["x-should-retry"] == "false"
-        assert_envelope(answer["error"], vendor, scenario, {"stream_interrupted"})
-        assert_upstream_left(relay, scenario)
+@pytest.mark.parametrize("case", cases(Outcome.FAILS_FIRST, fallback=True))
+def test_next_provider_answers(relay: Relay, case: Case) -> None:
+    outcome = relay.outcome(case)
+    assert outcome.status == 200, outcome.document
+    assert outcome.headers["x-promptcraft-provider"] != case.vendor
+    assert outcome.headers["x-promptcraft-fallback-count"] == "1"
+    if outcome.collected is not None:
+        assert outcome.collected.done
+        assert outcome.collected.error is None
+    else:
+        assert outcome.document["status"] == "completed"
+        assert [one["end"] for one in outcome.document["attempts"]] == ["failover", "complete"]
+    relay.wait_left(case)
 
 
-@pytest.mark.parametrize(("scenario", "vendor"), cases(Outcome.CLIENTS_FAULT))
-@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-def test_clients_fault_is_a_400_of_ours(relay: Relay, scenario: Scenario, vendor: str, stream: bool) -> None:
-    before = len(relay.upstream.exchanges())
-    status, _, answer = whole(relay, body(scenario, vendor, stream=stream, fallback=True))
-    assert status == 400
-    error = answer["error"]
+@pytest.mark.parametrize("case", cases(Outcome.FAILS_LATER, streams=(True,), fallback=True))
+def test_fails_later_in_the_stream_without_done(relay: Relay, case: Case) -> None:
+    outcome = relay.outcome(case)
+    answer = outcome.collected
+    assert answer is not None, outcome.document
+    assert not answer.done
+    assert answer.ended == "clean"
+    assert answer.finish == "error"
+    assert answer.error is not None
+    assert "error" in answer.events[-1].json()
+    assert_envelope(answer.error, case, {"stream_interrupted"})
+    assert case.scenario.text in (None, answer.text)
+    assert relay.asked(case) == [case.vendor]
+    relay.wait_left(case)
+
+
+@pytest.mark.parametrize("case", cases(Outcome.FAILS_LATER, streams=(False,), fallback=True))
+def test_fails_later_whole(relay: Relay, case: Case) -> None:
+    outcome = relay.outcome(case)
+    assert outcome.status == 502
+    assert outcome.headers["x-should-retry"] == "false"
+    assert_envelope(outcome.document["error"], case, {"stream_interrupted"})
+    relay.wait_left(case)
+
+
+@pytest.mark.parametrize("case", cases(Outcome.CLIENTS_FAULT, fallback=True))
+def test_clients_fault_is_a_400_of_ours(relay: Relay, case: Case) -> None:
+    outcome = relay.outcome(case)
+    assert outcome.status == 400
+    error = outcome.document["error"]
     assert error["type"] == "invalid_request_error"
     assert error["code"] in {"rejected_by_provider", "context_length_exceeded", "content_filtered"}
     assert "attempts" not in error
-    assert len(relay.upstream.exchanges()) == before + 1
+    assert relay.asked(case) == [case.vendor]
 
 
-@pytest.mark.parametrize(("scenario", "vendor"), cases(Outcome.OPEN))
-@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-def test_open_ones_end_truthfully(relay: Relay, scenario: Scenario, vendor: str, stream: bool) -> None:
-    if not stream:
-        status, _, answer = whole(relay, body(scenario, vendor, stream=False))
-        assert (status == 200 and answer["status"] == "completed") or (status in (400, 502, 504) and answer["error"])
-        return
-    status, _, collected, error = streamed(relay, body(scenario, vendor, stream=True))
-    if status != 200:
-        assert status in (400, 502, 504)
-        assert error["error"]["message"]
+@pytest.mark.parametrize("case", cases(Outcome.OPEN))
+def test_open_ones_end_truthfully(relay: Relay, case: Case) -> None:
+    outcome = relay.outcome(case)
+    if outcome.collected is not None:
+        assert outcome.collected.done != (outcome.collected.error is not None)
+        assert outcome.collected.finish is not None
+    elif outcome.status == 200:
+        assert outcome.document["status"] == "completed"
     else:
-        assert collected is not None
-        assert collected.done != (collected.error is not None)
-        assert collected.finish is not None
+        assert outcome.status in (400, 502, 504)
+        assert outcome.document["error"]["message"]
+    relay.wait_left(case)
 
 
 def test_nothing_was_logged_that_should_not_be(relay: Relay) -> None:
     """Runs in any order: whatever was injected so far, no traceback and no key is in the log."""
-    output = relay.server.output()
+    output = "".join(server.output() for server in relay.servers)
     assert "Traceback" not in output, output[-3000:]
     assert CANARY not in output

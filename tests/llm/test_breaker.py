@@ -145,6 +145,16 @@ def test_probe_success_closes(breaker, clock):
     assert breaker.state == "closed"
 
 
+def test_a_ratio_that_opened_is_forgotten_when_it_closes(clock):
+    breaker = ProcessBreaker(BreakerPolicy(consecutive_failures=100, cooldown_s=1), clock)
+    fail(breaker, 20)
+    assert breaker.state == "open"
+    clock.forward(1)
+    permit(breaker).success()
+    fail(breaker)
+    assert breaker.state == "closed"
+
+
 def test_probe_content_closes_before_its_stream_ends(breaker, clock):
     opened(breaker)
     clock.forward(30)
@@ -154,6 +164,12 @@ def test_probe_content_closes_before_its_stream_ends(breaker, clock):
     fail(breaker, 4)
     probe.failure(FAILURE, "stream_cut")
     assert breaker.state == "open"
+
+
+def test_time_may_be_given(breaker, clock):
+    opened(breaker)
+    assert breaker.permit(clock.now + 29) is None
+    assert breaker.permit(clock.now + 30) is not None
 
 
 def test_probe_failure_opens_for_another_cooldown(breaker, clock):
@@ -212,6 +228,8 @@ def test_only_the_first_report_counts(breaker):
         granted = permit(breaker)
         granted.success()
         granted.failure(OPEN_NOW, "out_of_funds")
+        granted.release()
+        granted.success()
         granted.first_content(5)
     assert breaker.state == "closed"
     assert breaker.health().last_error_code is None
@@ -269,6 +287,13 @@ def test_memory_is_bounded(breaker, clock):
     assert len(breaker._ttft_ms) == 200
     assert len(breaker._recent._counts) == 60
     assert len(breaker._five_minutes._counts) == 60
+
+
+def test_window_forgets_without_being_added_to():
+    window = Window(buckets=6, bucket_s=10)
+    window.add(100.0, success=True)
+    assert window.totals(159.9) == (1, 0)
+    assert window.totals(160.0) == (0, 0)
 
 
 @given(

@@ -29,7 +29,7 @@ def _example() -> dict[str, str]:
 
 def _names_read() -> set[str]:
     """Return the variables that settings.py asks its readers for by a literal name, their first string."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(parsed("promptcraft/settings.py")):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("_"):
             strings = [

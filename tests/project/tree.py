@@ -12,7 +12,8 @@ from pathlib import Path
 __all__ = ["ROOT", "parsed", "project_files", "python_files", "text_of"]
 
 ROOT = Path(__file__).resolve().parents[2]
-_NEVER_OURS = {".git", ".venv", "node_modules", "__pycache__", "var", "htmlcov"}
+_NEVER_OURS = {"node_modules", "__pycache__", "var", "htmlcov"}
+_OURS_THOUGH_HIDDEN = {".ci", ".github"}
 
 
 @cache
@@ -36,7 +37,8 @@ def _walk(folder: Path) -> Iterator[Path]:
     """Yield files where there is no git to ask: what .gitignore names is left out by its own rules of thumb."""
     for path in folder.iterdir():
         if path.is_dir():
-            if path.name not in _NEVER_OURS and not (path.name.startswith(".") and path.name.endswith("_cache")):
+            hidden = path.name.startswith(".") and path.name not in _OURS_THOUGH_HIDDEN
+            if not hidden and path.name not in _NEVER_OURS:
                 yield from _walk(path)
         elif path.name != ".env" and not path.name.startswith("db.sqlite3"):
             yield path

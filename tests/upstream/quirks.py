@@ -139,11 +139,11 @@ queued = replace(
 )
 
 
-def slow_first_token(seconds: float = 1.0) -> Scenario:
-    """A whole answer whose first token comes late."""
+def slow_first_token(seconds: float = 0.3) -> Scenario:
+    """A whole answer whose first token comes `seconds` late."""
     late = healthy(answer=Answer(text=TEXT, reasoning=""), first_delay_s=seconds)
     return replace(
-        late, name="slow-first-token", description="the first token a second late", group="quirks", checked=False
+        late, name="slow-first-token", description=f"the first token {seconds} s late", group="quirks", checked=False
     )
 
 

@@ -128,11 +128,19 @@ class UpstreamServer:
         """Do the same without blocking the loop."""
         return await asyncio.to_thread(self.log.wait_for, predicate, timeout_s)
 
+    def wait_one(self, predicate: Callable[[Exchange], object], timeout_s: float = 5.0) -> Exchange:
+        """Block until one exchange is as the predicate wants it and return the first such. Raises JournalTimeout."""
+        found = self.wait_for(lambda journal: next((e for e in journal if predicate(e)), None), timeout_s)
+        assert found is not None
+        return found
+
+    def wait_over(self, vendor: str | None = None, timeout_s: float = 5.0) -> Exchange:
+        """Block until an exchange is over, whichever way, and return the first such."""
+        return self.wait_one(lambda exchange: exchange.over and vendor in (None, exchange.vendor), timeout_s)
+
     def wait_hung_up(self, vendor: str | None = None, timeout_s: float = 5.0) -> Exchange:
         """Block until the peer has left an exchange before its script was over, and return the first such."""
-        return self.wait_for(
-            lambda journal: next((e for e in journal if e.hung_up_at_s and vendor in (None, e.vendor)), None), timeout_s
-        )  # type: ignore[return-value]
+        return self.wait_one(lambda exchange: exchange.hung_up_at_s and vendor in (None, exchange.vendor), timeout_s)
 
     # -- running ---------------------------------------------------------------------------------------
 

@@ -226,7 +226,11 @@ def bytes_after_done(request: UpstreamRequest) -> Steps:
     yield reply.end()
 
 
-@named("second-answer-unasked", "a whole stream, then a second HTTP answer nobody asked for", **_ANSWERS)
+@named(
+    "second-answer-unasked",
+    "a whole stream, then a second HTTP answer unasked: it must not answer the next request",
+    **_ANSWERS,
+)
 def second_answer_unasked(request: UpstreamRequest) -> Steps:
     reply = plain(request)
     yield reply.head()

@@ -41,7 +41,8 @@ class Read:
 
 def dispatch(data: bytes) -> list[str]:
     """Return the data of every event that the bytes dispatch."""
-    events, pending = [], []
+    events: list[str] = []
+    pending: list[str] = []
     text = data.decode("utf-8-sig", "replace")
     lines = re.split(r"\r\n|\n|\r", text)
     for line in lines[:-1]:

@@ -34,13 +34,16 @@ def test_serves_prints_its_environment_and_its_journal():
         guard = threading.Timer(20, process.kill)
         guard.start()
         try:
-            variables = dict(process.stdout.readline().strip().split("=", 1) for _ in range(6))
+            assert process.stdout is not None
+            printed = process.stdout
+            pairs = (printed.readline().strip().partition("=") for _ in range(6))
+            variables = {name: value for name, _, value in pairs}
             assert variables["OPENAI_API_KEY"] == "any"
             with open_stream(variables["ZAI_BASE_URL"] + "/chat/completions", json={"model": "m"}) as stream:
                 assert stream.read().endswith(b"data: [DONE]\n\n")
-            lines = []
+            lines: list[str] = []
             while not lines or "complete" not in lines[-1]:
-                lines.append(process.stdout.readline())
+                lines.append(printed.readline())
                 assert lines[-1], "it left"
             assert "done-without-finish: two deltas" in lines[0]
             assert "#1 zai POST" in lines[-1]

@@ -114,7 +114,7 @@ def test_finite_scenario_says_what_it_promises(upstream, vendor, name):
         # No HTTP, or broken HTTP: no whole answer can have been promised.
         assert scenario.outcome in (Outcome.FAILS_FIRST, Outcome.FAILS_LATER, Outcome.OPEN)
         return
-    exchange = upstream.wait_for(lambda journal: journal[-1].over and journal[-1])
+    exchange = upstream.wait_over()
     assert exchange.complete or name == "content-length-too-short"
     if scenario.outcome is Outcome.ANSWERS:
         assert stream.status == 200

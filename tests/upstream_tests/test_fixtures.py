@@ -16,7 +16,7 @@ DIRECTORY = Path(tests.fixtures.__file__).parent / "streams"
 
 
 def test_every_file_is_in_the_index():
-    listed = {fixture.file for fixture in (*STREAMS.values(), *RESPONSES.values())}
+    listed = {fixture.file for fixture in STREAMS.values()} | {fixture.file for fixture in RESPONSES.values()}
     there = {path.name for path in DIRECTORY.iterdir() if not path.name.startswith(".")}
     assert there - listed == {"f12b_leading_newlines.json"}
     assert listed <= there

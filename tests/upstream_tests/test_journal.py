@@ -34,7 +34,7 @@ def test_request_is_recorded_to_the_byte(upstream):
         upstream.base_url("zai") + "/chat/completions", body=body, headers={"X-Any": "1", "Authorization": "Bearer k.1"}
     ):
         pass
-    exchange = upstream.wait_for(lambda journal: journal and journal[0].over and journal[0])
+    exchange = upstream.wait_over()
     assert (exchange.vendor, exchange.endpoint, exchange.method) == ("zai", "chat", "POST")
     assert exchange.body == body
     assert exchange.json["messages"][0]["content"] == "café"

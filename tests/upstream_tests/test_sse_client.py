@@ -6,7 +6,7 @@ import pytest
 
 from tests.sse_answer import collect
 from tests.sse_client import ProtocolViolation, open_stream
-from tests.upstream import Fin, Gate, Hold, Rst, Send, Silence, scripted
+from tests.upstream import Fin, Gate, Hold, JournalTimeout, Rst, Send, Silence, scripted
 from tests.upstream.framing import LAST_CHUNK, chunk, head
 
 HEAD = head(200, [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")])
@@ -121,8 +121,18 @@ def test_reader_with_a_small_buffer_holds_the_sender_back(upstream):
     url = upstream.base_url("openai") + "/chat/completions"
     with open_stream(url, json={}, receive_buffer_bytes=4096) as stream:
         stream.read_some(100)
-        assert upstream.journal[-1].bytes_sent < 8 * 1024 * 1024
+        with pytest.raises(JournalTimeout):
+            upstream.wait_for(lambda journal: journal[-1].bytes_sent > 16 * 1024 * 1024, timeout_s=0.2)
     upstream.wait_hung_up("openai", 1)
+
+
+def test_reset_comes_after_all_that_was_sent(upstream):
+    size_bytes = 1024 * 1024
+    upstream.script("openai", scripted(Send(head(200) + b"x" * size_bytes), Rst()))
+    url = upstream.base_url("openai") + "/chat/completions"
+    with open_stream(url, json={}, receive_buffer_bytes=4096) as stream:
+        assert len(stream.read()) == size_bytes
+        assert stream.ended == "reset"
 
 
 def test_answer_that_never_begins_is_a_violation(served):

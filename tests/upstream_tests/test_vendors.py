@@ -160,9 +160,9 @@ async def test_runs_in_the_loop_of_a_test():
         upstream.script("openai", "tool-calls-interleaved")
         body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}], "stream": True}
         answered = await client.post(upstream.base_url("openai") + "/chat/completions", json=body, headers=HEADERS)
-        exchange = await upstream.wait_for_async(lambda journal: journal and journal[0].complete and journal[0])
+        assert await upstream.wait_for_async(lambda journal: journal and journal[0].complete)
     calls = read(answered.content).tool_calls
     assert calls[0][:2] == ["call_a", "tide"]
     assert json.loads(calls[0][2]) == {"port": "Brest", "note": "café 🦉"}
     assert calls[1] == ["call_b", "moon", "{}"]
-    assert exchange.model == "gpt-4o-mini"
+    assert upstream.journal[0].model == "gpt-4o-mini"

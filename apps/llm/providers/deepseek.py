@@ -59,7 +59,7 @@ class DeepSeek(Dialect):
     tenant_field = "user_id"
     finish_reasons = {
         # The partial text is no answer: the vendor gave up.
-        "insufficient_system_resource": Failure.OVERLOADED,
+        "insufficient_system_resource": Failure.STREAM_ERROR,
         "aborted": Failure.STREAM_ERROR,
     }
     # Its `code` is "invalid_request_error" whatever happened.

@@ -76,7 +76,6 @@ class Dialect:
     developer_role: ClassVar[str] = "system"
     stop_limit: ClassVar[int] = 16
     json_formats: ClassVar[frozenset[str]] = frozenset({"json_object"})
-    tool_types: ClassVar[frozenset[str]] = frozenset({"function"})
 
     finish_reasons: ClassVar[Mapping[str, str | Failure]] = {}
     error_codes: ClassVar[Mapping[str, Failure]] = {}
@@ -108,20 +107,15 @@ class Dialect:
         facts = target.facts
         if request.has_images and facts is not None and not facts.images:
             return "messages"
-        if request.tools:
-            if facts is not None and not facts.tools:
-                return "tools"
-            if any(tool.get("type") not in self.tool_types for tool in request.tools):
-                return "tools"
+        if request.tools and facts is not None and not facts.tools:
+            return "tools"
         if request.json_mode and request.response_format is not None:
             json_mode = facts is None or facts.json_mode
             if not json_mode or request.response_format.get("type") not in self.json_formats:
                 return "response_format"
         if len(request.stop) > self.stop_limit:
             return "stop"
-        # Their answers have shapes that nobody reads here: the predecessor of `tools`, and speech.
-        if request.parameters.get("functions"):
-            return "functions"
+        # Nobody here reads speech.
         return "modalities" if "audio" in (request.parameters.get("modalities") or ()) else None
 
     def body(self, call: Call) -> dict[str, Any]:

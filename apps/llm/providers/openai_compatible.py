@@ -29,8 +29,6 @@ _ERROR_BODY_BYTES = 64 * 1024
 _ERROR_BODY_TIMEOUT_S = 5.0
 _JSON_BODY_BYTES = 8 * 1024 * 1024
 _WRITE_TIMEOUT_S = 30.0
-# Shorter than the idle limit of common load balancers (60 s), so that it is we who close.
-_KEEPALIVE_S = 30.0
 
 
 class OpenAICompatibleProvider:
@@ -74,7 +72,9 @@ class OpenAICompatibleProvider:
             trust_env=False,
             http2=False,
             retries=0,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEPALIVE_S),
+            # No connection is used twice: httpx would give what an upstream sends behind an answer, unasked, to the
+            # next request, which may be another user's.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
         self._exchanges: set[asyncio.Task[None]] = set()
 

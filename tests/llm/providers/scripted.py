@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-__all__ = ["Received", "ScriptedUpstream", "chunked", "response"]
+__all__ = ["Received", "ScriptedUpstream", "Then", "chunked", "response"]
 
 Then = Literal["close", "hold", "reset"]
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from apps.llm.providers import DIALECTS, VENDOR_NAMES, owner_of
-from tests.llm.providers.asking import USER_HASH, body_of, request_of, target_of
+from tests.llm.providers.asking import USER_HASH, body_of, call_of, request_of, target_of
 
 TOOL = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
 FORCED = {"type": "function", "function": {"name": "tide"}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "tide", "schema": {"type": "object"}}}
 IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.test/a.png"}}]}]
-PARTS = [{"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}]
+PARTS: list[dict[str, Any]] = [
+    {"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}
+]
 
 
 def lacking(vendor: str, model: str | None = None, **fields: Any) -> str | None:
@@ -28,7 +31,8 @@ def lacking(vendor: str, model: str | None = None, **fields: Any) -> str | None:
     ("vendor", "taken"), [("deepseek", "max_tokens"), ("zai", "max_tokens"), ("openai", "max_completion_tokens")]
 )
 def test_both_names_of_the_limit_become_the_vendors(vendor, taken, name):
-    body = body_of(vendor, **{name: 77})
+    limit: dict[str, Any] = {name: 77}
+    body = body_of(vendor, **limit)
     assert {key: value for key, value in body.items() if key.startswith("max_")} == {taken: 77}
 
 
@@ -54,6 +58,16 @@ def test_user_is_replaced_by_the_hashed_tenant(vendor, name):
     assert body[name] == USER_HASH
     assert "alice" not in str(body)
     assert "user" not in body
+
+
+@pytest.mark.parametrize(
+    ("vendor", "user_hash", "sent"),
+    [("deepseek", "", None), ("zai", "abcde", None), ("zai", "abcdef", "abcdef"), ("openai", "a" * 99, "a" * 64)],
+)
+def test_tenants_that_the_vendor_would_refuse(vendor, user_hash, sent):
+    call = replace(call_of(target_of(vendor)), user_hash=user_hash)
+    body = DIALECTS[vendor].body(call)
+    assert body.get("user_id", body.get("safety_identifier")) == sent
 
 
 @pytest.mark.parametrize("vendor", VENDOR_NAMES)
@@ -133,7 +147,7 @@ def test_text_parts_become_a_string_for_models_without_vision(vendor, model, con
 
 
 def test_parts_that_are_not_text_are_left_for_the_vendor_to_refuse():
-    refused = [
+    refused: list[dict[str, Any]] = [
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
         {"role": "user", "content": "?"},
     ]

@@ -131,9 +131,8 @@ async def test_json_mode_answers_json():
     ],
 )
 async def test_json_schema_is_satisfied(schema, answer):
-    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object", **schema}}}
-    if "$ref" in schema:
-        form["json_schema"]["schema"] = schema
+    whole = schema if "$ref" in schema else {"type": "object", **schema}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": whole}}
     assert loads(content(await chunks_of(response_format=form))) == answer
 
 
@@ -155,6 +154,14 @@ async def test_demanded_tools_are_called(fields):
     assert {fragment["index"] for fragment in fragments} == {0}
     assert finish(chunks) == ["tool_calls"]
     assert content(chunks) == ""
+
+
+async def test_quotes_nothing_where_no_user_spoke():
+    assert "You wrote nothing." in content(await chunks_of(messages=[{"role": "system", "content": "Be kind."}]))
+
+
+async def test_closing_closes_nothing():
+    await provider().aclose()
 
 
 async def test_offered_tools_are_not_called():

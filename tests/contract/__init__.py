@@ -1,0 +1,1 @@
+"""The contract, sentence by sentence, through real sockets on a real server process."""

@@ -1,0 +1,223 @@
+"""Servers and a simulator for the stream's contract, shared by the package, and what its tests say often."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from tests.server import PASSWORD, USERNAME, ServerName, ServerProcess
+from tests.sse_client import SseEvent, SseStream
+from tests.upstream import UpstreamServer
+
+__all__ = [
+    "COMPLETIONS",
+    "OTHER",
+    "PROMPT",
+    "Relay",
+    "events_of",
+    "fleet",
+    "hasty",
+    "relay",
+    "simulator",
+    "stream_servers",
+    "upstream",
+]
+
+COMPLETIONS = "/api/v2/chat/completions/"
+PROMPT = [{"role": "user", "content": "When does the tide turn?"}]
+OTHER = "another-tester"
+"""A second user, to whom the first one's completions are to be as nothing."""
+
+# Short enough that an upstream which a test forgot is let go, long enough for a machine under load.
+_PATIENT = {
+    "REGISTRATION_OPEN": "1",
+    "FIRST_TOKEN_TIMEOUT": "20",
+    "GAP_TIMEOUT": "20",
+    "HEADER_HOLD": "20",
+    # One test's faults are not to be felt by the next.
+    "BREAKER_FAILURES": "100000",
+    "BREAKER_COOLDOWN": "0.001",
+}
+_HASTY = _PATIENT | {
+    "KEEPALIVE_INTERVAL": "0.8",
+    "HEADER_HOLD": "0.15",
+    "DISCONNECT_GRACE": "0.4",
+    "STREAM_RETENTION": "0.3",
+    "CHAT_RATE_LIMIT": "60/m",
+}
+
+
+@dataclass(frozen=True)
+class Relay:
+    """A server process in front of the simulator; `accounts` is the one that gives tokens for it."""
+
+    server: ServerProcess
+    upstream: UpstreamServer
+    accounts: ServerProcess
+
+    def headers(self, user: str | None = USERNAME, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the headers of a user's request, of nobody's if None."""
+        return (self.accounts.bearer(user) if user is not None else {}) | dict(more or {})
+
+    def open(self, path: str, *, as_user: str | None = USERNAME, headers: Any = None, **request: Any) -> SseStream:
+        """Send a request and return its response, the head read."""
+        return self.server.open(path, user=None, headers=self.headers(as_user, headers), **request)
+
+    def call(self, path: str, **request: Any) -> tuple[int, dict[str, str], Any]:
+        """Do the same and return status, headers and JSON body."""
+        with self.open(path, **request) as stream:
+            body = stream.read()
+            return stream.status, stream.headers, json.loads(body) if body else None
+
+    def begin(
+        self,
+        *,
+        as_user: str | None = USERNAME,
+        headers: Mapping[str, str] | None = None,
+        receive_buffer_bytes: int | None = None,
+        timeout_s: float = 10.0,
+        **fields: Any,
+    ) -> SseStream:
+        """Ask for a stream; `fields` are the body's."""
+        return self.open(
+            COMPLETIONS,
+            as_user=as_user,
+            headers=headers,
+            receive_buffer_bytes=receive_buffer_bytes,
+            timeout_s=timeout_s,
+            json={"messages": PROMPT, "stream": True} | fields,
+        )
+
+    def whole(
+        self, *, as_user: str | None = USERNAME, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> tuple[int, dict[str, str], Any]:
+        """Ask for one JSON object; `fields` are the body's."""
+        return self.call(COMPLETIONS, as_user=as_user, headers=headers, json={"messages": PROMPT} | fields)
+
+    def send(self, **fields: Any) -> socket.socket:
+        """Send a request and return its socket, nothing read: for clients that leave before the answer begins."""
+        body = json.dumps({"messages": PROMPT} | fields).encode()
+        head = [f"POST {COMPLETIONS} HTTP/1.1", f"Host: 127.0.0.1:{self.server.port}"]
+        sent = {"Content-Type": "application/json", "Content-Length": str(len(body))} | self.headers()
+        plain_socket = socket.create_connection(("127.0.0.1", self.server.port), 10.0)
+        head += [f"{name}: {value}" for name, value in sent.items()]
+        plain_socket.sendall("\r\n".join([*head, "", ""]).encode() + body)
+        return plain_socket
+
+    def detail(self, completion_id: str, **request: Any) -> tuple[int, dict[str, str], Any]:
+        """Ask how a completion stands."""
+        return self.call(f"{COMPLETIONS}{completion_id}/", **request)
+
+    def events(self, completion_id: str, after: int | str | None = None, **request: Any) -> SseStream:
+        """Open a completion's events."""
+        query = "" if after is None else f"?after={after}"
+        return self.open(f"{COMPLETIONS}{completion_id}/events/{query}", **request)
+
+    def cancel(self, completion_id: str, **request: Any) -> tuple[int, dict[str, str], Any]:
+        """Cancel a completion."""
+        return self.call(f"{COMPLETIONS}{completion_id}/cancel/", method="POST", **request)
+
+    def running_id(self, **request: Any) -> str:
+        """Return the id of the caller's newest running completion, which need not have answered yet."""
+        _, _, page = self.call(COMPLETIONS, **request)
+        completion_id: str = next(one["id"] for one in page["data"] if one["status"] == "in_progress")
+        return completion_id
+
+    def wait_stored(self, completion_id: str, timeout_s: float = 5.0) -> None:
+        """Wait until the database has a completion's row, which a failure does not wait for."""
+        deadline_s = time.monotonic() + timeout_s
+        with closing(sqlite3.connect(self.accounts.database)) as database:
+            while not database.execute("SELECT 1 FROM chat_completion WHERE id = ?", [completion_id]).fetchone():
+                assert time.monotonic() < deadline_s, f"no row of {completion_id} after {timeout_s} s"
+
+    def active_streams(self) -> int:
+        """Return how many completions the process runs, of all users."""
+        active: int = self.call("/api/v2/chat/health/", as_user=None)[2]["streams"]["active"]
+        return active
+
+    def wait_active_streams(self, count: int, timeout_s: float = 5.0) -> None:
+        """Ask until so many run. Raises AssertionError."""
+        deadline_s = time.monotonic() + timeout_s
+        while (active := self.active_streams()) != count:
+            assert time.monotonic() < deadline_s, f"{active} streams run after {timeout_s} s, not {count}"
+
+
+def events_of(stream: SseStream, count: int) -> list[SseEvent]:
+    """Read so many events and no more."""
+    return list(islice(stream.events(), count))
+
+
+@pytest.fixture(scope="package")
+def simulator() -> Iterator[UpstreamServer]:
+    """The upstreams of every server here."""
+    with UpstreamServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def stream_servers(simulator: UpstreamServer) -> Iterator[tuple[Relay, Relay]]:
+    """A patient and a hasty server on one database, as one server that was started again would be."""
+    patient = ServerProcess(_PATIENT, upstream=simulator)
+    hurried = ServerProcess(_HASTY | _database_of(patient), upstream=simulator)
+    with _started(patient, hurried):
+        body = {"username": OTHER, "email": "other@example.org", "password": PASSWORD}
+        assert patient.call("/api/v2/auth/register/", user=None, json=body)[0] == 201
+        yield Relay(patient, simulator, patient), Relay(hurried, simulator, patient)
+
+
+@pytest.fixture(scope="package")
+def fleet(simulator: UpstreamServer, stream_servers: tuple[Relay, Relay]) -> Iterator[dict[str, Relay]]:
+    """The same application under every server that it promises to run under."""
+    patient = stream_servers[0]
+    names: tuple[ServerName, ...] = ("daphne", "granian", "runserver")
+    servers = {
+        name: ServerProcess(_PATIENT | _database_of(patient.server), name, upstream=simulator) for name in names
+    }
+    with _started(*servers.values()):
+        yield {"uvicorn": patient} | {name: Relay(server, simulator, patient.server) for name, server in servers.items()}
+
+
+@pytest.fixture
+def upstream(simulator: UpstreamServer) -> UpstreamServer:
+    """The simulator, its scripts and its journal empty."""
+    simulator.reset()
+    return simulator
+
+
+@pytest.fixture
+def relay(stream_servers: tuple[Relay, Relay], upstream: UpstreamServer) -> Relay:
+    """The patient server: no deadline of its own shows itself in a test."""
+    return stream_servers[0]
+
+
+@pytest.fixture
+def hasty(stream_servers: tuple[Relay, Relay], upstream: UpstreamServer) -> Relay:
+    """The hasty one: every deadline shows itself soon."""
+    return stream_servers[1]
+
+
+def _database_of(server: ServerProcess) -> dict[str, str]:
+    return {"DATABASE_URL": f"sqlite:///{server.database}"}
+
+
+@contextmanager
+def _started(*servers: ServerProcess) -> Iterator[None]:
+    """Start them side by side, for most of a start is waiting; kill and remove them at the end."""
+    try:
+        with ThreadPoolExecutor(len(servers)) as pool:
+            list(pool.map(ServerProcess.start, servers))
+        yield
+    finally:
+        for server in servers:
+            server.kill()
+            server.remove()

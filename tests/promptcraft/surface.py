@@ -1,0 +1,50 @@
+"""The routes of the project as the URL resolver has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.resolvers import RegexPattern
+
+from apps.accounts.access import Access
+
+__all__ = ["API_ROUTES", "ROUTES", "Route", "walk"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route. `path` is as OpenAPI writes it, `{name}` for a parameter; the route of any path ends in `*`."""
+
+    path: str
+    access: Access | None
+    """None if its view does not say who may call it."""
+
+    @property
+    def sample(self) -> str:
+        """A path that it answers, with a slash at its end."""
+        return re.sub(r"\{\w+\}", "nothing", self.path)
+
+
+def walk(patterns: Sequence[URLPattern | URLResolver], prefix: str = "/") -> Iterator[Route]:
+    """Yield every route, in the resolver's order."""
+    for pattern in patterns:
+        written = str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from walk(pattern.url_patterns, prefix + written)
+            continue
+        anything = not written and isinstance(pattern.pattern, RegexPattern)
+        path = prefix + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", written)
+        yield Route(path=f"{path}*" if anything else path, access=_access(pattern.callback))
+
+
+def _access(view: Any) -> Access | None:
+    declared = getattr(getattr(view, "cls", view), "access", None)
+    return declared if isinstance(declared, Access) else None
+
+
+ROUTES = tuple(walk(get_resolver().url_patterns))
+API_ROUTES = tuple(route for route in ROUTES if route.path.startswith("/api/v2/"))
