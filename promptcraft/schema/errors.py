@@ -27,7 +27,7 @@ from apps.llm.errors import (
     ServiceUnavailable,
     UnsupportedMediaType,
 )
-from promptcraft.schema.headers import header_refs
+from promptcraft.schema.headers import LIMIT_HEADERS, header_refs
 from promptcraft.schema.notation import Schema, array, flag, optional, record, ref, text, whole, words
 
 __all__ = ["RESPONSES", "SCHEMAS", "error_refs"]
@@ -208,7 +208,7 @@ def _response(answer: _Answer) -> dict[str, Any]:
     names = {name for error in answer.errors for name in error.headers}
     return {
         "description": f"{answer.meaning} Codes: {codes}.",
-        "headers": header_refs(*sorted(names)),
+        "headers": header_refs(*sorted(names), *LIMIT_HEADERS),
         "content": {"application/json": {"schema": ref("Error"), "examples": examples}},
     }
 
@@ -217,7 +217,7 @@ RESPONSES: dict[str, Any] = {
     **{answer.name: _response(answer) for answer in _ANSWERS.values()},
     "AnyError": {
         "description": "Any other failure, in the same envelope: a method the path does not have, a fault of ours.",
-        "headers": header_refs(),
+        "headers": header_refs(*LIMIT_HEADERS),
         "content": {"application/json": {"schema": ref("Error")}},
     },
 }

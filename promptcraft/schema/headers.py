@@ -9,6 +9,7 @@ from promptcraft.schema.notation import Schema, text, whole, words
 
 __all__ = ["COMPLETION_HEADERS", "HEADERS", "LIMIT_HEADERS", "PARAMETERS", "header_refs", "parameter_refs"]
 
+# On the answers of completions, errors included, to whoever is authenticated.
 LIMIT_HEADERS = ("RateLimit-Policy", "RateLimit", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 COMPLETION_HEADERS = (
     "X-PromptCraft-Completion-Id",
@@ -39,7 +40,10 @@ def _header(description: str, schema: Schema) -> dict[str, Any]:
 HEADERS: dict[str, Any] = {
     "X-Request-Id": _header("The id that was sent, if it has this form, else a new one.", text(**_REQUEST_ID)),
     "traceparent": _header("W3C Trace Context: the trace that was sent, or a new one.", text(**_TRACEPARENT)),
-    "RateLimit-Policy": _header("The limit `q` in any `w` seconds.", text(examples=['"chat";q=5;w=60'])),
+    "RateLimit-Policy": _header(
+        "On answers of completions to a caller: at most `q` of them in any `w` seconds.",
+        text(examples=['"chat";q=5;w=60']),
+    ),
     "RateLimit": _header(
         "`r` completions are left; after `t` seconds all are free again.", text(examples=['"chat";r=4;t=60'])
     ),

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from promptcraft.schema.document import rendered
 
-__all__ = ["METHODS", "all_references", "check_answer", "check_stream", "document", "problems", "resolve"]
+__all__ = ["METHODS", "all_references", "check_answer", "check_stream", "document", "fits", "problems", "resolve"]
 
 METHODS = ("get", "post", "put", "patch", "delete")
 _PING = ": ping\n"
@@ -49,11 +49,15 @@ def all_references(thing: Any) -> Iterator[str]:
             yield from all_references(value)
 
 
-def problems(value: object, schema: Mapping[str, Any], *, closed: bool = True) -> list[str]:
-    """Return what a schema of the document has against a value; `closed`: a member it does not name is one, too."""
-    judged = _closed(schema) if closed else schema
-    validator = Draft202012Validator({"allOf": [judged], "components": {"schemas": _components(closed=closed)}})
+def problems(value: object, schema: Mapping[str, Any]) -> list[str]:
+    """Return what a schema of the document has against a value; a member that it does not name is one, too."""
+    validator = _validator(json.dumps(schema), closed=True)
     return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(value)]
+
+
+def fits(value: object, schema: Mapping[str, Any]) -> bool:
+    """Tell whether a schema of the document, as it is, takes a value."""
+    return _validator(json.dumps(schema), closed=False).is_valid(value)
 
 
 def check_answer(method: str, path: str, answer: httpx.Response) -> None:
@@ -113,6 +117,17 @@ def _check_headers(answer: httpx.Response, described: Mapping[str, Any]) -> None
             text = answer.headers[name]
             value = int(text) if schema["type"] == "integer" else text
             assert problems(value, schema) == [], name
+
+
+@cache
+def _validator(schema: str, *, closed: bool) -> Draft202012Validator:
+    judged = json.loads(schema)
+    return Draft202012Validator(
+        {
+            "allOf": [_closed(judged) if closed else judged],
+            "components": {"schemas": _components(closed=closed)},
+        }
+    )
 
 
 @cache

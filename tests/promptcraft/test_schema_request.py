@@ -9,7 +9,7 @@ import pytest
 
 from apps.llm.errors import InvalidRequest
 from apps.llm.wire.openai import parse_request
-from tests.promptcraft.described import document, problems
+from tests.promptcraft.described import document, fits, problems
 
 BODY = document()["components"]["schemas"]["ChatCompletionRequest"]
 EXAMPLES = document()["paths"]["/api/v2/chat/completions/"]["post"]["requestBody"]["content"]["application/json"][
@@ -45,9 +45,8 @@ def refused(body):
 
 
 def assert_agreement(body):
-    against = problems(body, BODY, closed=False)
     error = refused(body)
-    assert bool(against) is (error is not None), f"{json.dumps(body)[:500]}\nschema: {against}\nparser: {error}"
+    assert fits(body, BODY) is (error is None), f"the parser says {error} of {json.dumps(body)[:500]}"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -100,31 +99,6 @@ def test_bounds_are_the_parsers(field):
         assert (problems({**HELLO, field: value}, BODY) == []) is inside
 
 
-def nested_places():
-    """Yield bodies and the path to each member in them, to put something else there."""
-    everything = [
-        *(example["value"] for example in EXAMPLES.values()),
-        {
-            "messages": [
-                {"role": "system", "content": [{"type": "text", "text": "x"}], "name": "a"},
-                {"role": "developer", "content": "x"},
-                {"role": "user", "content": [IMAGE, {"type": "text", "text": "x"}]},
-                {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}], "refusal": "no"},
-                {"role": "assistant", "reasoning_content": "x", "tool_calls": [CALL]},
-                {"role": "tool", "content": [{"type": "text", "text": "x"}], "tool_call_id": "call_1"},
-            ],
-            "tool_choice": TOOL,
-            "tools": [{"type": "function", "function": {**TOOL["function"], "strict": True, "parameters": {}}}],
-            "response_format": FORMAT,
-            "stop": ["x", "y"],
-        },
-    ]
-    for body in everything:
-        for path in _paths(body):
-            if len(path) > 1:
-                yield body, path
-
-
 def _paths(value, path=()):
     if path:
         yield path
@@ -133,6 +107,29 @@ def _paths(value, path=()):
         # What is inside a JSON schema is the caller's own.
         if name not in ("parameters", "schema"):
             yield from _paths(member, (*path, name))
+
+
+MESSAGES = (
+    {"role": "system", "content": [{"type": "text", "text": "x"}], "name": "a"},
+    {"role": "developer", "content": "x"},
+    {"role": "user", "content": [IMAGE, {"type": "text", "text": "x"}]},
+    {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}], "refusal": "no"},
+    {"role": "assistant", "reasoning_content": "x", "tool_calls": [CALL]},
+    {"role": "tool", "content": [{"type": "text", "text": "x"}], "tool_call_id": "call_1"},
+)
+FIELDS = (
+    {"tool_choice": TOOL, "tools": [TOOL]},
+    {"tools": [{"type": "function", "function": {**TOOL["function"], "strict": True, "parameters": {}}}]},
+    {"response_format": FORMAT},
+    {"stop": ["x", "y"]},
+    {"thinking": {"type": "enabled"}},
+    {"stream_options": {"include_usage": True}},
+)
+PLACES = [
+    *(({"messages": [message]}, ("messages", 0, *path)) for message in MESSAGES for path in _paths(message)),
+    *(({**HELLO, **fields}, path) for fields in FIELDS for path in _paths(fields)),
+]
+"""Bodies, and the way to each member in them."""
 
 
 def replaced(body, path, value):
@@ -149,20 +146,20 @@ def replaced(body, path, value):
 
 
 def is_about_two_fields(body):
-    """Whether a body is wrong in a way that no schema says: a choice of a tool that is not among `tools`."""
+    """Whether a body is wrong in a way that no schema says: it chooses a tool that is not among `tools`."""
     error = refused(body)
-    return error is not None and str(error.param).startswith("tool_choice") and problems(body, BODY, closed=False) == []
+    return error is not None and ("among `tools`" in error.message or "without `tools`" in error.message)
 
 
 def test_every_nested_member_takes_the_same():
     compared = 0
-    for body, path in nested_places():
+    for body, path in PLACES:
         for value in [*POOL, ...]:
             changed = replaced(body, path, value)
             if not is_about_two_fields(changed):
                 assert_agreement(changed)
                 compared += 1
-    assert compared > 3_000
+    assert compared > 2_000, compared
 
 
 def test_a_choice_is_among_the_tools():

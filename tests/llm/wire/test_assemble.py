@@ -96,11 +96,13 @@ def test_tool_calls_come_by_index_with_the_first_id_and_name():
         chunk(fragment(0, id="a", type="function", function={"name": "tide"})),
         chunk(fragment(2, id="x", type="function", function={"name": "sun", "arguments": "}"})),
         chunk(fragment(0, function=None)),
-        chunk(fragment(7)),
+        chunk(fragment(7, type="custom")),
+        chunk(fragment(9)),
     ]
     assert assemble(chunks).tool_calls == (
         {"id": "a", "type": "function", "function": {"name": "tide", "arguments": ""}},
         {"id": "c", "type": "function", "function": {"name": "moon", "arguments": "{}"}},
+        {"id": "", "type": "custom", "function": {"name": "", "arguments": ""}},
         {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
     )
 

@@ -56,6 +56,17 @@ def test_the_message_says_what_to_send(body, message):
     assert caught.value.message == message
 
 
+@pytest.mark.parametrize(
+    ("value", "echo"),
+    [("y" * 58, f"'{'y' * 58}'"), ("y" * 59, f"'{'y' * 58}…"), ("é\n" * 500, "'" + "é\\n" * 19 + "é…")],
+)
+def test_a_value_is_echoed_up_to_sixty_characters(value, echo):
+    with pytest.raises(InvalidRequest) as caught:
+        parse(stream=value)
+
+    assert caught.value.message == f"`stream` must be true or false, not {echo}."
+
+
 @pytest.mark.parametrize("fields", [{"model": "sk-secret " * 50}, {"stream": "y" * 5000}, {"stop": ["x"] * 5000}])
 def test_a_long_value_is_not_echoed(fields):
     with pytest.raises(InvalidRequest) as caught:

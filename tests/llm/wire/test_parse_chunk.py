@@ -123,6 +123,9 @@ class TestTolerance:
 
         assert parse(choices=[*others, {"delta": {"content": "a"}}]) == Chunk(content="a")
         assert parse(choices=others) == Chunk()
+        assert parse(choices=[{"delta": {"content": "a"}}, {"index": 0, "delta": {"content": "b"}}]) == Chunk(
+            content="a"
+        )
 
     @pytest.mark.parametrize("finish", [None, ""])
     def test_no_finish(self, finish):
@@ -174,6 +177,7 @@ class TestUsage:
         ("usage", "expected"),
         [
             ({"prompt_tokens": 3, "completion_tokens": 0}, (3, 0, 0, 0)),
+            ({"prompt_tokens": 10**9}, (10**9, 5, 0, 0)),
             ({"prompt_tokens": 3.0, "completion_tokens": 2.9}, (3, 2, 0, 0)),
             ({"prompt_tokens_details": None, "completion_tokens_details": None}, (5, 5, 0, 0)),
             ({"prompt_tokens_details": {"cached_tokens": 4}, "prompt_cache_hit_tokens": 2}, (5, 5, 4, 0)),
@@ -194,7 +198,7 @@ class TestUsage:
         assert read is not None
         assert (read.prompt_tokens, read.completion_tokens, read.cached_tokens, read.reasoning_tokens) == expected
 
-    @pytest.mark.parametrize("count", [-1, None, "5", True, [], 10**12, 1e300, -0.5])
+    @pytest.mark.parametrize("count", [-1, None, "5", True, [], 10**9 + 1, 1e300, -0.5])
     @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
     def test_a_count_that_cannot_be_leaves_no_usage(self, name, count):
         usage = {"prompt_tokens": 5, "completion_tokens": 5, name: count}
@@ -236,6 +240,7 @@ NOT_CHUNKS = [
     b'{"choices":[{"delta":{"refusal":[]}}]}',
     b'{"choices":[{"delta":{},"finish_reason":1}]}',
     b'{"choices":[{"delta":{"tool_calls":{"0":1}}}]}',
+    b'{"choices":[{"delta":{"tool_calls":7}}]}',
     b'{"choices":[{"delta":{"tool_calls":["a"]}}]}',
     b'{"choices":[{"delta":{"tool_calls":[{"index":"0"}]}}]}',
     b'{"choices":[{"delta":{"tool_calls":[{"index":-1}]}}]}',

@@ -96,6 +96,29 @@ def test_null_is_absent_everywhere():
     assert parse({**HELLO, "name": None}, {"role": "assistant", "content": "a", "tool_calls": None, "refusal": None})
 
 
+@pytest.mark.parametrize(
+    ("name", "least", "most", "step"),
+    [
+        ("temperature", 0, 2, 0.001),
+        ("top_p", 0, 1, 0.001),
+        ("presence_penalty", -2, 2, 0.001),
+        ("frequency_penalty", -2, 2, 0.001),
+        ("seed", -(2**63), 2**63 - 1, 1),
+        ("top_logprobs", 0, 20, 1),
+        ("max_tokens", 1, 2**31 - 1, 1),
+        ("max_completion_tokens", 1, 2**31 - 1, 1),
+    ],
+)
+def test_numbers_are_taken_up_to_their_bounds(name, least, most, step):
+    for value in (least, most):
+        request = parse(**{name: value})
+        assert (request.parameters.get(name), request.max_tokens) in ((value, None), (None, value))
+    for value in (least - step, most + step):
+        with pytest.raises(InvalidRequest) as caught:
+            parse(**{name: value})
+        assert caught.value.param == name
+
+
 @pytest.mark.parametrize("model", ["", "auto"])
 def test_no_model_in_particular(model):
     assert parse(model=model).model is None

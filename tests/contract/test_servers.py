@@ -1,0 +1,153 @@
+"""A core of the stream's contract under every server that the application promises to run under."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.contract.stream_fixtures import PROMPT, Relay, events_of
+from tests.sse_answer import collect
+from tests.upstream import Answer, Gate, healthy
+
+PIECES = ("One ", "two ", "🦉 three ", "four\u2028")
+NAMES = ("uvicorn", "daphne", "granian", "runserver")
+
+
+@pytest.fixture(params=NAMES)
+def served(request: pytest.FixtureRequest, fleet: dict[str, Relay], upstream: object) -> Relay:
+    return fleet[request.param]
+
+
+def said(gate: Gate | None = None, after: int | None = None) -> object:
+    return healthy(answer=Answer(pieces=PIECES, reasoning=""), gate=gate, gate_after=after)
+
+
+def test_stream_and_its_headers(served: Relay):
+    served.upstream.script("deepseek", said())
+    with served.begin(stream_options={"include_usage": True}, headers={"Accept-Encoding": "gzip"}) as stream:
+        answer = collect(stream)
+    assert stream.status == 200
+    expected = {
+        "content-type": "text/event-stream; charset=utf-8",
+        "cache-control": "no-cache, no-transform",
+        "x-accel-buffering": "no",
+        "x-promptcraft-provider": "deepseek",
+        "x-promptcraft-model": "deepseek-flash",
+        "x-promptcraft-fallback-count": "0",
+    }
+    assert {name: stream.headers.get(name) for name in expected} == expected
+    assert {"content-encoding", "content-length"} & set(stream.headers) == set()
+    assert {"x-promptcraft-completion-id", "ratelimit", "ratelimit-policy", "x-request-id"} <= set(stream.headers)
+    assert (answer.text, answer.finish, answer.done, answer.ended) == ("".join(PIECES), "stop", True, "clean")
+    assert answer.ids == [1, 2, 3, 4, 5, 6]
+    assert answer.usage is not None
+
+
+def test_events_are_sent_as_they_come(served: Relay):
+    gate = Gate()
+    served.upstream.script("deepseek", said(gate))
+    gate.release(1)
+    with served.begin() as stream:
+        events = stream.events()
+        for piece in PIECES:
+            assert next(events).json()["choices"][0]["delta"]["content"] == piece
+            gate.release(1)
+        assert [event.data for event in events][-1] == "[DONE]"
+
+
+def test_without_streaming_and_without_slash(served: Relay):
+    status, headers, body = served.call("/api/v2/chat/completions", json={"messages": PROMPT})
+    assert (status, headers["content-type"], body["status"]) == (200, "application/json", "completed")
+    assert served.detail(body["id"])[2] == body
+
+
+def test_failure_before_the_first_content_has_its_status(served: Relay):
+    for vendor in ("deepseek", "zai", "openai"):
+        served.upstream.script(vendor, "status-500")
+    with served.begin() as stream:
+        assert (stream.status, stream.headers["content-type"]) == (502, "application/json")
+        assert stream.json()["error"]["code"] == "all_providers_failed"
+
+
+def test_failure_after_it_is_in_the_stream(served: Relay):
+    served.upstream.script("deepseek", "cut-by-reset")
+    with served.begin() as stream:
+        answer = collect(stream)
+    assert (stream.status, answer.done, answer.finish, answer.ended) == (200, False, "error", "clean")
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("after", [0, 2])
+def test_client_that_leaves_closes_upstream_within_a_second(served: Relay, how: str, after: int):
+    gate = Gate()
+    served.upstream.script("deepseek", said(gate, after))
+    if after:
+        stream = served.begin()
+        events_of(stream, after)
+        left_at_s = getattr(stream, how)()
+    else:
+        client = served.send(stream=True)
+        gate.wait_reached()
+        left_at_s = time.monotonic()
+        client.close()
+    exchange = served.upstream.wait_hung_up("deepseek", 3)
+    assert exchange.hung_up_at_s is not None
+    assert exchange.hung_up_at_s - left_at_s < 1.0
+    assert len(served.upstream.exchanges()) == 1
+
+
+def test_resume_while_it_runs_and_cancel(served: Relay):
+    gate = Gate()
+    served.upstream.script("deepseek", said(gate, 2))
+    with served.begin() as first:
+        completion_id = events_of(first, 2)[0].json()["id"]
+        with served.events(completion_id, 1) as second:
+            assert events_of(second, 1)[0].json()["choices"][0]["delta"]["content"] == "two "
+            asked_at_s = time.monotonic()
+            assert served.cancel(completion_id)[0] == 200
+            for stream in (first, second):
+                answer = collect(stream)
+                assert (answer.finishes, answer.done) == (["cancelled"], True)
+    exchange = served.upstream.wait_hung_up("deepseek", 2)
+    assert exchange.hung_up_at_s is not None
+    assert exchange.hung_up_at_s - asked_at_s < 1.0
+    with served.events(completion_id, 4) as nothing_new:
+        assert (nothing_new.status, nothing_new.read()) == (204, b"")
+
+
+def test_many_streams_at_once(served: Relay):
+    served.upstream.script("deepseek", said())
+    served.headers()
+
+    def one(_: int) -> str:
+        with served.begin() as stream:
+            answer = collect(stream)
+        assert answer.done
+        return answer.text
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(one, range(32))) == {"".join(PIECES)}
+
+
+def test_long_answer(served: Relay):
+    pieces = tuple(f"{number:05d} {'tide ' * 40}" for number in range(2_000))
+    served.upstream.script("zai", healthy(answer=Answer(pieces=pieces, reasoning="")))
+    with served.begin(model="glm-4.7", receive_buffer_bytes=16_384) as stream:
+        assert collect(stream).text == "".join(pieces)
+
+
+def test_head_of_a_stream_has_no_body(served: Relay):
+    status, _, body = served.whole()
+    assert status == 200
+    with served.events(body["id"], method="HEAD") as response:
+        assert response.status == 200
+        assert response.read() == b""
+
+
+def test_nothing_was_logged_that_should_not_be(served: Relay):
+    output = served.server.output()
+    assert "Traceback" not in output, output[-3000:]
+    assert "tide turn" not in output
+    assert "sk-upstream" not in output
