@@ -7,6 +7,7 @@ that know the lifespan protocol start and drain through it; others start with th
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+# uvicorn starts a worker that left with any other code again, and again.
+_STARTUP_FAILED = 3
 _STREAM_PREFIXES = ("/api/v2/chat/", "/api/v2/models/")
 
 
@@ -100,7 +103,8 @@ def _refuse_bad_configuration() -> None:
     problems = [problem for problem in run_checks() if isinstance(problem, Error) and problem.id]
     ours = [problem for problem in problems if str(problem.id).startswith("promptcraft.")]
     if ours:
-        raise SystemExit(f"promptcraft: {ours[0].msg} {ours[0].hint}")
+        print(f"promptcraft: {ours[0].msg} {ours[0].hint}", file=sys.stderr)
+        raise SystemExit(_STARTUP_FAILED)
 
 
 _refuse_bad_configuration()

@@ -72,7 +72,10 @@ class StreamHandler(ASGIHandler):
         headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
         if isinstance(response, StreamResponse):
             await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-            await response.reader.drive(send)
+            if head:
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await response.reader.drive(send)
             return
         content: bytes = getattr(response, "content", b"")
         if not any(name.lower() == b"content-length" for name, _ in headers) and response.status_code != 204:

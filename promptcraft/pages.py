@@ -1,9 +1,17 @@
-"""The schema, the page to try it, the way there, and the answer to every other path."""
+"""The schema, the page to try it and what it loads, the way there, and the answer to every other path."""
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest, HttpResponse
+import asyncio
+import mimetypes
+from pathlib import Path
+
+from django.contrib.staticfiles import finders
+from django.core.exceptions import SuspiciousFileOperation
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.utils.cache import patch_vary_headers
+from django.utils.http import http_date
+from django.views.static import was_modified_since
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
@@ -15,7 +23,7 @@ from promptcraft.context import context_of
 from promptcraft.schema.document import rendered
 from promptcraft.schema.page import PAGE_POLICY, page
 
-__all__ = ["DocsView", "SchemaView", "absent", "home"]
+__all__ = ["DocsView", "SchemaView", "absent", "asset", "home"]
 
 _FORMS = {
     "application/json": "json",
@@ -60,6 +68,23 @@ async def home(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=302, headers={"Location": "/api/v2/docs/"})
 
 
+async def asset(request: HttpRequest, path: str) -> HttpResponse:
+    """Answer with a static file, such as the docs page's script. Read whole: the largest has some megabytes.
+
+    Raises Http404 if there is none.
+    """
+    file = await asyncio.to_thread(_static_file, path)
+    if file is None:
+        raise Http404
+    changed_at = int(file.stat().st_mtime)
+    headers = {"Last-Modified": http_date(changed_at), "Cache-Control": "no-cache"}
+    if not was_modified_since(request.headers.get("If-Modified-Since"), changed_at):
+        return HttpResponseNotModified(headers=headers)
+    media_type, _ = mimetypes.guess_type(file.name)
+    content = await asyncio.to_thread(file.read_bytes)
+    return HttpResponse(content, content_type=media_type or "application/octet-stream", headers=headers)
+
+
 async def absent(request: HttpRequest) -> HttpResponse:
     """Answer a path that is nothing, without Django's HTML."""
     return error_response(translate(Http404()), context_of(request).request_id)
@@ -69,6 +94,16 @@ absent.access = Access.PUBLIC  # type: ignore[attr-defined]
 absent.csrf_exempt = True  # type: ignore[attr-defined]
 
 
+def _static_file(path: str) -> Path | None:
+    try:
+        found = finders.find(path)
+    except (SuspiciousFileOperation, ValueError):
+        # Out of the directories of static files, or no path at all.
+        return None
+    file = Path(str(found))
+    return file if found is not None and file.is_file() else None
+
+
 def _wanted(request: HttpRequest) -> str:
     """Return the media type to answer with. Raises InvalidRequest if there is none."""
     form = request.GET.get("format")
@@ -76,6 +111,8 @@ def _wanted(request: HttpRequest) -> str:
         if form not in _MEDIA_TYPES:
             raise InvalidRequest("`format` is `json` or `yaml`.", param="format")
         return _MEDIA_TYPES[form]
+    if not request.headers.get("Accept"):
+        return _MEDIA_TYPES["json"]
     preferred = request.get_preferred_type(list(_FORMS))
     if preferred is None:
         raise InvalidRequest(f"Accept names none of {', '.join(_FORMS)}.", param="Accept")

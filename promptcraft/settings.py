@@ -111,7 +111,7 @@ def _url(name: str, schemes: tuple[str, ...]) -> str | None:
 
 def _rate(name: str, default: str) -> str:
     def check(text: str) -> None:
-        if not re.fullmatch(r"[1-9]\d{0,5}/[1-9]?\d{0,4}[smhd]", text):
+        if not re.fullmatch(r"[1-9][0-9]{0,5}/([1-9][0-9]{0,4})?[smhd]", text):
             raise ValidationError("Not a rate such as 5/m.")
 
     text: str = _read(env.str, name, default, validate=check)

@@ -14,10 +14,10 @@ OVERFLOWED = "promptcraft.overflowed"
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BODY_WITH_IMAGES_BYTES = 20 * 1024 * 1024
 _IMAGE_MARK = b'"image_url"'
-_DISCARD_BYTES = 8 * 1024 * 1024
+_DISCARD_BYTES = 32 * 1024 * 1024
 _DISCARD_S = 1.0
 """A body over its bound is read on for so long and no longer: closing on unread data would reset the
-connection before most clients have read the 413."""
+connection before most clients have read the 413. The bytes are more than a body just over its bound has."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 

@@ -124,7 +124,7 @@ def _first_invalid_field(detail: Any, path: str = "") -> InvalidRequest:
             return _first_invalid_field(inner, path)
         return _first_invalid_field(inner, f"{path}.{name}" if path else str(name))
     first = detail[0] if isinstance(detail, list) and detail else detail
-    if isinstance(first, Mapping):
+    if isinstance(first, Mapping) and first:
         return _first_invalid_field(first, path)
     code = Code.MISSING_FIELD if getattr(first, "code", "") == "required" else Code.INVALID_VALUE
-    return InvalidRequest(str(first), code=code, param=path or None)
+    return InvalidRequest(str(first or "The request is not valid."), code=code, param=path or None)

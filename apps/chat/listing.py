@@ -1,13 +1,15 @@
-"""A caller's completions as a page: those that run, then the rows."""
+"""A caller's completions as a page: those that run and the rows, by when they began."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from apps.accounts.identity import Caller
+from apps.chat.engine.generation import Generation
 from apps.chat.presentation import completion_json
 from apps.chat.runtime import get_supervisor
-from apps.chat.store import completion_list
+from apps.chat.store import StoredCompletion, completion_get, completion_list
 from apps.llm.errors import InvalidRequest
 from promptcraft.database import run_in_database
 
@@ -19,21 +21,19 @@ async def list_completions(*, caller: Caller, limit: int, after: str | None) -> 
 
     Raises InvalidRequest if `after` is not the id of a completion of the caller's.
     """
-    page: list[dict[str, Any]] = []
-    running = get_supervisor().running_of(caller.user_id)
-    ids = [generation.order.id for generation in running]
-    if after is None or after in ids:
-        start = 0 if after is None else ids.index(after) + 1
-        page = [completion_json(generation) for generation in running[start:]]
-        after = None
-    if len(page) <= limit:
-        rows = await run_in_database(completion_list, user_id=caller.user_id, limit=limit + 1 - len(page), after=after)
-        if rows is None:
-            raise InvalidRequest("`after` is not the id of a completion of yours.", param="after")
-        # A completion may have been written while the page was made.
-        page += [completion_json(row) for row in rows if row.id not in ids]
-    more = len(page) > limit
-    page = page[:limit]
+    before = None if after is None else await _place(caller, after)
+    found: dict[str, Generation | StoredCompletion] = {
+        generation.order.id: generation
+        for generation in get_supervisor().running_of(caller.user_id)
+        if before is None or _place_of(generation) < before
+    }
+    rows = await run_in_database(completion_list, user_id=caller.user_id, limit=limit + 1, before=before)
+    for row in rows:
+        # One that was running a moment ago may have been written meanwhile.
+        found.setdefault(row.id, row)
+    newest_first = sorted(found.values(), key=_place_of, reverse=True)
+    page = [completion_json(one) for one in newest_first[:limit]]
+    more = len(newest_first) > limit
     last_id = page[-1]["id"] if page else None
     return {
         "object": "list",
@@ -43,3 +43,19 @@ async def list_completions(*, caller: Caller, limit: int, after: str | None) -> 
         "has_more": more,
         "next": last_id if more else None,
     }
+
+
+async def _place(caller: Caller, completion_id: str) -> tuple[datetime, str]:
+    one = get_supervisor().find(completion_id, caller.user_id) or await run_in_database(
+        completion_get, completion_id=completion_id, user_id=caller.user_id
+    )
+    if one is None:
+        raise InvalidRequest("`after` is not the id of a completion of yours.", param="after")
+    return _place_of(one)
+
+
+def _place_of(one: Generation | StoredCompletion) -> tuple[datetime, str]:
+    """Return where a completion stands in the list: as its row says it, whether that is written or not."""
+    if isinstance(one, Generation):
+        return datetime.fromtimestamp(one.created_at, UTC), one.order.id
+    return one.created_at, one.id

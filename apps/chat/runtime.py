@@ -25,6 +25,9 @@ __all__ = ["PROCESS_STARTED", "get_supervisor", "start_runtime", "stop_runtime"]
 
 PROCESS_STARTED = time.monotonic()
 
+_LAST_BYTES_S = 1.0
+"""How long connections may take, at the least, for what is on its way when the last completion has ended."""
+
 _supervisor: Supervisor | None = None
 _drains: set[asyncio.Task[None]] = set()
 
@@ -76,43 +79,55 @@ def _chain(config: ChatConfig) -> Chain:
 
 
 def _drain_on_signals(supervisor: Supervisor) -> None:
-    """Put a drain before whatever the server does on SIGTERM and SIGINT; a second signal goes straight to it.
+    """Put a drain before whatever the server does on SIGTERM and SIGINT; a second signal ends the drain at once.
 
     uvicorn closes its socket at once on a signal, so nobody would see the 503s that a drain promises; and it
-    raises the signal again at its end, which is no exit code 0. Its `should_exit` has neither effect.
+    raises the signal again at its end, which is no exit code 0. Its `should_exit` has neither effect. A third
+    signal goes straight to the server.
     """
     loop = asyncio.get_running_loop()
+    hurry = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         server_handler = signal.getsignal(number)
         if not callable(server_handler):
             continue
 
         def on_signal(number: int, frame: Any, server_handler: Callable[..., Any] = server_handler) -> None:
-            if supervisor.draining:
+            if hurry.is_set():
                 server_handler(number, frame)
+            elif supervisor.draining:
+                loop.call_soon_threadsafe(hurry.set)
             else:
                 supervisor.draining = True
                 loop.call_soon_threadsafe(begin, number, server_handler)
 
         def begin(number: int, server_handler: Callable[..., Any]) -> None:
-            task = loop.create_task(_drain(supervisor, lambda: _exit(server_handler, number)))
+            task = loop.create_task(_drain(supervisor, hurry, lambda left_s: _exit(server_handler, number, left_s)))
             _drains.add(task)
             task.add_done_callback(_drains.discard)
 
         signal.signal(number, on_signal)
 
 
-async def _drain(supervisor: Supervisor, leave: Callable[[], None]) -> None:
+async def _drain(supervisor: Supervisor, hurry: asyncio.Event, leave: Callable[[float], None]) -> None:
+    ends_at = supervisor.now() + supervisor.config.drain_timeout_s
     try:
-        await supervisor.drain(supervisor.config.drain_timeout_s)
+        drain = asyncio.ensure_future(supervisor.drain(supervisor.config.drain_timeout_s))
+        hurried = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait({drain, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        drain.cancel()
+        hurried.cancel()
         await supervisor.close()
     finally:
-        leave()
+        leave(_LAST_BYTES_S if hurry.is_set() else max(_LAST_BYTES_S, ends_at - supervisor.now()))
 
 
-def _exit(server_handler: Callable[..., Any], number: int) -> None:
+def _exit(server_handler: Callable[..., Any], number: int, left_s: float) -> None:
     server: Any = getattr(server_handler, "__self__", None)
     if server is not None and hasattr(server, "should_exit"):
+        # It waits for every request, those that never came whole and those whose reader takes nothing included.
+        graceful_s = server.config.timeout_graceful_shutdown
+        server.config.timeout_graceful_shutdown = left_s if graceful_s is None else min(left_s, graceful_s)
         server.should_exit = True
     else:
         server_handler(number, None)

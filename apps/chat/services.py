@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from apps.accounts.identity import Caller
-from apps.chat.body import Body
+from apps.chat.body import MAX_BODY_BYTES, Body
 from apps.chat.engine.generation import Generation, Status, Stop
 from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.reader import Reader
@@ -86,19 +86,25 @@ async def open_completion(asked: Asked) -> Opened:
             "This server is shutting down. Try again: another one will answer.", code=Code.DRAINING
         )
     taken_at = supervisor.windows.take(user_id, supervisor.now()).taken_at
+
+    def give_back(error: PromptCraftError) -> None:
+        if taken_at is not None and error.http_status not in (400, 413, 415):
+            supervisor.windows.give_back(user_id, taken_at)
+
     try:
         command = _checked(asked, body_sha256)
         generation = supervisor.admit(command, supervisor.chain.plan(command.request))
-        reader = generation.attach()
-        supervisor.launch(generation)
-        try:
-            await _begun(generation)
-        except BaseException:
-            reader.close()
-            raise
     except PromptCraftError as error:
-        if taken_at is not None and error.http_status not in (400, 413, 415):
-            supervisor.windows.give_back(user_id, taken_at)
+        give_back(error)
+        raise
+    # It may fail long after the headers are out, and still before any content.
+    generation.on_fruitless = give_back
+    reader = generation.attach()
+    supervisor.launch(generation)
+    try:
+        await _begun(generation)
+    except BaseException:
+        reader.close()
         raise
     return Opened(request=command.request, reader=reader, generation=generation, stored=None, replayed=False)
 
@@ -116,7 +122,7 @@ async def resume(*, caller: Caller, completion_id: str, after: int) -> Reader | 
         raise Gone("The events of this completion are no longer kept. GET /api/v2/chat/completions/{id}/ has its text.")
     if generation.log.terminal is not None and after >= generation.log.last_id:
         return None
-    return generation.attach(min(after, generation.log.last_id))
+    return generation.attach(after)
 
 
 async def find(*, caller: Caller, completion_id: str) -> Generation | StoredCompletion:
@@ -145,10 +151,12 @@ def _checked(asked: Asked, body_sha256: str) -> Command:
     if asked.content_type.partition(";")[0].strip().lower() not in ("application/json", ""):
         raise UnsupportedMediaType("Send the body as `Content-Type: application/json`.")
     if asked.body.overflowed:
-        raise BodyTooLarge("The body is over 1 MiB (20 MiB with image parts). Send less.")
+        raise _too_large()
     if asked.idempotency_key is not None and not _KEY.fullmatch(asked.idempotency_key):
         raise InvalidRequest("An Idempotency-Key is 1 to 255 printable ASCII characters.", param="Idempotency-Key")
     request = parse_request(asked.body.data)
+    if len(asked.body.data) > MAX_BODY_BYTES and not request.has_images:
+        raise _too_large()
     return Command(
         user_id=asked.caller.user_id,
         request_id=asked.request_id,
@@ -200,6 +208,10 @@ def _same_body(known_sha256: str, body_sha256: str) -> None:
             "This Idempotency-Key was used with another body. Use a new key for a new request.",
             code=Code.IDEMPOTENCY_CONFLICT,
         )
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge("The body is over 1 MiB (20 MiB with image parts). Send less.")
 
 
 def _absent() -> NotFound:

@@ -34,28 +34,25 @@ def completion_get(*, completion_id: str, user_id: int) -> Completion | None:
 
 
 def completion_get_by_key(*, user_id: int, idempotency_key: str) -> Completion | None:
-    """Return the completion that a key made in the last 24 hours, if its row is there."""
+    """Return the completion that a key made in the last 24 hours, if its row is there; a failed one freed its key."""
     return (
         Completion.objects.filter(
             user_id=user_id,
             idempotency_key=idempotency_key,
             created_at__gte=datetime.now(UTC) - IDEMPOTENCY_KEPT,
         )
+        .exclude(status=Completion.Status.FAILED)
         .order_by("-created_at")
         .first()
     )
 
 
-def completion_list(*, user_id: int, limit: int, after: str | None) -> list[Completion] | None:
-    """Return up to `limit` completions of a user, newest first, after an id; None if that id is not theirs."""
+def completion_list(*, user_id: int, limit: int, before: tuple[datetime, str] | None) -> list[Completion]:
+    """Return up to `limit` completions of a user, newest first, that were created before another (instant and id)."""
     rows = Completion.objects.filter(user_id=user_id)
-    if after is not None:
-        last = rows.filter(pk=after).first()
-        if last is None:
-            return None
-        older = rows.filter(created_at__lt=last.created_at)
-        same_instant = rows.filter(created_at=last.created_at, pk__lt=last.pk)
-        rows = older | same_instant
+    if before is not None:
+        created_at, completion_id = before
+        rows = rows.filter(created_at__lt=created_at) | rows.filter(created_at=created_at, pk__lt=completion_id)
     return list(rows.order_by("-created_at", "-id")[:limit])
 
 

@@ -43,7 +43,7 @@ async def create_completion(request: HttpRequest, caller: Caller) -> HttpRespons
             context.outcome = opened.generation.log_fields
         stream = opened.request.stream
         if stream is None:
-            stream = "text/event-stream" in request.headers.get("Accept", "")
+            stream = "text/event-stream" in request.headers.get("Accept", "").lower()
         if stream:
             return StreamResponse(opened.reader, headers)
         if opened.generation is not None:

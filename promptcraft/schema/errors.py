@@ -124,7 +124,11 @@ _NONE_ANSWERED = _Answer(
     name="AllProvidersFailed",
     meaning="No provider answered; `attempts` says why.",
     errors=(
-        ChainFailed("Every provider failed; `attempts` says how. Try again later.", attempts=(_REFUSED, _DOWN)),
+        ChainFailed(
+            "Every provider failed; `attempts` says how. Try again later.",
+            attempts=(_REFUSED, _DOWN),
+            retry_after_s=20,
+        ),
         ChainFailed(
             "No provider is configured. Set an API key, or name `mock` in PROVIDER_CHAIN.", code=Code.NO_PROVIDER
         ),

@@ -15,22 +15,16 @@ _SCHEMA_PATH = "/api/v2/schema/"
 
 _STYLE = "body { margin: 0; }"
 # No `?url=` is read, no token is kept, and no validator elsewhere is shown the schema.
-_SCRIPT = f"""\
-window.ui = SwaggerUIBundle({
-    json.dumps(
-        {
-            "url": f"{_SCHEMA_PATH}?format=json",
-            "dom_id": "#swagger-ui",
-            "deepLinking": True,
-            "displayRequestDuration": True,
-            "persistAuthorization": False,
-            "queryConfigEnabled": False,
-            "validatorUrl": None,
-        },
-        indent=2,
-    )
-});
-"""
+_SETTINGS = {
+    "url": f"{_SCHEMA_PATH}?format=json",
+    "dom_id": "#swagger-ui",
+    "deepLinking": True,
+    "displayRequestDuration": True,
+    "persistAuthorization": False,
+    "queryConfigEnabled": False,
+    "validatorUrl": None,
+}
+_SCRIPT = f"window.ui = SwaggerUIBundle({json.dumps(_SETTINGS, indent=2)});"
 
 
 def _source(inline: str) -> str:

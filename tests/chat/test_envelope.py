@@ -133,6 +133,8 @@ def test_ours_passes_as_it_is() -> None:
         ({"plan": {"non_field_errors": ["They differ."]}}, "plan", "invalid_value"),
         (["Wrong."], None, "invalid_value"),
         ({}, None, "invalid_value"),
+        ([], None, "invalid_value"),
+        ([{}, {"name": ["Too long."]}], None, "invalid_value"),
     ],
 )
 def test_validation_names_the_first_field(detail: Any, param: str | None, code: str) -> None:

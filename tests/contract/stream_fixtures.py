@@ -6,16 +6,17 @@ import json
 import socket
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import pytest
 
-from tests.server import PASSWORD, USERNAME, ServerName, ServerProcess
+from tests.contract.limit_fixtures import add_user, started
+from tests.server import USERNAME, ServerName, ServerProcess
 from tests.sse_client import SseEvent, SseStream
 from tests.upstream import UpstreamServer
 
@@ -40,7 +41,6 @@ OTHER = "another-tester"
 
 # Short enough that an upstream which a test forgot is let go, long enough for a machine under load.
 _PATIENT = {
-    "REGISTRATION_OPEN": "1",
     "FIRST_TOKEN_TIMEOUT": "20",
     "GAP_TIMEOUT": "20",
     "HEADER_HOLD": "20",
@@ -140,6 +140,10 @@ class Relay:
             while not database.execute("SELECT 1 FROM chat_completion WHERE id = ?", [completion_id]).fetchone():
                 assert time.monotonic() < deadline_s, f"no row of {completion_id} after {timeout_s} s"
 
+    def new_user(self) -> str:
+        """Return the name of a user who has asked for nothing yet."""
+        return add_user(self.accounts, f"user-{uuid.uuid4().hex[:12]}")
+
     def active_streams(self) -> int:
         """Return how many completions the process runs, of all users."""
         active: int = self.call("/api/v2/chat/health/", as_user=None)[2]["streams"]["active"]
@@ -169,9 +173,8 @@ def stream_servers(simulator: UpstreamServer) -> Iterator[tuple[Relay, Relay]]:
     """A patient and a hasty server on one database, as one server that was started again would be."""
     patient = ServerProcess(_PATIENT, upstream=simulator)
     hurried = ServerProcess(_HASTY | _database_of(patient), upstream=simulator)
-    with _started(patient, hurried):
-        body = {"username": OTHER, "email": "other@example.org", "password": PASSWORD}
-        assert patient.call("/api/v2/auth/register/", user=None, json=body)[0] == 201
+    with started(patient, hurried):
+        add_user(patient, OTHER)
         yield Relay(patient, simulator, patient), Relay(hurried, simulator, patient)
 
 
@@ -180,11 +183,11 @@ def fleet(simulator: UpstreamServer, stream_servers: tuple[Relay, Relay]) -> Ite
     """The same application under every server that it promises to run under."""
     patient = stream_servers[0]
     names: tuple[ServerName, ...] = ("daphne", "granian", "runserver")
-    servers = {
-        name: ServerProcess(_PATIENT | _database_of(patient.server), name, upstream=simulator) for name in names
-    }
-    with _started(*servers.values()):
-        yield {"uvicorn": patient} | {name: Relay(server, simulator, patient.server) for name, server in servers.items()}
+    servers = {name: ServerProcess(_PATIENT | _database_of(patient.server), name, upstream=simulator) for name in names}
+    with started(*servers.values()):
+        yield {"uvicorn": patient} | {
+            name: Relay(server, simulator, patient.server) for name, server in servers.items()
+        }
 
 
 @pytest.fixture
@@ -208,16 +211,3 @@ def hasty(stream_servers: tuple[Relay, Relay], upstream: UpstreamServer) -> Rela
 
 def _database_of(server: ServerProcess) -> dict[str, str]:
     return {"DATABASE_URL": f"sqlite:///{server.database}"}
-
-
-@contextmanager
-def _started(*servers: ServerProcess) -> Iterator[None]:
-    """Start them side by side, for most of a start is waiting; kill and remove them at the end."""
-    try:
-        with ThreadPoolExecutor(len(servers)) as pool:
-            list(pool.map(ServerProcess.start, servers))
-        yield
-    finally:
-        for server in servers:
-            server.kill()
-            server.remove()

@@ -94,7 +94,10 @@ def test_naive_decoders_see_no_empty_event(hasty: Relay):
     gate = Gate()
     hasty.upstream.script("deepseek", silent(gate))
     url = hasty.server.url(COMPLETIONS)
-    with httpx.Client(trust_env=False) as client, client.stream("POST", url, json=BODY, headers=hasty.headers()) as answer:
+    with (
+        httpx.Client(trust_env=False) as client,
+        client.stream("POST", url, json=BODY, headers=hasty.headers()) as answer,
+    ):
         lines = answer.iter_lines()
         seen = []
         for line in lines:

@@ -108,9 +108,7 @@ class TestNaming:
         assert [exchange.vendor for exchange in relay.upstream.exchanges()] == [first]
 
     @pytest.mark.parametrize(("alias", "thinking"), [("deepseek-chat", "disabled"), ("deepseek-reasoner", "enabled")])
-    def test_retired_id_is_its_successor_with_the_thinking_it_stood_for(
-        self, relay: Relay, alias: str, thinking: str
-    ):
+    def test_retired_id_is_its_successor_with_the_thinking_it_stood_for(self, relay: Relay, alias: str, thinking: str):
         with relay.begin(model=alias) as stream:
             answer = collect(stream)
         (exchange,) = relay.upstream.exchanges("deepseek")

@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.contract.stream_fixtures import OTHER, PROMPT, Relay
+from tests.contract.stream_fixtures import PROMPT, Relay
 from tests.contract.test_idempotency import use_up
 from tests.upstream import Answer, Gate, ToolCall, healthy
 
@@ -150,11 +150,10 @@ class TestErrors:
         assert error.request_id
 
     def test_rate_limit(self, hasty: Relay):
-        with client_of(hasty, OTHER) as client:
-            left = int(hasty.call("/api/v2/chat/completions/?limit=1", as_user=OTHER)[1]["x-ratelimit-remaining"])
-            use_up(hasty, left)
-            with pytest.raises(openai.RateLimitError) as caught:
-                client.chat.completions.create(model="auto", messages=MESSAGES, stream=True)
+        user = hasty.new_user()
+        use_up(hasty, user)
+        with client_of(hasty, user) as client, pytest.raises(openai.RateLimitError) as caught:
+            client.chat.completions.create(model="auto", messages=MESSAGES, stream=True)
         assert (caught.value.code, caught.value.type) == ("rate_limited", "rate_limit_error")
         assert int(caught.value.response.headers["retry-after"]) >= 1
 

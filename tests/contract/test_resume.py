@@ -47,7 +47,11 @@ class TestFinished:
             assert rest.text == "".join(PIECES[after:])
             assert min(rest.ids) > after
             assert rest.ids[-1] == last
-            assert (rest.finish, rest.usage, rest.done) == ("stop" if after <= len(PIECES) else None, answer.usage, True)
+            assert (rest.finish, rest.usage, rest.done) == (
+                "stop" if after <= len(PIECES) else None,
+                answer.usage,
+                True,
+            )
 
     def test_from_the_first_event_without_a_position(self, relay: Relay):
         answer = finished(relay)
@@ -170,7 +174,7 @@ class TestRunning:
                 gate.release()
                 rest = collect(second)
             assert collect(first).done
-        assert rest.ids[0] == 5
+        assert min(rest.ids) > 4
         assert rest.text == "".join(PIECES[4:])
 
     def test_many_readers_from_many_places(self, relay: Relay):

@@ -44,9 +44,7 @@ EXPOSED = {
 
 
 def chunk(completion_id: str, created: str, model: str, rest: str) -> str:
-    return (
-        f'{{"id":"{completion_id}","object":"chat.completion.chunk","created":{created},"model":"{model}","choices":{rest}}}'
-    )
+    return f'{{"id":"{completion_id}","object":"chat.completion.chunk","created":{created},"model":"{model}","choices":{rest}}}'
 
 
 def choice(delta: str, finish: str = "null") -> str:

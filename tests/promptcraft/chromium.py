@@ -16,6 +16,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -41,8 +42,14 @@ _FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--window-size=1280,1600",
 )
-# The shell moves the two ends to the descriptors that the browser reads from and writes to.
-_LAUNCH = 'read_from=$1 write_to=$2; shift 2; eval "exec \\"\\$@\\" 3<&$read_from 4>&$write_to"'
+# The browser reads from descriptor 3 and writes to 4; the ends of the pipes, moved out of the way first, may be those.
+_LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD_CLOEXEC, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 _VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation",
@@ -82,7 +89,7 @@ class Browser:
         self._read, browser_writes = os.pipe()
         command = [path, *_FLAGS, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _LAUNCH, "sh", str(browser_reads), str(browser_writes), *command],
+            [sys.executable, "-c", _LAUNCH, str(browser_reads), str(browser_writes), *command],
             pass_fds=(browser_reads, browser_writes),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -136,6 +143,11 @@ class Browser:
                 look();
             }})"""
         )
+
+    def click(self, selector: str) -> None:
+        """Click an element once it is there."""
+        self.wait_for(f"document.querySelector({json.dumps(selector)})")
+        self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     def type_text(self, text: str) -> None:
         """Type into the element that has the focus."""

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import httpx
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from promptcraft.schema.document import rendered
 
@@ -57,7 +57,8 @@ def problems(value: object, schema: Mapping[str, Any]) -> list[str]:
 
 def fits(value: object, schema: Mapping[str, Any]) -> bool:
     """Tell whether a schema of the document, as it is, takes a value."""
-    return _validator(json.dumps(schema), closed=False).is_valid(value)
+    taken: bool = _validator(json.dumps(schema), closed=False).is_valid(value)
+    return taken
 
 
 def check_answer(method: str, path: str, answer: httpx.Response) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ CHAT = "/api/v2/chat/completions/"
 MIB = 1024 * 1024
 HELLO = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2}
 
-KINDS = {
+KINDS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "object": ("POST", CHAT, {"json": HELLO}, 200),
     "stream": ("POST", CHAT, {"json": {**HELLO, "stream": True}}, 200),
     "list": ("GET", "/api/v2/models/", {}, 200),

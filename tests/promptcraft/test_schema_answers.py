@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
 from promptcraft.schema.headers import COMPLETION_HEADERS, LIMIT_HEADERS
 from tests.promptcraft.described import check_answer, check_stream
 from tests.server import PASSWORD, USERNAME, ServerProcess
+from tests.upstream import UpstreamServer
+from tests.upstream.samples import SAMPLES
 
 CHAT = "/api/v2/chat/completions/"
 ONE = f"{CHAT}{{completion_id}}/"
 AUTH = "/api/v2/auth/"
 HELLO = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
+MODELS = {"deepseek": "deepseek-flash", "zai": "glm-4-32b-0414-128k", "openai": "gpt-5-mini"}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 
 
@@ -34,6 +39,13 @@ def bare(servers):
         yield server
 
 
+@pytest.fixture(scope="module")
+def relayed():
+    """A process, and the vendors that it asks."""
+    with UpstreamServer() as upstream, ServerProcess(env={"BREAKER_FAILURES": "10000"}, upstream=upstream) as server:
+        yield server, upstream
+
+
 def complete(caller, *, stream=False, scenario="", **fields):
     """Ask for a completion, check the answer and return it."""
     headers = {"X-Mock-Scenario": scenario} if scenario else {}
@@ -42,7 +54,7 @@ def complete(caller, *, stream=False, scenario="", **fields):
     return answer
 
 
-FORMS = {
+FORMS: dict[str, dict[str, Any]] = {
     "text": {},
     "reasoning": {"scenario": "reasoning", "max_tokens": 20},
     "a tool call": {"scenario": "tool_call", "tools": [TOOL], "max_tokens": 50},
@@ -62,6 +74,17 @@ def test_a_completion(caller, form, stream):
     kept = caller.get(f"{CHAT}{completion_id}/")
     check_answer("get", ONE, kept)
     assert kept.json()["status"] == "completed"
+
+
+@pytest.mark.parametrize("sample", [one for one in SAMPLES if not one.endless], ids=lambda sample: sample.name)
+@pytest.mark.parametrize("stream", [False, True], ids=["object", "stream"])
+def test_what_vendors_make_of_it(relayed, clients, sample, stream):
+    server, upstream = relayed
+    vendor = sample.vendors[0]
+    upstream.script(vendor, sample, times=1)
+    caller = clients(server, signed_in=True)
+    complete(caller, stream=stream, model=MODELS[vendor], fallback=False, stream_options={"include_usage": True})
+    check_answer("get", CHAT, caller.get(CHAT, params={"limit": 1}))
 
 
 def test_the_documented_headers_are_there(caller):

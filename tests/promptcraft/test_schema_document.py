@@ -11,7 +11,7 @@ import drf_spectacular.validation
 import pytest
 import yaml
 from django.core.management import call_command
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from apps.accounts.access import Access
 from apps.llm.errors import Code, Failure

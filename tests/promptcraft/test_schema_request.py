@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import Any
 
 import pytest
 
@@ -15,13 +16,13 @@ BODY = document()["components"]["schemas"]["ChatCompletionRequest"]
 EXAMPLES = document()["paths"]["/api/v2/chat/completions/"]["post"]["requestBody"]["content"]["application/json"][
     "examples"
 ]
-TOOL = {"type": "function", "function": {"name": "look_up"}}
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look_up"}}
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "primes"}}
 # Something of every kind, for every place.
-POOL = [
+POOL: list[Any] = [
     *(None, True, False, 0, 1, 2, -1, 0.5, -2.5, 2**70, "", "x", "7", "auto", "none", "text", "x" * 600),
     *([], {}, [None], [""], ["x"], ["x"] * 17, [{}], {"type": None}, {"type": "text"}, {"type": "enabled"}),
     *({"type": "json_schema"}, FORMAT, TOOL, [TOOL], [TOOL] * 129, CALL, [CALL], IMAGE, [IMAGE], {"include_usage": 1}),
@@ -109,7 +110,7 @@ def _paths(value, path=()):
             yield from _paths(member, (*path, name))
 
 
-MESSAGES = (
+MESSAGES: tuple[dict[str, Any], ...] = (
     {"role": "system", "content": [{"type": "text", "text": "x"}], "name": "a"},
     {"role": "developer", "content": "x"},
     {"role": "user", "content": [IMAGE, {"type": "text", "text": "x"}]},
@@ -117,7 +118,7 @@ MESSAGES = (
     {"role": "assistant", "reasoning_content": "x", "tool_calls": [CALL]},
     {"role": "tool", "content": [{"type": "text", "text": "x"}], "tool_call_id": "call_1"},
 )
-FIELDS = (
+FIELDS: tuple[dict[str, Any], ...] = (
     {"tool_choice": TOOL, "tools": [TOOL]},
     {"tools": [{"type": "function", "function": {**TOOL["function"], "strict": True, "parameters": {}}}]},
     {"response_format": FORMAT},

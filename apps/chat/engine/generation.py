@@ -17,7 +17,7 @@ from apps.chat.engine.record import Attempt, CompletionRecord, End, UsageSource
 from apps.chat.engine.stamp import Stamp
 from apps.chat.envelope import stream_error
 from apps.chat.limits.streams import StreamLease
-from apps.llm.errors import InternalError, PromptCraftError
+from apps.llm.errors import Code, InternalError, PromptCraftError, ServiceUnavailable
 from apps.llm.wire.openai import AssembledMessage, Usage, assemble
 from apps.llm.wire.sse import DONE
 
@@ -64,6 +64,8 @@ class Generation:
         self.finished_monotonic: float | None = None
         self.headers_released = False
         """Whether readers were told to begin: from then on a failure arrives in-stream."""
+        self.on_fruitless: Callable[[PromptCraftError], None] | None = None
+        """Told why it failed if it did before any content."""
         self._services = services
         self._lease = lease
         self._on_done = on_done
@@ -105,6 +107,9 @@ class Generation:
         config = self._services.config
         if not self.headers_released and now - self._started >= config.header_hold_s:
             self._release_headers()
+            for reader in self._readers:
+                # Not every server sends a head that no body follows.
+                reader.ping()
         if self._alone_since is not None and now - self._alone_since >= config.disconnect_grace_s:
             self.stop(Stop.CLIENT_GONE)
         self._attempts.beat(now)
@@ -188,8 +193,14 @@ class Generation:
             await self._services.writer.submit(self._record())
             return
         if self._stop is Stop.SHUTDOWN and self._attempts.finish_reason is None:
-            # No terminal event: clients see a cut and resume elsewhere.
+            # No terminal event: clients see a cut and resume elsewhere. Whoever has no headers yet gets a status.
             self.status = Status.FAILED
+            self.error = ServiceUnavailable(
+                "This server shut down before the answer was complete. Try again: another one will answer.",
+                code=Code.DRAINING,
+            )
+            if self.on_fruitless is not None and not self._attempts.has_content:
+                self.on_fruitless(self.error)
             self._over(b"")
             await self._services.writer.submit(self._record())
             return
@@ -211,6 +222,8 @@ class Generation:
     def _fail(self, error: PromptCraftError) -> None:
         self.status = Status.FAILED
         self.error = error
+        if self.on_fruitless is not None and not self._attempts.has_content:
+            self.on_fruitless(error)
         self.log.append(stream_error(error, self.order.request_id))
         self._over(b"")
 

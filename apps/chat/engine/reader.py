@@ -46,7 +46,7 @@ class Reader:
     ) -> None:
         self._log = log
         self._position = after
-        self._behind = log.last_id > after
+        self._behind = log.last_id != after
         self._queue: list[bytes] = []
         self._queued_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -77,7 +77,7 @@ class Reader:
         """Return everything that has arrived and was not yet taken, empty if nothing has."""
         if self._behind:
             data, self._position = self._log.replay(self._position, QUEUE_BYTES)
-            self._behind = self._position < self._log.last_id
+            self._behind = self._position != self._log.last_id
             return data
         if not self._queue:
             return b""
@@ -90,7 +90,7 @@ class Reader:
     @property
     def at_end(self) -> bool:
         """Whether the log is closed and all of it was taken."""
-        return self._log.terminal is not None and not self._behind and not self._queue
+        return self._log.terminal is not None and not self._queue and self._position >= self._log.last_id
 
     async def drive(self, send: Send) -> None:
         """Send the log as ASGI body messages until it ends: one message for all that has arrived."""
@@ -109,7 +109,7 @@ class Reader:
                         continue
                 self._sent_at, self._sending = clock(), True
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-                self._sent_at, self._sending = clock(), False
+                self._sent_at, self._sending, self._ping_due = clock(), False, False
         finally:
             self.close()
 
@@ -140,6 +140,11 @@ class Reader:
             self._ping_due = True
             self._wake()
 
+    def ping(self) -> None:
+        """Send a keep-alive as soon as there is a connection to send it on, unless there is something to say."""
+        self._ping_due = True
+        self._wake()
+
     def close(self) -> None:
         """Leave the log. Safe to call again."""
         if self._open:
@@ -156,8 +161,9 @@ class Reader:
 
     async def _next_or_ping(self) -> bytes:
         """Wait for news; return a keep-alive if that is what came, else nothing."""
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        if not self._ping_due:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
         if self._ping_due:
             self._ping_due = False
             return PING

@@ -65,7 +65,7 @@ class Supervisor:
         self._kept_bytes = 0
         self._by_key: dict[tuple[int, str], Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._tick = loop.call_later(config.tick_s, self._beat)
@@ -138,11 +138,13 @@ class Supervisor:
                 generation.stop(Stop.SHUTDOWN)
 
     async def close(self) -> None:
-        """End everything that still runs, write every record, close the providers. Safe to call again."""
+        """End everything that still runs, write every record, close the providers. Every caller waits for the end."""
         self.draining = True
-        if self._closed:
-            return
-        self._closed = True
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         for generation in tuple(self._running.values()):
             generation.stop(Stop.SHUTDOWN)
         if self._tasks:

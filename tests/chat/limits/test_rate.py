@@ -89,12 +89,12 @@ class TestAnyArrivals:
     def test_an_obedient_client_is_never_refused(self, drawn) -> None:
         limit, window_s, steps = drawn
         windows = RateWindows(limit=limit, window_s=window_s)
-        now, says = 1000.0, None
+        now = free_at = 1000.0
         for gap_s, _, _ in steps:
-            now += gap_s
-            if says is not None and says.remaining == 0:
-                now = max(now, answered_at + says.reset_s)
-            says, answered_at = windows.take(1, now), now
+            now = max(now + gap_s, free_at)
+            says = windows.take(1, now)
+            if says.remaining == 0:
+                free_at = now + says.reset_s
 
 
 def test_looking_takes_nothing() -> None:

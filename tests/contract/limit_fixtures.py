@@ -1,0 +1,197 @@
+"""What the tests of limits and operations share: servers side by side, users at no cost, answers taken apart."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.utils.crypto import salted_hmac
+
+from tests.server import USERNAME, ServerProcess
+from tests.sse_client import SseStream
+from tests.upstream import UpstreamServer
+
+__all__ = [
+    "COMPLETIONS",
+    "HEALTH",
+    "LIVE",
+    "PROMPT",
+    "READY",
+    "Door",
+    "add_user",
+    "error_of",
+    "eventually",
+    "rows_of",
+    "send_raw",
+    "started",
+]
+
+COMPLETIONS = "/api/v2/chat/completions/"
+HEALTH = "/api/v2/chat/health/"
+LIVE = f"{HEALTH}live/"
+READY = f"{HEALTH}ready/"
+PROMPT = [{"role": "user", "content": "When does the tide turn?"}]
+# Breakers out of the way, and no deadline that a machine under load could meet.
+CALM = {
+    "BREAKER_FAILURES": "100000",
+    "FIRST_TOKEN_TIMEOUT": "20",
+    "GAP_TIMEOUT": "20",
+    "HEADER_HOLD": "20",
+}
+_ENVELOPE = {"message", "type", "code", "param", "request_id", "retryable", "retry_after"}
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Door:
+    """A server in front of a simulator, asked by users of whom there are as many as a test needs."""
+
+    server: ServerProcess
+    upstream: UpstreamServer
+
+    def user(self) -> str:
+        """Return the name of a user who has asked for nothing yet."""
+        return add_user(self.server, f"user-{uuid.uuid4().hex[:12]}")
+
+    def call(self, path: str, user: str | None = USERNAME, **request: Any) -> tuple[int, dict[str, str], Any]:
+        """Send a request and return status, headers and JSON body."""
+        return self.server.call(path, user=user, **request)
+
+    def whole(
+        self, user: str = USERNAME, *, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> tuple[int, dict[str, str], Any]:
+        """Ask for one JSON object; `fields` are the body's."""
+        return self.server.call(COMPLETIONS, user=user, headers=headers, json={"messages": PROMPT} | fields)
+
+    def begin(
+        self,
+        user: str = USERNAME,
+        *,
+        headers: Mapping[str, str] | None = None,
+        receive_buffer_bytes: int | None = None,
+        **fields: Any,
+    ) -> SseStream:
+        """Ask for a stream; `fields` are the body's. The caller closes it."""
+        return self.server.open(
+            COMPLETIONS,
+            user=user,
+            headers=headers,
+            receive_buffer_bytes=receive_buffer_bytes,
+            json={"messages": PROMPT, "stream": True} | fields,
+        )
+
+    def health(self) -> dict[str, Any]:
+        """Return the body of health, whatever its status."""
+        body: dict[str, Any] = self.server.call(HEALTH, user=None)[2]
+        return body
+
+    def wait_active(self, count: int) -> None:
+        """Ask health until so many streams run."""
+        eventually(lambda: self.health()["streams"]["active"] == count, f"{count} active streams")
+
+
+def add_user(server: ServerProcess, name: str) -> str:
+    """Put a user with a log-in into a server's database, give the harness an access token, and return the name.
+
+    The token is the service's own form, signed with its key: a password would cost a third of a second to check.
+    """
+    family = uuid.uuid4().hex
+    now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    with closing(sqlite3.connect(server.database, timeout=5)) as database, database:
+        known = database.execute("SELECT id, password FROM auth_user WHERE username = ?", [name]).fetchone()
+        if known is None:
+            password = f"!{family}"
+            cursor = database.execute(
+                "INSERT INTO auth_user (username, password, is_superuser, is_staff, is_active, first_name, last_name,"
+                " email, date_joined) VALUES (?, ?, 0, 0, 1, '', '', '', ?)",
+                [name, password, now],
+            )
+            known = (cursor.lastrowid, password)
+        database.execute(
+            "INSERT INTO accounts_refreshfamily (id, created_at, user_id) VALUES (?, ?, ?)", [family, now, known[0]]
+        )
+    server._tokens[name] = _token(server, user_id=known[0], password=known[1], family=family)
+    return name
+
+
+def _token(server: ServerProcess, *, user_id: int, password: str, family: str) -> str:
+    key = server.env.get("JWT_SIGNING_KEY") or server.env["SECRET_KEY"]
+    credential = salted_hmac("apps.accounts.tokens.credential", password, secret=key, algorithm="sha256")
+    now = int(time.time())
+    claims = {
+        "token_type": "access",
+        "jti": uuid.uuid4().hex,
+        "iat": now - 1,
+        "exp": now + 600,
+        "iss": "promptcraft",
+        "aud": "promptcraft",
+        "user_id": str(user_id),
+        "family": family,
+        "credential": credential.hexdigest()[:16],
+    }
+    signed = ".".join(
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+        for part in ({"alg": "HS256", "typ": "JWT"}, claims)
+    )
+    digest = hmac.new(key.encode(), signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+
+
+@contextmanager
+def started(*servers: ServerProcess) -> Iterator[None]:
+    """Start servers side by side, with a token for the user that each has; kill and remove them at the end."""
+    try:
+        with ThreadPoolExecutor(len(servers)) as pool:
+            list(pool.map(ServerProcess.start, servers))
+        for server in servers:
+            if server.database.exists():
+                add_user(server, USERNAME)
+        yield
+    finally:
+        for server in servers:
+            server.kill()
+            server.remove()
+
+
+def error_of(body: Any) -> dict[str, Any]:
+    """Return what an error answer says, having checked its shape."""
+    assert set(body) == {"error"}
+    error: dict[str, Any] = body["error"]
+    assert set(error) - {"attempts"} == _ENVELOPE
+    assert error["message"]
+    assert error["request_id"]
+    return error
+
+
+def eventually(look: Callable[[], Answer], what: str, timeout_s: float = 5.0) -> Answer:
+    """Look again and again until there is something to see; each look is a request or a query of its own."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (seen := look()):
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
+    return seen
+
+
+def rows_of(server: ServerProcess, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a query on a server's database."""
+    with closing(sqlite3.connect(server.database, timeout=5)) as database:
+        return database.execute(query, values).fetchall()
+
+
+def send_raw(server: ServerProcess, *pieces: bytes, timeout_s: float = 10.0) -> socket.socket:
+    """Connect, send bytes as they are, and return the socket; the caller closes it."""
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout_s)
+    for piece in pieces:
+        connection.sendall(piece)
+    return connection
