@@ -17,7 +17,6 @@ from django.core.asgi import get_asgi_application
 
 _django = get_asgi_application()
 
-from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
 from django.core.checks import Error, run_checks  # noqa: E402
 
 from apps.chat.body import OVERFLOWED, read_body  # noqa: E402
@@ -40,7 +39,6 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._stream = StreamHandler()
-        self._static = ASGIStaticFilesHandler(_django)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of the server's."""
@@ -55,9 +53,6 @@ class Dispatcher:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
         path: str = scope["path"]
-        if path.startswith("/static/"):
-            await self._static(scope, receive, send)
-            return
         if not path.endswith("/"):
             scope = {**scope, "path": f"{path}/"}
             path = scope["path"]

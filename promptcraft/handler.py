@@ -78,7 +78,5 @@ class StreamHandler(ASGIHandler):
                 await response.reader.drive(send)
             return
         content: bytes = getattr(response, "content", b"")
-        if not any(name.lower() == b"content-length" for name, _ in headers) and response.status_code != 204:
-            headers.append((b"Content-Length", b"%d" % len(content)))
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else content})

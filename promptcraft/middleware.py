@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.decorators import async_only_middleware
 
 from apps.chat.body import OVERFLOWED
@@ -49,6 +49,8 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
             raise
         response.headers["X-Request-Id"] = context.request_id
         response.headers["traceparent"] = f"00-{context.trace_id}-{context.span_id}-{context.trace_flags}"
+        if isinstance(response, HttpResponse) and response.status_code not in (204, 304):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
         for name, value in context.response_headers.items():
             response.headers[name] = value
         for name, value in _HEADERS.items():

@@ -73,10 +73,10 @@ async def asset(request: HttpRequest, path: str) -> HttpResponse:
 
     Raises Http404 if there is none.
     """
-    file = await asyncio.to_thread(_static_file, path)
-    if file is None:
+    found = await asyncio.to_thread(_static_file, path)
+    if found is None:
         raise Http404
-    changed_at = int(file.stat().st_mtime)
+    file, changed_at = found
     headers = {"Last-Modified": http_date(changed_at), "Cache-Control": "no-cache"}
     if not was_modified_since(request.headers.get("If-Modified-Since"), changed_at):
         return HttpResponseNotModified(headers=headers)
@@ -94,14 +94,17 @@ absent.access = Access.PUBLIC  # type: ignore[attr-defined]
 absent.csrf_exempt = True  # type: ignore[attr-defined]
 
 
-def _static_file(path: str) -> Path | None:
+def _static_file(path: str) -> tuple[Path, int] | None:
+    """Find a file and when it was changed, in unix seconds."""
     try:
         found = finders.find(path)
     except (SuspiciousFileOperation, ValueError):
         # Out of the directories of static files, or no path at all.
         return None
+    if found is None:
+        return None
     file = Path(str(found))
-    return file if found is not None and file.is_file() else None
+    return (file, int(file.stat().st_mtime)) if file.is_file() else None
 
 
 def _wanted(request: HttpRequest) -> str:

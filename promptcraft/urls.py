@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/v2/models/<path:model>/", signed_in(GET=catalogue.model_detail)),
     path("api/v2/schema/", pages.SchemaView.as_view()),
     path("api/v2/docs/", pages.DocsView.as_view()),
+    path("static/<path:path>/", public(GET=pages.asset)),
     path("", public(GET=pages.home)),
     re_path(r"", pages.absent),
 ]

@@ -46,9 +46,9 @@ async def list_completions(*, caller: Caller, limit: int, after: str | None) -> 
 
 
 async def _place(caller: Caller, completion_id: str) -> tuple[datetime, str]:
-    one = get_supervisor().find(completion_id, caller.user_id) or await run_in_database(
-        completion_get, completion_id=completion_id, user_id=caller.user_id
-    )
+    one: Generation | StoredCompletion | None = get_supervisor().find(completion_id, caller.user_id)
+    if one is None:
+        one = await run_in_database(completion_get, completion_id=completion_id, user_id=caller.user_id)
     if one is None:
         raise InvalidRequest("`after` is not the id of a completion of yours.", param="after")
     return _place_of(one)

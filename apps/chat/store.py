@@ -30,6 +30,9 @@ def completions_write(records: Sequence[CompletionRecord]) -> None:
 
 def completion_get(*, completion_id: str, user_id: int) -> Completion | None:
     """Return a user's completion; None if it is absent or another's."""
+    if "\x00" in completion_id:
+        # PostgreSQL has no word for it, and no id has one.
+        return None
     return Completion.objects.filter(pk=completion_id, user_id=user_id).first()
 
 

@@ -4,6 +4,7 @@ REST framework's views are described by drf-spectacular; everything else is writ
 
     notation.py   the few words that all of it is written in
     request.py    the body of a completion
+    examples.py   bodies to start from
     answers.py    completions, chunks, usage, models
     health.py     the three health answers
     errors.py     the envelope, and an answer for each status

@@ -156,7 +156,7 @@ def started(*servers: ServerProcess) -> Iterator[None]:
         with ThreadPoolExecutor(len(servers)) as pool:
             list(pool.map(ServerProcess.start, servers))
         for server in servers:
-            if server.database.exists():
+            if server.database.exists() and server.database.stat().st_size:
                 add_user(server, USERNAME)
         yield
     finally:

@@ -9,14 +9,14 @@ import pytest
 
 from tests.contract.stream_fixtures import COMPLETIONS, OTHER, Relay, events_of
 from tests.sse_answer import collect
-from tests.upstream import Answer, Gate, healthy, scripted
+from tests.upstream import Answer, Gate, Scenario, healthy, scripted
 from tests.upstream.framing import response
 from tests.upstream.steps import Send
 
 PIECES = ("One ", "two ", "three ", "four")
 
 
-def holding(gate: Gate, after: int) -> object:
+def holding(gate: Gate, after: int) -> Scenario:
     return healthy(answer=Answer(pieces=PIECES, reasoning=""), gate=gate, gate_after=after)
 
 
@@ -98,7 +98,7 @@ class TestRunning:
         relay.upstream.script("deepseek", scripted(Send(busy)))
         with ThreadPoolExecutor(1) as pool:
             pending = pool.submit(relay.begin, fallback=False)
-            relay.upstream.wait_for(lambda journal: journal and journal[0].complete)
+            relay.upstream.wait_for(lambda journal: journal and journal[0].over)
             asked_at_s = time.monotonic()
             assert relay.cancel(relay.running_id())[0] == 200
             with pending.result(5) as stream:

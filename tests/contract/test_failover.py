@@ -140,12 +140,13 @@ class TestBeforeTheFirstContent:
         assert attempts[2]["total_tokens"] == answer.usage["total_tokens"]
 
     def test_short_pause_of_the_last_one_is_sat_out(self, relay: Relay):
-        busy = response(429, b'{"error":{"message":"slow"}}', [("retry-after", "1")])
+        busy = response(429, b'{"error":{"message":"slow"}}', [("retry-after-ms", "300")])
         relay.upstream.script("deepseek", scripted(Send(busy)), times=1)
-        began_at_s = time.monotonic()
         with relay.begin(fallback=False) as stream:
             assert collect(stream).done
-        assert time.monotonic() - began_at_s >= 1.0
+        refused, answered = relay.upstream.exchanges()
+        assert refused.last_byte_at_s is not None
+        assert answered.received_at_s - refused.last_byte_at_s >= 0.29
         assert stream.headers["x-promptcraft-fallback-count"] == "0"
 
     def test_clients_mistake_moves_nobody(self, relay: Relay):
@@ -203,7 +204,7 @@ class TestAfterTheFirstContent:
 
 
 class TestHeaderHold:
-    """0.15 s here. KEEPALIVE_INTERVAL is longer, as it is by default."""
+    """0.1 s here. KEEPALIVE_INTERVAL is longer, as it is by default."""
 
     def test_head_and_a_ping_go_out(self, hasty: Relay):
         gate = Gate()
@@ -218,9 +219,9 @@ class TestHeaderHold:
             assert ping.data == b": ping"
             gate.release()
             answer = collect(stream)
-        assert 0.14 < headed_at_s - asked_at_s < 0.6
-        # Not a keep-alive's interval later.
-        assert ping.at_s - headed_at_s < 0.4
+        assert 0.09 < headed_at_s - asked_at_s < 0.6
+        # Not when a keep-alive is due, 0.4 s later.
+        assert ping.at_s - headed_at_s < 0.25
         assert (answer.text, answer.done, answer.ids[0]) == (TEXT, True, 1)
 
     def test_later_failure_arrives_in_the_stream(self, hasty: Relay):

@@ -27,7 +27,8 @@ def key(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 def said(**fields: Any) -> Answer:
-    return Answer(**({"pieces": PIECES, "reasoning": "", "usage": USAGE} | fields))
+    whole: dict[str, Any] = {"pieces": PIECES, "reasoning": "", "usage": USAGE}
+    return Answer(**(whole | fields))
 
 
 def until_gone(hasty: Relay, completion_id: str) -> None:

@@ -10,16 +10,17 @@ import pytest
 
 from tests.contract.stream_fixtures import PROMPT, Relay
 from tests.contract.test_idempotency import use_up
-from tests.upstream import Answer, Gate, ToolCall, healthy
+from tests.server import USERNAME
+from tests.upstream import PARTIAL, Answer, Gate, ToolCall, healthy
 
 TEXT = "At six, says the caf\u00e9's owl \U0001f989.\u2028\u0085"
 MESSAGES: Any = PROMPT
 TOOLS: Any = [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}]
 
 
-def client_of(relay: Relay, user: str | None = None, **options: Any) -> openai.OpenAI:
-    token = relay.headers(*([user] if user else []))["Authorization"].removeprefix("Bearer ")
-    return openai.OpenAI(base_url=relay.server.url("/api/v2"), **({"api_key": token, "max_retries": 0} | options))
+def client_of(relay: Relay, user: str = USERNAME, **options: Any) -> openai.OpenAI:
+    fields: dict[str, Any] = {"api_key": relay.headers(user)["Authorization"].removeprefix("Bearer "), "max_retries": 0}
+    return openai.OpenAI(base_url=relay.server.url("/api/v2"), **(fields | options))
 
 
 @pytest.fixture
@@ -180,12 +181,10 @@ class TestErrors:
 
     def test_in_the_stream(self, relay: Relay, client: openai.OpenAI):
         relay.upstream.script("deepseek", "cut-by-reset")
-        text = ""
-        with (
-            client.chat.completions.create(model="auto", messages=MESSAGES, stream=True) as stream,
-            pytest.raises(openai.APIError) as caught,
-        ):
-            for chunk in stream:
-                text += chunk.choices[0].delta.content or ""
-        assert text != ""
+        with client.chat.completions.create(model="auto", messages=MESSAGES, stream=True) as stream:
+            chunks = iter(stream)
+            text = "".join(next(chunks).choices[0].delta.content or "" for _ in range(2))
+            with pytest.raises(openai.APIError) as caught:
+                next(chunks)
+        assert text == PARTIAL
         assert (caught.value.code, caught.value.type) == ("stream_interrupted", "provider_error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def said(*pieces: str) -> Answer:
     return Answer(pieces=pieces or PIECES, reasoning="")
 
 
-def finished(relay: Relay, **fields: object) -> Collected:
+def finished(relay: Relay, **fields: Any) -> Collected:
     with relay.begin(**fields) as stream:
         answer = collect(stream)
     assert answer.done

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.stream_fixtures import PROMPT, Relay, events_of
 from tests.sse_answer import collect
-from tests.upstream import Answer, Gate, healthy
+from tests.upstream import Answer, Gate, Scenario, healthy
 
 PIECES = ("One ", "two ", "🦉 three ", "four\u2028")
 NAMES = ("uvicorn", "daphne", "granian", "runserver")
@@ -20,7 +20,7 @@ def served(request: pytest.FixtureRequest, fleet: dict[str, Relay], upstream: ob
     return fleet[request.param]
 
 
-def said(gate: Gate | None = None, after: int | None = None) -> object:
+def said(gate: Gate | None = None, after: int | None = None) -> Scenario:
     return healthy(answer=Answer(pieces=PIECES, reasoning=""), gate=gate, gate_after=after)
 
 

@@ -26,7 +26,7 @@ def test_those_that_read_nothing_cost_little_and_get_everything(relay: Relay):
     slow = [first]
     slow += [relay.events(completion_id, receive_buffer_bytes=8192, timeout_s=20) for _ in range(READERS - 1)]
     # The provider was not slowed: it has said everything, although nobody has read anything.
-    relay.upstream.wait_for(lambda journal: any(one.vendor == "zai" and one.complete for one in journal), 10)
+    relay.upstream.wait_for(lambda journal: any(one.vendor == "zai" and one.usage for one in journal), 10)
     relay.wait_stored(completion_id)
     held = relay.server.peak_resident_bytes() - before
     assert held < len(TEXT) + READERS * 256 * 1024

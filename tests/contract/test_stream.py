@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.stream_fixtures import COMPLETIONS, PROMPT, Relay, events_of
+from tests.contract.stream_fixtures import Relay, events_of
 from tests.sse_answer import collect
 from tests.upstream import Answer, Gate, Send, Tokens, ToolCall, UpstreamRequest, healthy, named
 from tests.upstream.reply import Reply
@@ -44,7 +44,8 @@ EXPOSED = {
 
 
 def chunk(completion_id: str, created: str, model: str, rest: str) -> str:
-    return f'{{"id":"{completion_id}","object":"chat.completion.chunk","created":{created},"model":"{model}","choices":{rest}}}'
+    head = f'"id":"{completion_id}","object":"chat.completion.chunk","created":{created},"model":"{model}"'
+    return f'{{{head},"choices":{rest}}}'
 
 
 def choice(delta: str, finish: str = "null") -> str:
@@ -287,7 +288,7 @@ def in_random_pieces(seed: int) -> Any:
 
 
 class TestBytes:
-    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("seed", range(4))
     @pytest.mark.parametrize(("model", "vendor"), [("deepseek-flash", "deepseek"), ("gpt-6-luna", "openai")])
     def test_text_is_the_providers_however_cut(self, relay: Relay, model: str, vendor: str, seed: int):
         relay.upstream.script(vendor, in_random_pieces(seed))
@@ -343,8 +344,15 @@ class TestUsage:
         assert cost in {None if one is None else round(one, 9) for one in costs}
         assert relay.detail(stream.headers["x-promptcraft-completion-id"])[2]["usage"]["cost"] == cost
 
-    @pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, {"include_usage": None}])
-    @pytest.mark.parametrize("model", ["deepseek-flash", "glm-4.7", "gpt-6-luna"])
+    @pytest.mark.parametrize(
+        ("model", "options"),
+        [
+            ("deepseek-flash", None),
+            ("deepseek-flash", {}),
+            ("glm-4.7", {"include_usage": False}),
+            ("gpt-6-luna", {"include_usage": None}),
+        ],
+    )
     def test_not_asked_for_is_not_sent_and_yet_known(self, relay: Relay, model: str, options: Any):
         with relay.begin(model=model, stream_options=options) as stream:
             answer = collect(stream)
@@ -366,45 +374,8 @@ class TestUsage:
         assert relay.detail(stream.headers["x-promptcraft-completion-id"])[2]["usage_source"] == "estimated"
 
 
-class TestWhetherItStreams:
-    @pytest.mark.parametrize(
-        ("stream", "accept", "streams"),
-        [
-            (True, None, True),
-            (True, "application/json", True),
-            (False, "text/event-stream", False),
-            (None, "text/event-stream", True),
-            (None, "application/json, text/event-stream;q=0.5", True),
-            (None, "Text/Event-Stream", True),
-            (None, "application/json", False),
-            (None, "*/*", False),
-            (None, "text/*", False),
-            (None, None, False),
-            (False, None, False),
-        ],
-    )
-    def test_body_first_then_the_accept_header(self, relay: Relay, stream: Any, accept: str | None, streams: bool):
-        body = {"messages": PROMPT, "stream": stream}
-        with relay.open(COMPLETIONS, json=body, headers={"Accept": accept} if accept else None) as answer:
-            text = answer.read()
-        assert answer.status == 200
-        kind = "text/event-stream; charset=utf-8" if streams else "application/json"
-        assert answer.headers["content-type"] == kind
-        assert text.endswith(b"data: [DONE]\n\n") is streams
-
-    def test_absent_is_as_null(self, relay: Relay):
-        with relay.open(COMPLETIONS, json={"messages": PROMPT}, headers={"Accept": "text/event-stream"}) as answer:
-            assert answer.read().startswith(b"id: 1\n")
-
-    @pytest.mark.parametrize("path", [COMPLETIONS, COMPLETIONS.rstrip("/")])
-    def test_with_and_without_the_slash(self, relay: Relay, path: str):
-        with relay.open(path, json={"messages": PROMPT, "stream": True}) as stream:
-            assert stream.status == 200
-            assert collect(stream).done
-
-
-def test_slow_readers_first_events_are_not_held_for_later_ones(relay: Relay):
-    """Nothing waits for a timer or a full buffer: one token that stands alone is sent alone."""
+def test_one_token_that_stands_alone_is_sent_alone(relay: Relay):
+    """Nothing waits for a timer or a full buffer."""
     gate = Gate()
     relay.upstream.script("deepseek", healthy(answer=said("first", "second"), gate=gate, gate_after=1))
     with relay.begin() as stream:

@@ -1,4 +1,4 @@
-"""Contract 3: the answer that does not stream, and what a request becomes at each vendor."""
+"""Contract 3: whether an answer streams, the one that does not, and what a request becomes at each vendor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.stream_fixtures import PROMPT, Relay
+from tests.contract.stream_fixtures import COMPLETIONS, PROMPT, Relay
+from tests.sse_answer import collect
 from tests.upstream import Answer, Tokens, ToolCall, healthy
 
 USAGE = Tokens(prompt=1000, completion=200, cached=640, reasoning=120)
@@ -98,6 +99,43 @@ class TestShape:
         assert headers["content-type"] == "application/json"
 
 
+class TestWhetherItStreams:
+    @pytest.mark.parametrize(
+        ("stream", "accept", "streams"),
+        [
+            (True, None, True),
+            (True, "application/json", True),
+            (False, "text/event-stream", False),
+            (None, "text/event-stream", True),
+            (None, "application/json, text/event-stream;q=0.5", True),
+            (None, "Text/Event-Stream", True),
+            (None, "application/json", False),
+            (None, "*/*", False),
+            (None, "text/*", False),
+            (None, None, False),
+            (False, None, False),
+        ],
+    )
+    def test_body_first_then_the_accept_header(self, relay: Relay, stream: Any, accept: str | None, streams: bool):
+        body = {"messages": PROMPT, "stream": stream}
+        with relay.open(COMPLETIONS, json=body, headers={"Accept": accept} if accept else None) as answer:
+            text = answer.read()
+        assert answer.status == 200
+        kind = "text/event-stream; charset=utf-8" if streams else "application/json"
+        assert answer.headers["content-type"] == kind
+        assert text.endswith(b"data: [DONE]\n\n") is streams
+
+    def test_absent_is_as_null(self, relay: Relay):
+        with relay.open(COMPLETIONS, json={"messages": PROMPT}, headers={"Accept": "text/event-stream"}) as answer:
+            assert answer.read().startswith(b"id: 1\n")
+
+    @pytest.mark.parametrize("path", [COMPLETIONS, COMPLETIONS.rstrip("/")])
+    def test_with_and_without_the_slash(self, relay: Relay, path: str):
+        with relay.open(path, json={"messages": PROMPT, "stream": True}) as stream:
+            assert stream.status == 200
+            assert collect(stream).done
+
+
 @pytest.mark.parametrize("vendor", list(MODELS))
 class TestTranslation:
     """What each vendor is really sent; the simulator refuses what the vendor would."""
@@ -175,7 +213,6 @@ class TestTranslation:
         assert {"cookie", "forwarded", "x-request-id", "x-forwarded-for"} & set(exchange.headers) == set()
 
 
-@pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -193,9 +230,7 @@ class TestTranslation:
         ({"fallback": "no"}, "fallback"),
     ],
 )
-def test_known_fields_are_checked_before_any_provider_is_called(
-    relay: Relay, fields: dict[str, Any], param: str, stream: bool
-):
-    status, _, body = relay.whole(**({"stream": stream} | fields))
+def test_known_fields_are_checked_before_any_provider_is_called(relay: Relay, fields: dict[str, Any], param: str):
+    status, _, body = relay.whole(**({"stream": True} | fields))
     assert (status, body["error"]["type"], body["error"]["param"]) == (400, "invalid_request_error", param)
     assert relay.upstream.exchanges() == ()

@@ -7,13 +7,6 @@ import re
 
 import pytest
 
-from tests.promptcraft.surface import ROUTES
-
-pytestmark = pytest.mark.xfail(
-    "/static/{path}/" not in {route.path for route in ROUTES},
-    reason="Django's own handler of static files answers past the middleware",
-    strict=False,
-)
 SCRIPT = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 
 

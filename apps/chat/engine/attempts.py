@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apps.chat.engine.exchange import Exchange
+from apps.chat.engine.log import StreamLog
 from apps.chat.engine.order import Order, Services
 from apps.chat.engine.record import Attempt, End, UsageSource
 from apps.chat.engine.stamp import Stamp
@@ -48,6 +49,7 @@ class Attempts:
         services: Services,
         *,
         stamp: Stamp,
+        log: StreamLog,
         message: Callable[[], AssembledMessage],
         on_first_content: Callable[[], None],
     ) -> None:
@@ -58,6 +60,7 @@ class Attempts:
         self._order = order
         self._services = services
         self._stamp = stamp
+        self._log = log
         self._message = message
         self._on_first_content = on_first_content
         self._started = services.clock()
@@ -160,6 +163,7 @@ class Attempts:
             provider=provider,
             attempt=attempt,
             stamp=self._stamp,
+            log=self._log,
             clock=services.clock,
             on_first_content=first_content,
         )

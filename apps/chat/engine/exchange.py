@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from apps.chat.engine.log import LogFull
+from apps.chat.engine.log import LogFull, StreamLog
 from apps.chat.engine.record import Attempt
 from apps.chat.engine.stamp import Stamp
+from apps.chat.engine.template import Template, learn
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.providers.base import Provider
 from apps.llm.wire.openai import Usage, parse_chunk
@@ -15,6 +16,8 @@ from apps.llm.wire.sse import Decoder, EventTooLarge, is_done
 
 __all__ = ["Exchange"]
 
+_LESSONS = 16
+"""How often a template is learnt: a provider whose events never repeat is not looked at for ever."""
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 
@@ -29,7 +32,10 @@ class Exchange:
         "_decoder",
         "_on_first_content",
         "_provider",
+        "_lessons",
+        "_log",
         "_stamp",
+        "_template",
         "attempt",
         "finish_reason",
         "last_content_monotonic",
@@ -43,6 +49,7 @@ class Exchange:
         provider: Provider,
         attempt: Attempt,
         stamp: Stamp,
+        log: StreamLog,
         clock: Callable[[], float],
         on_first_content: Callable[[], None],
     ) -> None:
@@ -53,6 +60,9 @@ class Exchange:
         self.over: asyncio.Future[ProviderError | None] = asyncio.get_running_loop().create_future()
         self._provider = provider
         self._stamp = stamp
+        self._log = log
+        self._template: Template | None = None
+        self._lessons = _LESSONS
         self._clock = clock
         self._decoder = Decoder()
         self._on_first_content = on_first_content
@@ -82,6 +92,12 @@ class Exchange:
 
     def _events(self, payloads: Iterable[bytes]) -> None:
         for payload in payloads:
+            if self._template is not None and self.finish_reason is None:
+                fragment = self._template.fragment_of(payload)
+                if fragment is not None:
+                    self.last_content_monotonic = self._clock()
+                    self._log.append_text(self._template.frame, fragment)
+                    continue
             if self.over.done():
                 return
             self._event(payload)
@@ -108,6 +124,9 @@ class Exchange:
         finish_reason = None if chunk.finish_reason is None else self._translated(chunk.finish_reason)
         if chunk.has_content:
             self._content_seen()
+            if self._lessons and (text := self._stamp.text_frame(chunk)) is not None:
+                self._lessons -= 1
+                self._template = learn(payload, chunk, text[1], text[0]) or self._template
             self._stamp.content(chunk)
         if finish_reason is not None:
             self._content_seen()

@@ -75,6 +75,7 @@ class Generation:
             order,
             services,
             stamp=self._stamp,
+            log=self.log,
             message=self.message,
             on_first_content=self._release_headers,
         )

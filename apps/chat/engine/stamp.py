@@ -49,20 +49,24 @@ class Stamp:
         if self._fingerprint is None and not self._frames:
             self._fingerprint = chunk.system_fingerprint
         if chunk.extra is None and not chunk.tool_calls:
-            self._text("reasoning_content", chunk.reasoning)
-            self._text("content", chunk.content)
-            self._text("refusal", chunk.refusal)
+            for kind, text in _texts(chunk):
+                if text:
+                    self._text(kind, text)
             return
-        delta: dict[str, Any] = {}
-        for name, value in (
-            ("reasoning_content", chunk.reasoning),
-            ("content", chunk.content),
-            ("refusal", chunk.refusal),
-            ("tool_calls", list(chunk.tool_calls)),
-        ):
-            if value:
-                delta[name] = value
+        delta: dict[str, Any] = {kind: text for kind, text in _texts(chunk) if text}
+        if chunk.tool_calls:
+            delta["tool_calls"] = list(chunk.tool_calls)
         self._whole(delta, None, **(chunk.extra or {}))
+
+    def text_frame(self, chunk: Chunk) -> tuple[str, Frame] | None:
+        """Return the kind and frame of a chunk that says one text and nothing else, None for any other.
+
+        And None for the first of an answer, whose event is like no other.
+        """
+        if self._role_due or chunk.extra is not None or chunk.tool_calls or chunk.finish_reason or chunk.usage:
+            return None
+        kinds = [kind for kind, text in _texts(chunk) if text]
+        return (kinds[0], self._frame(kinds[0])) if len(kinds) == 1 else None
 
     def finish(self, reason: str) -> None:
         """Append the finish; an answer without any content gets its role first. Raises LogFull."""
@@ -99,17 +103,22 @@ class Stamp:
         )
 
     def _text(self, kind: str, text: str) -> None:
-        if not text:
-            return
         if self._role_due:
             self._whole({kind: text}, None)
-            return
-        frame = self._frames.get(kind)
-        if frame is None:
-            frame = self._frames[kind] = self._frame(kind)
-        self._log.append_text(frame, json.dumps_text(text))
+        else:
+            self._log.append_text(self._frame(kind), json.dumps_text(text))
 
     def _frame(self, kind: str) -> Frame:
+        frame = self._frames.get(kind)
+        if frame is None:
+            frame = self._frames[kind] = self._new_frame(kind)
+        return frame
+
+    def _new_frame(self, kind: str) -> Frame:
         data = json.dumps({**self._envelope(), "choices": [{"index": 0, "delta": {kind: ""}, "finish_reason": None}]})
         cut = data.rindex(b'""') + 1
         return Frame(head=data[:cut], tail=data[cut:])
+
+
+def _texts(chunk: Chunk) -> tuple[tuple[str, str], ...]:
+    return ("reasoning_content", chunk.reasoning), ("content", chunk.content), ("refusal", chunk.refusal)
