@@ -1,1 +1,1 @@
-"""What the service costs, beside its upstream reached directly, nginx and a bare relay. Linux; see docs/performance.md."""
+"""What the service costs, beside its upstream reached directly, nginx and a bare relay; see docs/performance.md."""

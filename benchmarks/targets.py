@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import socket
 import subprocess
@@ -158,39 +157,35 @@ def nginx_path() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
-_NGINX = re.sub(
-    r"(?m)^ {4}",
-    "",
-    """\
-    daemon off;
-    worker_processes 1;
-    worker_rlimit_nofile 65536;
-    pid nginx.pid;
-    error_log stderr error;
-    events { worker_connections 20000; }
-    http {
-      access_log off;
-      client_body_temp_path body;
-      proxy_temp_path proxy;
-      fastcgi_temp_path fastcgi;
-      uwsgi_temp_path uwsgi;
-      scgi_temp_path scgi;
-      keepalive_requests 1000000;
-      upstream provider {
-        server 127.0.0.1:%(upstream)d;
-        keepalive 4096;
-        keepalive_requests 1000000;
-      }
-      server {
-        listen 127.0.0.1:%(port)d backlog=4096;
-        location / {
-          proxy_pass http://provider;
-          proxy_http_version 1.1;
-          proxy_set_header Connection "";
-          proxy_buffering off;
-          proxy_read_timeout 600s;
-        }
-      }
+_NGINX = """\
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 65536;
+pid nginx.pid;
+error_log stderr error;
+events { worker_connections 20000; }
+http {
+  access_log off;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+  keepalive_requests 1000000;
+  upstream provider {
+    server 127.0.0.1:%(upstream)d;
+    keepalive 4096;
+    keepalive_requests 1000000;
+  }
+  server {
+    listen 127.0.0.1:%(port)d backlog=4096;
+    location / {
+      proxy_pass http://provider;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffering off;
+      proxy_read_timeout 600s;
     }
-    """,
-)
+  }
+}
+"""

@@ -66,7 +66,14 @@ def _stop(problem: str) -> NoReturn:
     sys.exit(f"promptcraft: {problem}")
 
 
+def _is_set(name: str) -> bool:
+    # Process managers and CI systems write "unset" as an empty string, and so does a bare line of .env.
+    return bool(env.str(name, ""))
+
+
 def _read(read: Callable[..., Any], name: str, default: Any, **options: Any) -> Any:
+    if not _is_set(name):
+        return default
     try:
         return read(name, default, **options)
     except EnvError as error:
@@ -122,10 +129,6 @@ env = Env()
 # An explicit DEBUG=0 says that this is no development machine.
 if os.environ.get("DEBUG", "").strip().lower() not in {"0", "false", "no", "off", "f", "n"}:
     env.read_env(str(BASE_DIR / ".env"), recurse=False)
-# Process managers and CI systems write "unset" as an empty string.
-for _name in ENVIRONMENT:
-    if os.environ.get(_name) == "":
-        del os.environ[_name]
 
 # --- Django
 
@@ -302,7 +305,7 @@ def _provider(name: str) -> ProviderConfig:
 
 
 PROVIDERS = {name: _provider(name) for name in VENDOR_NAMES}
-PROVIDER_CHAIN_NAMED = "PROVIDER_CHAIN" in os.environ
+PROVIDER_CHAIN_NAMED = _is_set("PROVIDER_CHAIN")
 _known = ",".join((*VENDOR_NAMES, "mock"))
 PROVIDER_CHAIN = tuple(_list("PROVIDER_CHAIN", _known))
 if not PROVIDER_CHAIN or len(set(PROVIDER_CHAIN)) < len(PROVIDER_CHAIN) or set(PROVIDER_CHAIN) - set(_known.split(",")):
@@ -363,7 +366,10 @@ SENTRY_DSN = _url("SENTRY_DSN", ("https", "http"))
 if SENTRY_DSN:
     from promptcraft.sentry import start_sentry
 
-    start_sentry(dsn=SENTRY_DSN, release=VERSION)
+    try:
+        start_sentry(dsn=SENTRY_DSN, release=VERSION)
+    except ValueError:
+        _stop('Environment variable "SENTRY_DSN" invalid: Not a DSN such as https://key@sentry.example.org/1.')
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "PromptCraft",

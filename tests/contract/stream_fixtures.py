@@ -106,13 +106,21 @@ class Relay:
 
     def send(self, **fields: Any) -> socket.socket:
         """Send a request and return its socket, nothing read: for clients that leave before the answer begins."""
-        body = json.dumps({"messages": PROMPT} | fields).encode()
-        head = [f"POST {COMPLETIONS} HTTP/1.1", f"Host: 127.0.0.1:{self.server.port}"]
-        sent = {"Content-Type": "application/json", "Content-Length": str(len(body))} | self.headers()
-        plain_socket = socket.create_connection(("127.0.0.1", self.server.port), 10.0)
-        head += [f"{name}: {value}" for name, value in sent.items()]
-        plain_socket.sendall("\r\n".join([*head, "", ""]).encode() + body)
+        (plain_socket,) = self.send_at_once(1, **fields)
         return plain_socket
+
+    def send_at_once(
+        self, count: int, *, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> list[socket.socket]:
+        """Connect so many times, then send the same request on all, and return the sockets, nothing read."""
+        body = json.dumps({"messages": PROMPT} | fields).encode()
+        sent = {"Content-Type": "application/json", "Content-Length": str(len(body))} | self.headers(more=headers)
+        lines = [f"POST {COMPLETIONS} HTTP/1.1", f"Host: 127.0.0.1:{self.server.port}"]
+        lines += [f"{name}: {value}" for name, value in sent.items()]
+        sockets = [socket.create_connection(("127.0.0.1", self.server.port), 10.0) for _ in range(count)]
+        for plain_socket in sockets:
+            plain_socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        return sockets
 
     def detail(self, completion_id: str, **request: Any) -> tuple[int, dict[str, str], Any]:
         """Ask how a completion stands."""
@@ -132,6 +140,27 @@ class Relay:
         _, _, page = self.call(COMPLETIONS, **request)
         completion_id: str = next(one["id"] for one in page["data"] if one["status"] == "in_progress")
         return completion_id
+
+    def wait_left(self, completion_id: str, timeout_s: float = 5.0) -> None:
+        """Wait until the server has noticed that the client who asked for a completion is gone."""
+        self.wait_logged(f'"POST {COMPLETIONS} ', completion_id, timeout_s=timeout_s)
+
+    def wait_logged(self, *parts: str, timeout_s: float = 5.0) -> None:
+        """Wait for a log line with all these parts; a request's is written when it is over."""
+        deadline_s = time.monotonic() + timeout_s
+        while not any(all(part in line for part in parts) for line in self.server.output().splitlines()):
+            assert time.monotonic() < deadline_s, f"no line with {parts} after {timeout_s} s"
+
+    def wait_gone(self, completion_id: str, timeout_s: float = 5.0) -> bytes:
+        """Wait until a completion's events are no longer kept and return the 410's body."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            with self.events(completion_id) as stream:
+                body = stream.read()
+            if stream.status == 410:
+                return body
+            assert stream.status == 200
+            assert time.monotonic() < deadline_s, f"{completion_id} is kept after {timeout_s} s"
 
     def wait_stored(self, completion_id: str, timeout_s: float = 5.0) -> None:
         """Wait until the database has a completion's row, which a failure does not wait for."""

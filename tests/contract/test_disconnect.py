@@ -146,10 +146,25 @@ class TestCancel:
         with relay.events(completion_id) as second:
             events_of(second, 1)
             first.reset()
+            relay.wait_left(completion_id)
             gate.release()
             answer = collect(second)
         assert (answer.finish, answer.done) == ("stop", True)
         assert answer.text == "two three four"
+
+    def test_second_reader_that_leaves_ends_nothing(self, relay: Relay):
+        gate = Gate()
+        relay.upstream.script("deepseek", holding(gate, 2))
+        with relay.begin() as first:
+            completion_id = events_of(first, 2)[0].json()["id"]
+            second = relay.events(completion_id)
+            events_of(second, 1)
+            second.reset()
+            # Its own line, for it was asked for by its path.
+            relay.wait_logged(f"/{completion_id}/events/ ")
+            gate.release()
+            answer = collect(first)
+        assert (answer.text, answer.finish, answer.done) == ("three four", "stop", True)
 
     def test_last_of_several_readers_ends_it(self, relay: Relay):
         gate = Gate()
@@ -159,6 +174,7 @@ class TestCancel:
         second = relay.events(completion_id)
         events_of(second, 1)
         first.reset()
+        relay.wait_left(completion_id)
         assert relay.detail(completion_id)[2]["status"] == "in_progress"
         left_at_s = time.monotonic()
         second.reset()
@@ -233,6 +249,7 @@ class TestContinue:
         stream = hasty.begin(on_disconnect="continue")
         completion_id = events_of(stream, 1)[0].json()["id"]
         left_at_s = stream.reset()
+        hasty.wait_left(completion_id)
         with hasty.events(completion_id, 1) as reader:
             # Its keep-alive is due when the first grace would have been over.
             assert next(reader.lines()).data == b": ping"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from tests.contract.stream_fixtures import COMPLETIONS, OTHER, PROMPT, Relay, events_of
 from tests.sse_answer import collect
+from tests.sse_client import SseStream
 from tests.upstream import Answer, Gate, Tokens, ToolCall, healthy
 
 PIECES = ("One ", "two ", "🦉 three ", "four\u2028")
@@ -29,15 +29,6 @@ def key(request: pytest.FixtureRequest) -> dict[str, str]:
 def said(**fields: Any) -> Answer:
     whole: dict[str, Any] = {"pieces": PIECES, "reasoning": "", "usage": USAGE}
     return Answer(**(whole | fields))
-
-
-def until_gone(hasty: Relay, completion_id: str) -> None:
-    """Wait for the log's retention, 0.3 s here, to be over."""
-    status = 0
-    while status != 410:
-        with hasty.events(completion_id) as stream:
-            status = stream.status
-            stream.read()
 
 
 class TestReplay:
@@ -92,22 +83,21 @@ class TestReplay:
     def test_twenty_at_once_make_one(self, relay: Relay, key: dict[str, str]):
         gate = Gate()
         relay.upstream.script("deepseek", healthy(answer=said(), gate=gate, gate_after=0))
-        relay.headers()
-
-        def post(_: int) -> tuple[str, bool, str]:
-            with relay.begin(headers=key) as stream:
+        # At once to the millisecond: all ask the database before the first has begun.
+        sockets = relay.send_at_once(20, headers=key, stream=True)
+        gate.wait_reached()
+        gate.release()
+        streams = [SseStream(plain_socket, method="POST") for plain_socket in sockets]
+        texts = set()
+        for stream in streams:
+            with stream:
+                stream.read_head()
                 answer = collect(stream)
-            assert answer.done
-            return stream.headers["x-promptcraft-completion-id"], "idempotent-replay" in stream.headers, answer.text
-
-        with ThreadPoolExecutor(20) as pool:
-            posts = [pool.submit(post, number) for number in range(20)]
-            gate.wait_reached()
-            gate.release()
-            answers = [one.result(10) for one in posts]
-        assert len({completion_id for completion_id, _, _ in answers}) == 1
-        assert {text for _, _, text in answers} == {"".join(PIECES)}
-        assert sum(replayed for _, replayed, _ in answers) == 19
+            assert (stream.status, answer.done) == (200, True)
+            texts.add(answer.text)
+        assert texts == {"".join(PIECES)}
+        assert len({stream.headers["x-promptcraft-completion-id"] for stream in streams}) == 1
+        assert sum("idempotent-replay" in stream.headers for stream in streams) == 19
         assert len(relay.upstream.exchanges()) == 1
 
     def test_cancelled_one_stays_cancelled(self, relay: Relay, key: dict[str, str]):
@@ -129,7 +119,7 @@ class TestRebuilt:
         hasty.upstream.script("deepseek", healthy(answer=said()))
         with hasty.begin(headers=key, stream_options={"include_usage": True}) as stream:
             first = collect(stream)
-        until_gone(hasty, first.chunks[0]["id"])
+        hasty.wait_gone(first.chunks[0]["id"])
         with hasty.begin(headers=key, stream_options={"include_usage": True}) as stream:
             again = collect(stream)
         assert stream.headers["idempotent-replay"] == "true"

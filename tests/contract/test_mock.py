@@ -87,14 +87,14 @@ class TestAnswer:
 
     def test_is_the_same_every_time(self, door: Door) -> None:
         def said() -> list[Any]:
-            answer = answered(door, max_tokens=20)
+            answer = answered(door)
             return [chunk["choices"] for chunk in answer.chunks] + [answer.usage]
 
         assert said() == said()
 
     def test_says_what_it_is_and_quotes_the_question(self, door: Door) -> None:
         question = [{"role": "user", "content": "Is the water high?"}]
-        answer = answered(door, max_tokens=None, messages=question)
+        answer = answered(door, max_tokens=None, stop="Tokens", messages=question)
         assert (answer.finish, answer.done) == ("stop", True)
         assert "mock" in answer.text
         assert "DEEPSEEK_API_KEY" in answer.text
@@ -183,13 +183,13 @@ class TestScenarios:
         assert [one["end_reason"] for one in body["attempts"]] == ["rate_limited", "complete"]
 
     def test_reasoning_comes_first(self, door: Door) -> None:
-        answer = answered(door, "reasoning", max_tokens=40)
+        answer = answered(door, "reasoning", max_tokens=26)
         assert answer.reasoning
         assert answer.text
         kinds = ["content" in chunk["choices"][0]["delta"] for chunk in answer.chunks if chunk["choices"]][1:-1]
         assert kinds == sorted(kinds)
         assert answer.usage is not None
-        assert 0 < answer.usage["completion_tokens_details"]["reasoning_tokens"] < 40
+        assert 0 < answer.usage["completion_tokens_details"]["reasoning_tokens"] < 26
 
     def test_tool_call_is_a_call(self, door: Door) -> None:
         tool = {

@@ -84,6 +84,8 @@ class Exchange:
                 raise ProviderError(Failure.BAD_RESPONSE, detail="an event is over its bound") from None
         except LogFull:
             raise ProviderError(Failure.BAD_RESPONSE, detail="the answer is over its bound") from None
+        finally:
+            self._log.tell()
 
     def end(self, error: ProviderError | None) -> None:
         """End the attempt now: complete if None, failed otherwise."""

@@ -31,15 +31,18 @@ class Frame:
 class Subscriber(Protocol):
     """Who is told of news: a reader."""
 
-    def push(self, event: bytes) -> None:
-        """Take one encoded SSE event, just appended; called in order, without a gap."""
+    def push(self, events: bytes) -> None:
+        """Take encoded SSE events, just appended; called in order, without a gap."""
 
     def closed(self) -> None:
         """Learn that the log is closed."""
 
 
 class StreamLog(Protocol):
-    """An append-only log of SSE events. Appending never waits; a subscriber sees an event once it is in the log."""
+    """An append-only log of SSE events. Appending never waits; a subscriber sees an event once it is in the log.
+
+    Text deltas are gathered until `tell`: one read of a provider's brings many, and costs each reader one push.
+    """
 
     last_id: int
     """The id of the newest event, 0 before the first."""
@@ -47,10 +50,13 @@ class StreamLog(Protocol):
     """None while the log is open; then what readers get after the last event: `[DONE]`, or nothing."""
 
     def append_text(self, frame: Frame, fragment: bytes) -> None:
-        """Append a text delta. Raises LogFull."""
+        """Append a text delta; subscribers learn of it at the next `tell`. Raises LogFull."""
+
+    def tell(self) -> None:
+        """Tell subscribers of the text deltas appended since the last time."""
 
     def append(self, payload: bytes) -> None:
-        """Append any other event by its data, one line of JSON. Raises LogFull."""
+        """Append any other event by its data, one line of JSON, and tell. Raises LogFull."""
 
     def close(self, terminal: bytes) -> None:
         """End the log."""

@@ -29,7 +29,7 @@ class _Run:
 class MemoryLog:
     """A `StreamLog` held by this process. About 4 bytes an event besides its text; at most MAX_LOG_BYTES."""
 
-    __slots__ = ("_bytes", "_ends", "_runs", "_subscribers", "last_id", "terminal")
+    __slots__ = ("_bytes", "_ends", "_runs", "_subscribers", "_untold", "last_id", "terminal")
 
     def __init__(self) -> None:
         self.last_id = 0
@@ -39,6 +39,7 @@ class MemoryLog:
         self._ends = array("I", [0])
         self._runs: list[_Run] = []
         self._subscribers: list[Subscriber] = []
+        self._untold: list[bytes] = []
 
     @property
     def size_bytes(self) -> int:
@@ -46,23 +47,34 @@ class MemoryLog:
         return len(self._bytes) + 4 * len(self._ends)
 
     def append_text(self, frame: Frame, fragment: bytes) -> None:
-        """Append a text delta. Raises LogFull."""
+        """Append a text delta; subscribers learn of it at the next `tell`. Raises LogFull."""
         if not self._runs or self._runs[-1].frame is not frame:
             self._runs.append(_Run(self.last_id + 1, frame))
         self._keep(fragment)
         if self._subscribers:
-            self._tell(encode_event(self.last_id, b"%b%b%b" % (frame.head, fragment, frame.tail)))
+            # Neither a frame nor a fragment has a line end in it.
+            self._untold.append(b"id: %d\ndata: %b%b%b\n\n" % (self.last_id, frame.head, fragment, frame.tail))
 
     def append(self, payload: bytes) -> None:
-        """Append any other event by its data, one line of JSON. Raises LogFull."""
+        """Append any other event by its data, one line of JSON, and tell. Raises LogFull."""
         self._runs.append(_Run(self.last_id + 1, None))
         self._keep(payload)
         if self._subscribers:
-            self._tell(encode_event(self.last_id, payload))
+            self._untold.append(encode_event(self.last_id, payload))
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell subscribers of the text deltas appended since the last time."""
+        if self._untold:
+            events = self._untold[0] if len(self._untold) == 1 else b"".join(self._untold)
+            self._untold.clear()
+            for subscriber in self._subscribers:
+                subscriber.push(events)
 
     def close(self, terminal: bytes) -> None:
         """End the log."""
         if self.terminal is None:
+            self.tell()
             self.terminal = terminal
             for subscriber in self._subscribers:
                 subscriber.closed()
@@ -86,6 +98,7 @@ class MemoryLog:
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Tell a subscriber of every event from now on."""
+        self.tell()
         self._subscribers.append(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
@@ -101,10 +114,6 @@ class MemoryLog:
         self._bytes += data
         self._ends.append(len(self._bytes))
         self.last_id += 1
-
-    def _tell(self, event: bytes) -> None:
-        for subscriber in self._subscribers:
-            subscriber.push(event)
 
     def _merged(self, after: int) -> Iterator[tuple[int, bytes]]:
         """Yield (id of the last event merged, data), from the event after `after`."""

@@ -58,11 +58,11 @@ class Reader:
         self._task: asyncio.Task[Any] | None = None
         log.subscribe(self)
 
-    def push(self, event: bytes) -> None:
-        """Take one event just appended; drop the queue at its bound and fall back to the log."""
+    def push(self, events: bytes) -> None:
+        """Take events just appended; drop the queue at its bound and fall back to the log."""
         if not self._behind:
-            self._queue.append(event)
-            self._queued_bytes += len(event)
+            self._queue.append(events)
+            self._queued_bytes += len(events)
             if self._queued_bytes > QUEUE_BYTES:
                 self._queue.clear()
                 self._queued_bytes = 0

@@ -19,6 +19,11 @@ from apps.llm.wire.sse import DONE, PING, Decoder
 FRAME = Frame(b'{"content":"', b'"}')
 
 
+def say(log: MemoryLog, text: bytes) -> None:
+    log.append_text(FRAME, text)
+    log.tell()
+
+
 class Peer:
     """The other side of `send`: takes messages, or holds them until released."""
 
@@ -52,12 +57,12 @@ async def test_what_has_arrived_goes_out_in_one_message():
     task = asyncio.ensure_future(Reader(log).drive(peer.send))
     await settle()
     for word in (b"a", b"b", b"c"):
-        log.append_text(FRAME, word)
+        say(log, word)
     await settle()
     assert len(peer.messages) == 1
     assert peer.messages[0]["body"].count(b"id: ") == 3
     assert peer.messages[0]["more_body"] is True
-    log.append_text(FRAME, b"d")
+    say(log, b"d")
     log.close(DONE)
     await task
     assert len(peer.messages) == 2
@@ -67,8 +72,8 @@ async def test_what_has_arrived_goes_out_in_one_message():
 
 async def test_a_closed_log_is_one_message():
     log, peer = MemoryLog(), Peer()
-    log.append_text(FRAME, b"a")
-    log.append_text(FRAME, b"b")
+    say(log, b"a")
+    say(log, b"b")
     log.close(DONE)
     await Reader(log).drive(peer.send)
     assert [message["body"] for message in peer.messages] == [b'id: 2\ndata: {"content":"ab"}\n\n' + DONE]
@@ -80,13 +85,13 @@ async def test_a_slow_reader_costs_its_queue_and_misses_nothing(monkeypatch):
     reader = Reader(log)
     task = asyncio.ensure_future(reader.drive(peer.send))
     await settle()
-    log.append_text(FRAME, b"start ")
+    say(log, b"start ")
     await settle()
     peer.open.clear()
-    log.append_text(FRAME, b"held ")
+    say(log, b"held ")
     await settle()
     for number in range(1_000):
-        log.append_text(FRAME, b"%d " % number)
+        say(log, b"%d " % number)
         assert reader._queued_bytes <= 500 + 64
     peer.open.set()
     log.close(DONE)
@@ -100,7 +105,7 @@ def test_any_interleaving_gives_each_event_once(steps, after):
         log = MemoryLog()
         said = []
         for number in range(after):
-            log.append_text(FRAME, b"early%d" % number)
+            say(log, b"early%d" % number)
         reader = Reader(log, after=after)
         taken = b""
         for number, step in enumerate(steps):
@@ -109,7 +114,7 @@ def test_any_interleaving_gives_each_event_once(steps, after):
             else:
                 text = f"{number}," * (20_000 if step == "big" else 1)
                 said.append(text)
-                log.append_text(FRAME, text.encode())
+                say(log, text.encode())
         log.close(DONE)
         while not reader.at_end:
             taken += reader.take()
@@ -142,7 +147,7 @@ async def test_a_stuck_reader_is_detached():
     reader = Reader(log, now=loop.time(), on_close=gone.append)
     peer.open.clear()
     task = asyncio.ensure_future(reader.drive(peer.send))
-    log.append_text(FRAME, b"a")
+    say(log, b"a")
     await settle()
     reader.beat(loop.time() + STUCK_AFTER_S - 1, keepalive_interval_s=15)
     await settle()
@@ -162,7 +167,7 @@ async def test_cancelling_leaves_the_log_and_tells():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    log.append_text(FRAME, b"a")
+    say(log, b"a")
     reader.close()
     assert gone == [reader]
     assert peer.messages == []
@@ -170,9 +175,9 @@ async def test_cancelling_leaves_the_log_and_tells():
 
 async def test_iteration_gives_what_driving_sends():
     log = MemoryLog()
-    log.append_text(FRAME, b"a")
+    say(log, b"a")
     parts = aiter(Reader(log))
     assert await anext(parts) == b'id: 1\ndata: {"content":"a"}\n\n'
-    log.append_text(FRAME, b"b")
+    say(log, b"b")
     log.close(DONE)
     assert [part async for part in parts] == [b'id: 2\ndata: {"content":"b"}\n\n' + DONE]

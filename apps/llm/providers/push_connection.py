@@ -1,0 +1,239 @@
+"""One connection to an upstream: what it sends is parsed and handed on inside the read callback."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import ssl
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import cast
+
+import httpx
+
+from apps.llm.providers.push_answer import Answer, BadAnswer
+from apps.llm.providers.push_stream import PushStream
+
+__all__ = ["Connection"]
+
+
+class Connection(asyncio.Protocol):
+    """Carries one exchange after the other. Closing it is one synchronous step, `abort`, at any time.
+
+    `on_free` is told when an exchange has ended so cleanly that another may follow, `on_close` once, when it closes.
+    """
+
+    def __init__(self, *, on_free: Callable[[Connection], None], on_close: Callable[[Connection], None]) -> None:
+        self.closed = False
+        self.answered = False
+        """Whether a byte of the present answer has come."""
+        self.idle_since_s = 0.0
+        """When it was kept, by the loop's clock; for its keeper."""
+        self._on_free = on_free
+        self._on_close = on_close
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._reusable = False
+        # The exchange under way; no answer is expected when there is none.
+        self._answer: Answer | None = None
+        self._stream: PushStream | None = None
+        self._head: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+
+    # -- the exchange
+
+    async def exchange(
+        self, request: bytes, *, write_timeout_s: float | None, read_timeout_s: float | None
+    ) -> httpx.Response:
+        """Send a whole request and return the response when its headers are there; closing the response ends it.
+
+        Raises httpx.WriteError, WriteTimeout, ReadError, ReadTimeout or RemoteProtocolError. The caller aborts the
+        connection on any exception, a cancellation included.
+        """
+        if self._transport is None or self.closed:
+            raise httpx.ConnectError("the connection closed before the request was sent")
+        answer = self._answer = Answer()
+        stream = self._stream = PushStream(self, read_timeout_s)
+        head = self._head = asyncio.get_running_loop().create_future()
+        self.answered = self._reusable = False
+        self._transport.write(request)
+        if self._writable is not None:
+            await self._written(self._writable, write_timeout_s)
+        if read_timeout_s is None:
+            await head
+        else:
+            try:
+                async with asyncio.timeout(read_timeout_s):
+                    await head
+            except TimeoutError:
+                raise httpx.ReadTimeout("no answer in time") from None
+        return httpx.Response(answer.status, headers=answer.headers, stream=stream)
+
+    def leave(self) -> None:
+        """End the exchange: be free for another after a clean end, close otherwise."""
+        # Bytes that a paused connection has not read could be anything.
+        reusable = self._reusable and not self.closed and not self._paused
+        self._stream = None
+        self._reusable = False
+        if reusable:
+            self._on_free(self)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way. Whoever waits learns of it from the loop's next turn."""
+        if not self.closed:
+            self.closed = True
+            if self._transport is not None:
+                self._transport.abort()
+            self._on_close(self)
+
+    def is_silent(self) -> bool:
+        """Whether nothing has come on an idle connection, not even what the loop has yet to read.
+
+        What has come belongs to nobody: a request sent now would take it for its answer.
+        """
+        if self.closed or self._transport is None:
+            return False
+        return not _is_readable(self._transport.get_extra_info("socket").fileno())
+
+    # -- flow control, from the stream
+
+    def pause(self) -> None:
+        """Stop reading: whoever iterates is slower than the peer."""
+        if not self._paused and not self.closed and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and not self.closed and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    # -- the loop's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Learn the transport; over TLS, after the handshake."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what was read and hand it on."""
+        answer, stream, head = self._answer, self._stream, self._head
+        if answer is None or stream is None or head is None:
+            # What nobody asked for belongs to nobody, least of all to the next request.
+            self.abort()
+            return
+        self.answered = True
+        try:
+            body = answer.feed(data)
+        except BadAnswer as error:
+            self._fail(httpx.RemoteProtocolError(str(error)))
+            return
+        if answer.head_complete and not head.done():
+            head.set_result(None)
+            self._wake_writer()
+        if body:
+            try:
+                stream.take(body)
+            except Exception as error:
+                self._fail(error)
+                return
+        if answer.complete:
+            self._complete(answer, stream)
+
+    def eof_received(self) -> None:
+        """Learn that the peer sends no more; it is not answered with half a connection."""
+        answer, stream = self._answer, self._stream
+        if answer is not None and stream is not None:
+            truncated = answer.ends_with_connection and self._is_truncated()
+            try:
+                answer.end()
+            except BadAnswer as error:
+                self._fail(httpx.RemoteProtocolError(str(error)))
+                return
+            if truncated:
+                self._fail(httpx.ReadError("TLS ended without its close_notify"))
+                return
+            self._complete(answer, stream)
+        self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Learn that the connection is closed, by whomever."""
+        self.abort()
+        if self._writable is not None and not (self._head is None or self._head.done()):
+            self._fail(httpx.WriteError("the connection closed before the request was sent whole"))
+        elif exc is None:
+            self._fail(httpx.RemoteProtocolError("the connection ended before the answer did"))
+        else:
+            self._fail(httpx.ReadError(type(exc).__name__))
+
+    def pause_writing(self) -> None:
+        """Learn that the peer is slow to read the request."""
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """Learn that the request is as good as sent."""
+        self._wake_writer()
+        self._writable = None
+
+    # -- inside
+
+    async def _written(self, writable: asyncio.Future[None], timeout_s: float | None) -> None:
+        """Wait until the request is sent, or is answered already, which servers do that refuse it early."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await writable
+        except TimeoutError:
+            raise httpx.WriteTimeout("the request could not be sent in time") from None
+
+    def _wake_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def _complete(self, answer: Answer, stream: PushStream) -> None:
+        self._drop(answer)
+        sent = self._transport is not None and self._transport.get_write_buffer_size() == 0
+        self._reusable = answer.reusable and sent
+        stream.end(None)
+        if not self._reusable:
+            self.abort()
+
+    def _fail(self, error: Exception) -> None:
+        answer, stream, head = self._answer, self._stream, self._head
+        if answer is not None and stream is not None and head is not None:
+            self._drop(answer)
+            if head.done():
+                stream.end(error)
+            else:
+                head.set_exception(error)
+                # Nobody may be waiting for it: a sender that was cancelled, or gave up.
+                head.exception()
+            self._wake_writer()
+        self.abort()
+
+    def _drop(self, answer: Answer) -> None:
+        answer.drop()
+        self._answer = None
+
+    def _is_truncated(self) -> bool:
+        """Whether TLS ended without its goodbye: anybody on the way may have ended it then."""
+        tls: ssl.SSLObject | None = None
+        if self._transport is not None:
+            tls = self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return False
+        with suppress(ssl.SSLError):
+            # Nothing left to read is an error as long as the peer has not said goodbye.
+            return tls.read(1) != b""
+        return True
+
+
+def _is_readable(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        # There is no poll; elsewhere select is limited to low descriptors.
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,118 @@
+"""The body of a response on a connection of ours, to be pushed or pulled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import httpx
+
+__all__ = ["MOST_QUEUED_BYTES", "Carrier", "PushStream"]
+
+MOST_QUEUED_BYTES = 256 * 1024
+"""Body bytes that wait to be taken; past it (by one read at most) reading pauses until half of them are."""
+
+
+class Carrier(Protocol):
+    """The connection that a body comes on."""
+
+    def pause(self) -> None:
+        """Stop reading."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def leave(self) -> None:
+        """End the exchange."""
+
+
+class PushStream(httpx.AsyncByteStream):
+    """A response's body: `push` it or iterate over it, once. `aclose` it on every way out."""
+
+    def __init__(self, carrier: Carrier, read_timeout_s: float | None) -> None:
+        self._carrier: Carrier | None = carrier
+        self._read_timeout_s = read_timeout_s
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._sink: Callable[[bytes], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._over = False
+        self._error: Exception | None = None
+
+    async def push(self, sink: Callable[[bytes], None]) -> None:
+        """Hand the bytes of every read to `sink`, inside the read callback; return when the body is complete.
+
+        Raises httpx.ReadError or RemoteProtocolError if the connection breaks, and what the sink raises, which
+        closes the connection. There is no read timeout: whoever owns the sink sees what comes and what does not.
+        """
+        while self._queue:
+            sink(self._queue.popleft())
+        self._sink = sink
+        self._resume()
+        if not self._over:
+            await self._wait(None)
+        if self._error is not None:
+            raise self._error
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Iterate over the body's bytes as they come."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the bytes of the next read. Raises httpx.ReadError, ReadTimeout or RemoteProtocolError."""
+        while not self._queue:
+            if self._error is not None:
+                raise self._error
+            if self._over:
+                raise StopAsyncIteration
+            await self._wait(self._read_timeout_s)
+        data = self._queue.popleft()
+        self._queued_bytes -= len(data)
+        if self._queued_bytes <= MOST_QUEUED_BYTES // 2:
+            self._resume()
+        return data
+
+    async def aclose(self) -> None:
+        """End the exchange, without waiting: a connection at a clean end is kept, any other is closed."""
+        carrier, self._carrier = self._carrier, None
+        self._queue.clear()
+        if carrier is not None:
+            carrier.leave()
+
+    def take(self, data: bytes) -> None:
+        """Take the bytes of one read, from the connection. Raises what the sink raises."""
+        if self._sink is not None:
+            self._sink(data)
+            return
+        self._queue.append(data)
+        self._queued_bytes += len(data)
+        if self._queued_bytes > MOST_QUEUED_BYTES and self._carrier is not None:
+            self._carrier.pause()
+        self._wake()
+
+    def end(self, error: Exception | None) -> None:
+        """Learn, from the connection, that the body is complete, or why it never will be."""
+        self._over = True
+        self._error = error
+        self._wake()
+
+    def _resume(self) -> None:
+        if self._carrier is not None:
+            self._carrier.resume()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self, timeout_s: float | None) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        if timeout_s is None:
+            await self._waiter
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._waiter
+        except TimeoutError:
+            raise httpx.ReadTimeout("the answer paused for too long") from None

@@ -1,0 +1,459 @@
+"""The environment: every variable's default, its honoured value, and the one line about a bad one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.limit_fixtures import CALM, COMPLETIONS, HEALTH, LIVE, Door, error_of, started
+from tests.server import PASSWORD, ROOT, ServerProcess
+from tests.upstream import Gate, UpstreamServer, healthy, unanswering_port
+
+SECRET = "only-for-tests-" + "x" * 40
+Outcome = dict[str, Any]
+
+# Reads the settings again for each environment on its input, and says what became of it.
+_READ_SETTINGS = """
+import dataclasses, json, os, runpy, sys
+
+def plain(value):
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else repr(value)
+
+inherited = dict(os.environ)
+for case in json.load(sys.stdin):
+    os.environ.clear()
+    os.environ.update(inherited | case)
+    try:
+        settings = runpy.run_path(sys.argv[1])
+        outcome = {"settings": {name: value for name, value in settings.items() if name.isupper()}}
+    except SystemExit as stop:
+        outcome = {"stop": stop.code}
+    except BaseException as error:
+        outcome = {"broke": repr(error)}
+    print(json.dumps(outcome, default=plain))
+"""
+
+
+def read_settings(cases: list[Mapping[str, str]], root: Path = ROOT) -> list[Outcome]:
+    """Return, for each environment, the `settings`, or what the start would `stop` with."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_SETTINGS, str(root / "promptcraft" / "settings.py")],
+        cwd=root,
+        env=inherited,
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+# --- defaults and honoured values
+
+DEFAULTS: dict[str, Any] = {
+    "DEBUG": False,
+    "ALLOWED_HOSTS": ["localhost", "127.0.0.1", "[::1]"],
+    "CORS_ALLOWED_ORIGINS": [],
+    "PROVIDER_CHAIN": ["deepseek", "zai", "openai", "mock"],
+    "PROVIDER_CHAIN_NAMED": False,
+    "CHAT_RATE_LIMIT": "5/m",
+    "MAX_STREAMS_PER_USER": 5,
+    "MAX_STREAMS": 4096,
+    "CONNECT_TIMEOUT_S": 5,
+    "FIRST_TOKEN_TIMEOUT_S": 60,
+    "GAP_TIMEOUT_S": 45,
+    "TOTAL_TIMEOUT_S": 600,
+    "HEADER_HOLD_S": 8,
+    "KEEPALIVE_INTERVAL_S": 15,
+    "DISCONNECT_GRACE_S": 30,
+    "STREAM_RETENTION_S": 600,
+    "BREAKER_FAILURES": 5,
+    "BREAKER_COOLDOWN_S": 30,
+    "DRAIN_TIMEOUT_S": 25,
+    "LEGACY_WEBSOCKETS": False,
+    "REGISTRATION_OPEN": False,
+    "SENTRY_DSN": None,
+    "METRICS_TOKEN": None,
+    "REDIS_URL": None,
+    "LOG_LEVEL": "INFO",
+    "LOG_FORMAT": "json",
+    "PORT": 8000,
+    "WEB_CONCURRENCY": 1,
+    "SECRET_KEY": SECRET,
+    "JWT_SIGNING_KEY": SECRET,
+}
+# What is set, and the settings that must come of it.
+HONOURED: list[tuple[dict[str, str], dict[str, Any]]] = [
+    ({"DEBUG": "1"}, {"DEBUG": True, "LOG_FORMAT": "console"}),
+    ({"DEBUG": "true", "LOG_FORMAT": "json"}, {"DEBUG": True, "LOG_FORMAT": "json"}),
+    ({"JWT_SIGNING_KEY": "k" * 40}, {"SECRET_KEY": SECRET, "JWT_SIGNING_KEY": "k" * 40}),
+    ({"ALLOWED_HOSTS": "a.example, b.example"}, {"ALLOWED_HOSTS": ["a.example", "b.example"]}),
+    ({"PROVIDER_CHAIN": "mock , zai"}, {"PROVIDER_CHAIN": ["mock", "zai"], "PROVIDER_CHAIN_NAMED": True}),
+    ({"PROVIDER_CHAIN": ""}, {"PROVIDER_CHAIN_NAMED": False}),
+    ({"CHAT_RATE_LIMIT": "3/2s"}, {"CHAT_RATE_LIMIT": "3/2s"}),
+    ({"CHAT_RATE_LIMIT": "100/h"}, {"CHAT_RATE_LIMIT": "100/h"}),
+    ({"MAX_STREAMS_PER_USER": "1", "MAX_STREAMS": "2"}, {"MAX_STREAMS_PER_USER": 1, "MAX_STREAMS": 2}),
+    ({"CONNECT_TIMEOUT": "0.25"}, {"CONNECT_TIMEOUT_S": 0.25}),
+    ({"FIRST_TOKEN_TIMEOUT": "1.5"}, {"FIRST_TOKEN_TIMEOUT_S": 1.5}),
+    ({"GAP_TIMEOUT": "1e1"}, {"GAP_TIMEOUT_S": 10}),
+    ({"TOTAL_TIMEOUT": "7"}, {"TOTAL_TIMEOUT_S": 7}),
+    ({"HEADER_HOLD": "0.1"}, {"HEADER_HOLD_S": 0.1}),
+    ({"KEEPALIVE_INTERVAL": "3"}, {"KEEPALIVE_INTERVAL_S": 3}),
+    ({"DISCONNECT_GRACE": "0.5"}, {"DISCONNECT_GRACE_S": 0.5}),
+    ({"STREAM_RETENTION": "9"}, {"STREAM_RETENTION_S": 9}),
+    ({"BREAKER_FAILURES": "2", "BREAKER_COOLDOWN": "0.5"}, {"BREAKER_FAILURES": 2, "BREAKER_COOLDOWN_S": 0.5}),
+    ({"DRAIN_TIMEOUT": "0.5"}, {"DRAIN_TIMEOUT_S": 0.5}),
+    ({"LEGACY_WEBSOCKETS": "1", "REGISTRATION_OPEN": "1"}, {"LEGACY_WEBSOCKETS": True, "REGISTRATION_OPEN": True}),
+    ({"METRICS_TOKEN": "m"}, {"METRICS_TOKEN": "m"}),
+    ({"REDIS_URL": "redis://cache.example:6379/1"}, {"REDIS_URL": "redis://cache.example:6379/1"}),
+    ({"LOG_LEVEL": "debug", "LOG_FORMAT": "console"}, {"LOG_LEVEL": "DEBUG", "LOG_FORMAT": "console"}),
+    ({"PORT": "1", "WEB_CONCURRENCY": "2"}, {"PORT": 1, "WEB_CONCURRENCY": 2}),
+    ({"CORS_ALLOWED_ORIGINS": "https://a.example"}, {"CORS_ALLOWED_ORIGINS": ["https://a.example"]}),
+    # Process managers write "unset" like this.
+    (dict.fromkeys(("CHAT_RATE_LIMIT", "PORT", "DEBUG", "SENTRY_DSN", "LOG_LEVEL", "MAX_STREAMS"), ""), DEFAULTS),
+]
+MALFORMED: dict[str, tuple[str, ...]] = {
+    "SECRET_KEY": ("",),
+    "DEBUG": ("maybe", "2"),
+    "CORS_ALLOWED_ORIGINS": ("*", "app.example.org", "https://app.example.org/path"),
+    "DATABASE_URL": ("nonsense", "mysqlx://host/name", "postgres://host:port/name"),
+    "REDIS_URL": ("localhost:6379", "http://cache.example"),
+    "PROVIDER_CHAIN": ("deepsek", "zai,zai", "mock,anthropic", ",", "DeepSeek"),
+    **{f"{vendor}_API_KEY": ("sk with spaces", "sk-\n", "sk-ä") for vendor in ("DEEPSEEK", "ZAI", "OPENAI")},
+    **{
+        f"{vendor}_BASE_URL": (
+            "api.example",
+            "ftp://api.example",
+            "https://",
+            "https://user:pass@api.example",
+            "https://a:b/",
+        )
+        for vendor in ("DEEPSEEK", "ZAI", "OPENAI")
+    },
+    "CHAT_RATE_LIMIT": ("5", "5/x", "0/m", "5/0s", "5/00s", "-1/m", "5/m/m", "5 / m", "1.5/s", "five/m", "5/", "/m"),
+    "MAX_STREAMS_PER_USER": ("0", "-1", "1.5", "many", "1e3"),
+    "MAX_STREAMS": ("0", "x"),
+    **dict.fromkeys(
+        (
+            "CONNECT_TIMEOUT",
+            "FIRST_TOKEN_TIMEOUT",
+            "GAP_TIMEOUT",
+            "TOTAL_TIMEOUT",
+            "HEADER_HOLD",
+            "KEEPALIVE_INTERVAL",
+            "DISCONNECT_GRACE",
+            "STREAM_RETENTION",
+            "BREAKER_COOLDOWN",
+            "DRAIN_TIMEOUT",
+        ),
+        ("soon", "0", "-1", "nan", "inf", "1e999", "1,5", "5s"),
+    ),
+    "BREAKER_FAILURES": ("0", "x", "2.5"),
+    "LEGACY_WEBSOCKETS": ("perhaps",),
+    "REGISTRATION_OPEN": ("perhaps",),
+    "SENTRY_DSN": ("nonsense", "sentry.example/1", "https://sentry.example", "https://sentry.example/1"),
+    "LOG_LEVEL": ("LOUD", "20"),
+    "LOG_FORMAT": ("xml", "JSON"),
+    "PORT": ("0", "65536", "http", "-1"),
+    "WEB_CONCURRENCY": ("0", "auto"),
+}
+# A name of any form is a name.
+FREE = {"JWT_SIGNING_KEY", "ALLOWED_HOSTS", "METRICS_TOKEN", "DEEPSEEK_MODEL", "ZAI_MODEL", "OPENAI_MODEL"}
+ELSEWHERE = {"TRUSTED_PROXIES"}
+WRONG = [(name, value) for name, values in MALFORMED.items() for value in values]
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, list[Outcome]]:
+    """What becomes of the defaults, of each honoured value and of each malformed one: read in one process."""
+    base = {"DEBUG": "0", "SECRET_KEY": SECRET}
+    cases = [base, *(base | given for given, _ in HONOURED), *(base | {name: value} for name, value in WRONG)]
+    read = read_settings(cases)
+    return {"defaults": read[:1], "honoured": read[1 : 1 + len(HONOURED)], "malformed": read[1 + len(HONOURED) :]}
+
+
+def test_every_variable_is_looked_at() -> None:
+    from promptcraft.settings import ENVIRONMENT
+
+    assert set(ENVIRONMENT) == set(MALFORMED) | FREE | ELSEWHERE
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults(outcomes: dict[str, list[Outcome]], name: str) -> None:
+    assert outcomes["defaults"][0]["settings"][name] == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("index", range(len(HONOURED)), ids=[" ".join(given) for given, _ in HONOURED])
+def test_honoured(outcomes: dict[str, list[Outcome]], index: int) -> None:
+    settings = outcomes["honoured"][index]["settings"]
+    expected = HONOURED[index][1]
+    assert {name: settings[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("index", range(len(WRONG)), ids=[f"{name}={value!r}" for name, value in WRONG])
+def test_malformed(outcomes: dict[str, list[Outcome]], index: int) -> None:
+    name, value = WRONG[index]
+    outcome = outcomes["malformed"][index]
+    assert isinstance(outcome.get("stop"), str), outcome
+    line = outcome["stop"]
+    assert line.count("\n") == 0
+    assert name in line
+    # Whatever stands where a key belongs may be one.
+    assert not name.endswith(("_KEY", "_URL", "_DSN")) or len(value) < 10 or value not in line
+
+
+def test_each_vendors_variables_reach_it() -> None:
+    environment = {"SECRET_KEY": SECRET, "DEBUG": "0"}
+    for vendor in ("DEEPSEEK", "ZAI", "OPENAI"):
+        environment |= {
+            f"{vendor}_API_KEY": f"sk-{vendor}",
+            f"{vendor}_BASE_URL": f"https://{vendor.lower()}.example/v9",
+            f"{vendor}_MODEL": f"{vendor.lower()}-model",
+        }
+    (outcome,) = read_settings([environment])
+    for vendor in ("DEEPSEEK", "ZAI", "OPENAI"):
+        provider = outcome["settings"]["PROVIDERS"][vendor.lower()]
+        assert provider["api_key"] == f"sk-{vendor}"
+        assert provider["base_url"] == f"https://{vendor.lower()}.example/v9"
+        assert provider["model"] == f"{vendor.lower()}-model"
+
+
+# --- the start that is stopped
+
+LAUNCHERS = {
+    "check": ["manage.py", "check"],
+    "migrate": ["manage.py", "migrate"],
+    "serve": ["manage.py", "serve", "--prepare"],
+    "uvicorn": ["-m", "uvicorn", "promptcraft.asgi:application", "--port", "0"],
+    "application": ["-c", "import promptcraft.asgi"],
+    "daphne": ["-m", "daphne", "-p", "0", "promptcraft.asgi:application"],
+}
+
+
+def launch(launcher: str, environment: Mapping[str, str], directory: Path) -> tuple[int, str, float]:
+    """Start something that must stop by itself; return its exit code, its output and its seconds of processor."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    output = directory / "output"
+    database = {"DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}"}
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, *LAUNCHERS[launcher]],
+            cwd=ROOT,
+            env=inherited | {"DEBUG": "0"} | database | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            before_s = _children_s()
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            # Its own group, made above.
+            os.killpg(process.pid, 9)
+            process.wait(10)
+            pytest.fail(f"still running: {output.read_text()[-2000:]}")
+    return process.returncode, output.read_text(), _children_s() - before_s
+
+
+def _children_s() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_missing_secret_stops_every_start_with_one_line(launcher: str, tmp_path: Path) -> None:
+    code, output, processor_s = launch(launcher, {}, tmp_path)
+    assert code != 0
+    assert len(output.splitlines()) == 1
+    assert "SECRET_KEY" in output
+    # The clock on the wall would measure who else is busy.
+    assert processor_s < 2
+    assert not (tmp_path / "db.sqlite3").exists()
+
+
+@pytest.mark.parametrize("launcher", ["check", "application"])
+def test_several_workers_are_refused_with_a_line(launcher: str, tmp_path: Path) -> None:
+    code, output, processor_s = launch(launcher, {"SECRET_KEY": SECRET, "WEB_CONCURRENCY": "2"}, tmp_path)
+    # uvicorn reads the variable too, and starts a worker that has left with any other code again, for ever.
+    assert code == (3 if launcher == "application" else 1)
+    assert len([line for line in output.splitlines() if "WEB_CONCURRENCY is 2" in line]) == 1
+    assert "Traceback" not in output
+    assert processor_s < 2
+
+
+# --- development
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the settings need, where an .env can be written."""
+    copy = tmp_path_factory.mktemp("tree")
+    for name in ("apps", "promptcraft"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+class TestDotEnv:
+    def test_is_read_in_development_only_and_the_environment_wins(self, tree: Path) -> None:
+        (tree / ".env").write_text("PORT=8123\nDEEPSEEK_API_KEY=sk-from-file\nPROVIDER_CHAIN=mock\n")
+        secret = {"SECRET_KEY": SECRET}
+        development, production, both = read_settings(
+            [{"DEBUG": "1"}, {"DEBUG": "0"} | secret, {"DEBUG": "1", "PORT": "8456"}], tree
+        )
+        assert development["settings"]["PORT"] == 8123
+        assert development["settings"]["PROVIDERS"]["deepseek"]["api_key"] == "sk-from-file"
+        assert (development["settings"]["PROVIDER_CHAIN"], development["settings"]["PROVIDER_CHAIN_NAMED"]) == (
+            ["mock"],
+            True,
+        )
+        assert production["settings"]["PORT"] == 8000
+        assert production["settings"]["PROVIDERS"]["deepseek"]["api_key"] is None
+        assert both["settings"]["PORT"] == 8456
+
+    def test_empty_is_unset_and_the_environments_empty_wins(self, tree: Path) -> None:
+        (tree / ".env").write_text("PORT=\nDEEPSEEK_API_KEY=\nZAI_API_KEY=sk-from-file\nPROVIDER_CHAIN=\n")
+        (read,) = read_settings([{"DEBUG": "1", "ZAI_API_KEY": ""}], tree)
+        settings = read["settings"]
+        assert (settings["PORT"], settings["PROVIDER_CHAIN_NAMED"]) == (8000, False)
+        assert [settings["PROVIDERS"][name]["api_key"] for name in ("deepseek", "zai")] == [None, None]
+
+    def test_may_turn_development_on(self, tree: Path) -> None:
+        (tree / ".env").write_text("DEBUG=1\n")
+        (read,) = read_settings([{}], tree)
+        assert read["settings"]["DEBUG"] is True
+        assert read["settings"]["SECRET_KEY"]
+
+    def test_a_bad_line_is_named_as_any_other(self, tree: Path) -> None:
+        (tree / ".env").write_text("GAP_TIMEOUT=soon\n")
+        (read,) = read_settings([{"DEBUG": "1"}], tree)
+        assert "GAP_TIMEOUT" in read["stop"]
+
+    def test_the_example_copied_changes_nothing(self, tree: Path) -> None:
+        (tree / ".env").unlink(missing_ok=True)
+        without = read_settings([{"DEBUG": "1"}], tree)
+        shutil.copy(ROOT / ".env.example", tree / ".env")
+        assert read_settings([{"DEBUG": "1"}], tree) == without
+
+
+def test_development_starts_without_a_secret_and_production_does_not() -> None:
+    development, production, unset = read_settings([{"DEBUG": "1"}, {"DEBUG": "0"}, {"DEBUG": "", "SECRET_KEY": ""}])
+    assert development["settings"]["SECRET_KEY"]
+    assert "SECRET_KEY" in production["stop"]
+    assert "SECRET_KEY" in unset["stop"]
+
+
+# --- seen from outside
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Door]:
+    with UpstreamServer() as upstream, unanswering_port() as port:
+        server = ServerProcess(
+            CALM
+            | {
+                "ALLOWED_HOSTS": "here.example,127.0.0.1",
+                "CORS_ALLOWED_ORIGINS": "https://app.example",
+                "JWT_SIGNING_KEY": "another-key-for-tests-" + "y" * 40,
+                "REGISTRATION_OPEN": "1",
+                "PROVIDER_CHAIN": "zai,deepseek,openai",
+                "ZAI_MODEL": "glm-4.7",
+                "CHAT_RATE_LIMIT": "3/1s",
+                "CONNECT_TIMEOUT": "0.15",
+                "LOG_LEVEL": "WARNING",
+                "LOG_FORMAT": "console",
+            },
+            upstream=upstream,
+        )
+        server.env["OPENAI_BASE_URL"] = f"http://127.0.0.1:{port}/v1"
+        with started(server):
+            yield Door(server, upstream)
+
+
+def test_the_chain_is_asked_in_its_order(door: Door) -> None:
+    user = door.user()
+    status, headers, _ = door.whole(user)
+    assert (status, headers["x-promptcraft-provider"], headers["x-promptcraft-model"]) == (200, "zai", "glm-4.7")
+    door.upstream.script("zai", "status-500", times=1)
+    assert door.whole(user)[1]["x-promptcraft-provider"] == "deepseek"
+    assert [one["name"] for one in door.health()["providers"]] == ["zai", "deepseek", "openai"]
+
+
+def test_the_mock_is_nowhere_where_the_chain_leaves_it_out(door: Door) -> None:
+    status, _, body = door.whole(door.user(), model="mock", fallback=False)
+    assert (status, error_of(body)["code"]) in ((502, "no_provider"), (400, "invalid_value"))
+
+
+def test_connecting_has_its_own_deadline(door: Door) -> None:
+    began_at_s = time.monotonic()
+    status, _, body = door.whole(door.user(), model="gpt-6-luna", fallback=False)
+    assert time.monotonic() - began_at_s < 3
+    assert (status, error_of(body)["attempts"][0]["end_reason"]) == (504, "connect_timeout")
+
+
+@pytest.mark.parametrize(("host", "status"), [("here.example", 200), ("127.0.0.1", 200), ("evil.example", 400)])
+def test_hosts(door: Door, host: str, status: int) -> None:
+    with door.server.open(LIVE, user=None, headers={"Host": host}) as answer:
+        body = answer.json()
+    assert answer.status == status
+    assert status == 200 or error_of(body)["param"] == "Host"
+
+
+@pytest.mark.parametrize(("origin", "allowed"), [("https://app.example", True), ("https://evil.example", False)])
+def test_origins(door: Door, origin: str, allowed: bool) -> None:
+    _, headers, _ = door.call(HEALTH, None, headers={"Origin": origin})
+    assert headers.get("access-control-allow-origin") == (origin if allowed else None)
+    preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    with door.server.open(COMPLETIONS, user=None, method="OPTIONS", headers=preflight) as answer:
+        assert ("access-control-allow-methods" in answer.headers) == allowed
+
+
+def test_tokens_are_signed_with_their_own_key(door: Door) -> None:
+    """The harness signs with it; so does the service."""
+    user = door.user()
+    assert door.call("/api/v2/auth/me/", user)[0] == 200
+    body = {"username": f"{user}-2", "email": "a@example.org", "password": PASSWORD}
+    assert door.call("/api/v2/auth/register/", None, json=body)[0] == 201
+    with_the_other_key = ServerProcess({"SECRET_KEY": door.server.env["SECRET_KEY"]})
+    try:
+        with_the_other_key.database = door.server.database
+        del with_the_other_key.env["DATABASE_URL"]
+        other = Door(with_the_other_key, door.upstream).user()
+        headers = with_the_other_key.bearer(other)
+    finally:
+        shutil.rmtree(with_the_other_key.log_path.parent, ignore_errors=True)
+    assert door.call("/api/v2/auth/me/", None, headers=headers)[0] == 401
+
+
+def test_who_waits_as_told_is_admitted(door: Door) -> None:
+    user = door.user()
+    answers = [door.call(COMPLETIONS, user, body=b"{") for _ in range(4)]
+    assert [status for status, _, _ in answers] == [400, 400, 400, 429]
+    headers = answers[3][1]
+    assert headers["ratelimit-policy"] == '"chat";q=3;w=1'
+    assert headers["retry-after"] == headers["x-ratelimit-reset"] == "1"
+    refused_at_s = time.monotonic()
+    while time.monotonic() - refused_at_s < 1.0:
+        # Asking costs nothing.
+        assert door.call(COMPLETIONS, user)[0] == 200
+    for _ in range(3):
+        assert door.call(COMPLETIONS, user, body=b"{")[0] == 400
+
+
+def test_the_log_keeps_to_its_level_and_form(door: Door) -> None:
+    door.whole(door.user())
+    door.upstream.script("zai", healthy(gate=Gate()), times=1)
+    lines = door.server.output().splitlines()
+    assert not [line for line in lines if line.startswith("{") or "promptcraft.request" in line]
