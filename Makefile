@@ -40,6 +40,9 @@ check: $(DEVELOPMENT) ## lint, format, types, layers, migrations, deploy check, 
 	@echo 'the tests of papers and rules'
 	@$(TESTS) tests/project
 
+bench: $(RUNTIME) ## measure the server beside nginx, as a table and JSON; ARGS=--quick takes about a minute, see docs/performance.md
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 lock: $(DEVELOPMENT) ## compile the two requirements files from pyproject.toml; ARGS=--upgrade takes newer versions
 	$(COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
 	$(COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
@@ -68,4 +71,4 @@ $(DEVELOPMENT): | $(BIN)/python
 	@$(INSTALL) -r requirements-dev.txt
 	@rm -f .venv/development-* .venv/runtime-*; touch $@ $(RUNTIME)
 
-.PHONY: help run test check lock format clean
+.PHONY: help run test check bench lock format clean

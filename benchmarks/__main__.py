@@ -19,12 +19,11 @@ from benchmarks.machine import describe_machine, load_average
 from benchmarks.native import LoadFailed, Native
 from benchmarks.processes import ROOT
 from benchmarks.report import Results
-from benchmarks.rows import Outcome, Row, Sizes, rows_for, wait_quiet
+from benchmarks.rows import Outcome, Row, Sizes, rows_for, wait_quiet, warm_up
 from benchmarks.server import Server
 from benchmarks.start import start_row
 from benchmarks.targets import BareRelay, Direct, Nginx, StartedTarget, nginx_path
 
-_QUICK_ROWS = ("first", "request", "100x20", "300x20", "burst", "start")
 _TARGETS = ("direct", "nginx", "relay", "promptcraft")
 
 
@@ -41,7 +40,7 @@ def main() -> int:
     sizes, rounds = _sizes(options), options.rounds or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory(prefix="promptcraft-bench-") as name:
         directory = Path(name)
-        rows = _chosen((*rows_for(sizes), start_row(directory, {target_core})), options)
+        rows = _chosen((*rows_for(sizes), start_row(directory, {target_core})), sizes, options)
         if options.list:
             print("\n".join(f"{row.name:14}{row.group}" for row in rows))
             return 0
@@ -54,7 +53,7 @@ def main() -> int:
             targets = _targets(options, directory, native.upstream_port, {target_core})
             for target in targets:
                 target.start()
-                _warm_up(native, target)
+                warm_up(native, target, sizes)
             results = _measure(native, rows, targets, rounds)
         except LoadFailed as error:
             print(error, file=sys.stderr)
@@ -124,8 +123,10 @@ def _sizes(options: argparse.Namespace) -> Sizes:
     return sizes
 
 
-def _chosen(rows: tuple[Row, ...], options: argparse.Namespace) -> list[Row]:
-    only = [name for name in options.only.split(",") if name] or (_QUICK_ROWS if options.quick else ())
+def _chosen(rows: tuple[Row, ...], sizes: Sizes, options: argparse.Namespace) -> list[Row]:
+    only = [name for name in options.only.split(",") if name]
+    if options.quick and not only:
+        only = ["first", "request", f"{sizes.streams[0]}x20", "burst", "start"]
     unknown = set(only) - {row.name for row in rows} - {row.group for row in rows}
     if unknown:
         raise SystemExit(f"No such rows: {', '.join(sorted(unknown))}. See --list.")
@@ -153,12 +154,6 @@ def _targets(options: argparse.Namespace, directory: Path, upstream_port: int, c
     if options.against:
         targets.append(server("against", options.against.resolve()))
     return targets
-
-
-def _warm_up(native: Native, target: StartedTarget) -> None:
-    for row in rows_for(Sizes(seconds=0.7, streams=(20,))):
-        if row.name in ("request", "20x20", "burst"):
-            row.measure(native, target)
 
 
 def _measure(native: Native, rows: list[Row], targets: list[StartedTarget], rounds: int) -> Results:

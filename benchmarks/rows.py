@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from benchmarks.native import Load, Native, Plan
 from benchmarks.processes import CpuClock, pause, pss_bytes, wait_until
 from benchmarks.targets import StartedTarget
 
-__all__ = ["Figure", "Outcome", "Row", "Sizes", "rows_for", "wait_quiet"]
+__all__ = ["Figure", "Outcome", "Row", "Sizes", "rows_for", "wait_quiet", "warm_up"]
 
 # Streams start so far apart, a time that divides no interval between tokens: their tokens spread out.
 _RAMP_US = 2017
-# How long after the window streams go on, for those whose first token comes late.
+# How long streams go on after the window at most, for those whose first token comes late.
 _SLACK_S = 1.5
 # The answer goes on for a moment after its token, as a model's does: the first event is measured by itself.
 _ONE_TOKEN = Plan(tokens=1, interval_us=2000)
@@ -75,11 +75,11 @@ class Sizes:
 
 def rows_for(sizes: Sizes) -> tuple[Row, ...]:
     """Return all rows, in the order they are measured."""
+    paced = dict.fromkeys([(20, 20), (100, 40), *((streams, 20) for streams in sizes.streams)])
     return (
         _first_token_row(sizes),
         _request_row(sizes),
-        *(_paced_row(streams, rate, sizes) for streams, rate in ((20, 20), (100, 40))),
-        *(_paced_row(streams, 20, sizes) for streams in sizes.streams),
+        *(_paced_row(streams, rate, sizes) for streams, rate in paced),
         _burst_row(sizes),
         *(_growth_row(streams, sizes) for streams in sizes.growth_streams),
         _request_among_row(sizes),
@@ -104,6 +104,13 @@ def wait_quiet(target: StartedTarget, timeout_s: float = 20.0) -> None:
         return used_s < 0.002
 
     wait_until(is_quiet, timeout_s=timeout_s, every_s=0.1)
+
+
+def warm_up(native: Native, target: StartedTarget, sizes: Sizes) -> None:
+    """Run the code that is about to be measured."""
+    short = replace(sizes, seconds=min(0.7, sizes.seconds / 4))
+    for row in (_request_row(short), _burst_row(short)):
+        row.measure(native, target)
 
 
 # --- the loads
@@ -210,7 +217,7 @@ def _paced(
     slack_s: float = _SLACK_S,
 ) -> Outcome:
     interval_us = round(1e6 / tokens_per_s)
-    last_s = streams * _RAMP_US / 1e6 + seconds + slack_s
+    last_s = streams * _RAMP_US / 1e6 + seconds + min(slack_s, seconds)
     plan = Plan(tokens=math.ceil(last_s * tokens_per_s), interval_us=interval_us)
     load = native.run(
         target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -25,6 +26,10 @@ class RequestContext:
     """Go on the answer whatever becomes of the request: the caller's limits."""
     outcome: Callable[[], Mapping[str, Any]] | None = None
     """Asked at the request's end for further log fields; never texts, tokens of access, or keys."""
+    settled: asyncio.Event | None = None
+    """Set once `outcome` will say nothing new; None if there is nothing to wait for."""
+    error_code: str | None = None
+    """The code of the error that was answered."""
 
 
 def set_context(request: HttpRequest, context: RequestContext) -> None:

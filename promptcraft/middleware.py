@@ -26,6 +26,10 @@ GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
+_SETTLE_S = 2.0
+"""How long the line of a client that left waits for its completion to end."""
+_unsettled: set[asyncio.Task[None]] = set()
+
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -92,14 +96,40 @@ def _log(context: RequestContext, request: HttpRequest, status: int) -> None:
     if not REQUEST_LOGGER.isEnabledFor(logging.INFO):
         return
     duration_ms = round((time.monotonic() - context.started) * 1000, 1)
+    if context.settled is None or context.settled.is_set():
+        _write_line(context, str(request.method), request.path, status, duration_ms)
+        return
+    line = _write_line_when_settled(context, context.settled, str(request.method), request.path, status, duration_ms)
+    task = asyncio.get_running_loop().create_task(line)
+    _unsettled.add(task)
+    task.add_done_callback(_unsettled.discard)
+
+
+async def _write_line_when_settled(
+    context: RequestContext, settled: asyncio.Event, method: str, path: str, status: int, duration_ms: float
+) -> None:
+    """Write the line of a client that left: what became of its completion is known a moment later."""
+    try:
+        async with asyncio.timeout(_SETTLE_S):
+            await settled.wait()
+    except TimeoutError:
+        # It runs on for whoever comes back.
+        pass
+    finally:
+        _write_line(context, method, path, status, duration_ms)
+
+
+def _write_line(context: RequestContext, method: str, path: str, status: int, duration_ms: float) -> None:
     fields = {
         "request_id": context.request_id,
         "trace_id": context.trace_id,
-        "method": request.method,
-        "path": request.path,
+        "method": method,
+        "path": path,
         "status": status,
         "duration_ms": duration_ms,
         "user_id": context.user_id,
         **(context.outcome() if context.outcome is not None else {}),
     }
-    REQUEST_LOGGER.info("%s %s %s %s ms", request.method, request.path, status, duration_ms, extra={"fields": fields})
+    if context.error_code is not None:
+        fields["error_code"] = context.error_code
+    REQUEST_LOGGER.info("%s %s %s %s ms", method, path, status, duration_ms, extra={"fields": fields})

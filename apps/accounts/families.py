@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, OuterRef
+from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -29,12 +30,22 @@ from apps.accounts.tokens import (
     verify_refresh,
 )
 
-__all__ = ["REPLAY_WINDOW_S", "expired_purge", "family_open", "family_revoke", "token_owner", "token_rotate"]
+__all__ = [
+    "REPLAY_WINDOW_S",
+    "expired_purge",
+    "family_ended",
+    "family_open",
+    "family_revoke",
+    "token_owner",
+    "token_rotate",
+]
 
 logger = logging.getLogger("promptcraft.accounts")
 
 REPLAY_WINDOW_S = 10
 """How long a used refresh token is answered with its successor."""
+family_ended = Signal()
+"""Sent with `family_id` when a family has ended in this process, and the database shows it."""
 
 _PURGE_BATCH = 500
 
@@ -61,6 +72,7 @@ def token_rotate(*, refresh: str) -> TokenPair:
     with transaction.atomic(durable=True):
         pair = _pair_to_answer(claims, timezone.now())
     if pair is None:
+        _tell_ended(claims.family_id)
         raise invalid_token()
     return pair
 
@@ -72,7 +84,9 @@ def family_revoke(*, refresh: str) -> None:
         AuthenticationFailed: the token is not ours or has expired.
 
     """
-    _revoke(verify_refresh(refresh).family_id)
+    family_id = verify_refresh(refresh).family_id
+    _revoke(family_id)
+    _tell_ended(family_id)
 
 
 def token_owner(claims: AccessClaims | RefreshClaims) -> User | None:
@@ -152,6 +166,10 @@ def _record_create(*, family: RefreshFamily, jti: uuid.UUID, now: datetime) -> R
     return RefreshToken.objects.create(
         jti=jti, family=family, issued_at=issued_at, expires_at=issued_at + refresh_lifetime()
     )
+
+
+def _tell_ended(family_id: uuid.UUID) -> None:
+    family_ended.send(sender=RefreshFamily, family_id=family_id)
 
 
 def _revoke(family_id: uuid.UUID) -> None:

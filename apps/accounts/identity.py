@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
+from django.dispatch import receiver
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from apps.accounts.families import token_owner
+from apps.accounts.families import family_ended, token_owner
 from apps.accounts.memory import TokenMemory
 from apps.accounts.tokens import AccessClaims, invalid_token, verify_access
 from apps.llm.errors import AuthenticationFailed, Code
@@ -19,7 +21,10 @@ __all__ = ["BearerAuthentication", "Caller", "authenticate", "authenticate_token
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """An authenticated user, as the rest of the project sees one; at most 5 s behind the database."""
+    """An authenticated user, as the rest of the project sees one; at most 5 s behind the database.
+
+    Not behind at all where this process ended the log-in itself.
+    """
 
     user_id: int
     username: str
@@ -59,7 +64,7 @@ async def authenticate_token(token: str) -> Caller:
     claims = verify_access(token)
     asked_at = _memory.now()
     caller = await run_in_database(_caller_of, claims)
-    _memory.remember(token, caller, asked_at=asked_at, expires_at_s=claims.expires_at_s)
+    _remember(token, claims, caller, asked_at)
     return caller
 
 
@@ -71,7 +76,7 @@ def authenticate_token_blocking(token: str) -> Caller:
     claims = verify_access(token)
     asked_at = _memory.now()
     caller = _caller_of(claims)
-    _memory.remember(token, caller, asked_at=asked_at, expires_at_s=claims.expires_at_s)
+    _remember(token, claims, caller, asked_at)
     return caller
 
 
@@ -89,6 +94,15 @@ class BearerAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge of a 401."""
         return "Bearer"
+
+
+@receiver(family_ended)
+def _forget(*, family_id: uuid.UUID, **_: object) -> None:
+    _memory.forget(family_id)
+
+
+def _remember(token: str, claims: AccessClaims, caller: Caller, asked_at: float) -> None:
+    _memory.remember(token, caller, asked_at=asked_at, expires_at_s=claims.expires_at_s, family_id=claims.family_id)
 
 
 def _bearer_token(header: str | None) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -23,7 +25,8 @@ _T = TypeVar("_T")
 @dataclass(frozen=True, slots=True)
 class _Remembered(Generic[_T]):
     value: _T
-    until: float
+    family_id: uuid.UUID | None
+    asked_at: float
     expires_at_s: int
 
 
@@ -31,7 +34,8 @@ class TokenMemory(Generic[_T]):
     """A bounded map from verified tokens to whom they stand for; safe to use from several threads.
 
     Tokens are kept as digests. An entry lives `lifetime_s` from the moment its facts were asked for and never past
-    the token's own expiry. At `most` entries the oldest goes.
+    the token's own expiry, nor past the end of its refresh family if this process was told of it. At `most` entries
+    the oldest goes; of ends, too, and a token of that family may then live its `lifetime_s` out.
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class TokenMemory(Generic[_T]):
         self._lock = threading.Lock()
         # In the order of their ends, since all live equally long.
         self._entries: dict[bytes, _Remembered[_T]] = {}
+        # When each family ended; what was asked before that moment is not believed.
+        self._ended: dict[uuid.UUID, float] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -62,28 +68,43 @@ class TokenMemory(Generic[_T]):
         if len(token) > MOST_TOKEN_BYTES:
             return None
         entry = self._entries.get(_digest(token))
-        if entry is None or entry.until <= self._clock() or entry.expires_at_s <= self._wall_clock():
+        if entry is None or self._is_over(entry.asked_at) or entry.expires_at_s <= self._wall_clock():
+            return None
+        if entry.family_id is not None and entry.asked_at <= self._ended.get(entry.family_id, -math.inf):
             return None
         return entry.value
 
-    def remember(self, token: str, value: _T, *, asked_at: float, expires_at_s: int) -> None:
+    def remember(
+        self, token: str, value: _T, *, asked_at: float, expires_at_s: int, family_id: uuid.UUID | None = None
+    ) -> None:
         """Keep what a token stands for; `asked_at` is from `now()`, `expires_at_s` the token's own, in Unix seconds."""
         key = _digest(token)
-        entry = _Remembered(value, asked_at + self._lifetime_s, expires_at_s)
-        now = self._clock()
+        entry = _Remembered(value, family_id, asked_at, expires_at_s)
         with self._lock:
             self._entries.pop(key, None)
             self._entries[key] = entry
             while self._entries:
                 oldest = next(iter(self._entries))
-                if len(self._entries) <= self._most and self._entries[oldest].until > now:
+                if len(self._entries) <= self._most and not self._is_over(self._entries[oldest].asked_at):
                     break
                 del self._entries[oldest]
+
+    def forget(self, family_id: uuid.UUID) -> None:
+        """Ask again for every token of a family that has ended; call it once that can be seen by whoever asks."""
+        with self._lock:
+            self._ended.pop(family_id, None)
+            self._ended[family_id] = self._clock()
+            while len(self._ended) > self._most or self._is_over(next(iter(self._ended.values()))):
+                del self._ended[next(iter(self._ended))]
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._entries.clear()
+            self._ended.clear()
+
+    def _is_over(self, asked_at: float) -> bool:
+        return asked_at + self._lifetime_s <= self._clock()
 
 
 def _digest(token: str) -> bytes:

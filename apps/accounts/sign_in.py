@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
+from django.db import IntegrityError
 from django.http import HttpRequest
 
 from apps.accounts.addresses import client_network
@@ -37,8 +38,16 @@ def sign_in(*, request: HttpRequest, username: str, password: str) -> TokenPair:
         if user is None:
             for limit, key in counted:
                 attempt_count(limit, request, key)
-            raise AuthenticationFailed("The name or the password is wrong.", code=Code.INVALID_CREDENTIALS)
-    return family_open(user=user)
+            raise _wrong()
+    try:
+        return family_open(user=user)
+    except IntegrityError as error:
+        # The user was deleted while the password was being checked.
+        raise _wrong() from error
+
+
+def _wrong() -> AuthenticationFailed:
+    return AuthenticationFailed("The name or the password is wrong.", code=Code.INVALID_CREDENTIALS)
 
 
 def _user_with(username: str, password: str) -> User | None:

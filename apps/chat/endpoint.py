@@ -71,4 +71,7 @@ async def _answered(
     try:
         return await answer()
     except Exception as error:
-        return error_response(translate(error), context_of(request).request_id)
+        ours = translate(error)
+        context = context_of(request)
+        context.error_code = ours.code.value
+        return error_response(ours, context.request_id)

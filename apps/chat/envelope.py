@@ -109,7 +109,9 @@ def drf_exception_handler(error: Exception, context: Mapping[str, Any]) -> Respo
     ours = translate(error)
     if isinstance(error, drf.MethodNotAllowed):
         ours = MethodNotAllowed([name.upper() for name in context["view"].allowed_methods])
-    return Response(envelope(ours, context_of(request).request_id), status=ours.http_status, headers=dict(ours.headers))
+    request_context = context_of(request)
+    request_context.error_code = ours.code.value
+    return Response(envelope(ours, request_context.request_id), status=ours.http_status, headers=dict(ours.headers))
 
 
 def _method_not_allowed(error: drf.MethodNotAllowed) -> PromptCraftError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from apps.accounts.identity import Caller
@@ -46,6 +47,8 @@ class Asked:
     content_type: str
     idempotency_key: str | None
     scenario: str | None
+    on_begun: Callable[[Generation], None]
+    """Told of the completion as soon as there is one, long before the answer may begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,7 @@ async def open_completion(asked: Asked) -> Opened:
         raise
     # It may fail long after the headers are out, and still before any content.
     generation.on_fruitless = give_back
+    asked.on_begun(generation)
     reader = generation.attach()
     supervisor.launch(generation)
     try:
@@ -184,6 +188,7 @@ async def _replay(supervisor: Supervisor, asked: Asked, key: str, body_sha256: s
         generation = supervisor.find_by_key(user_id, key)
     if generation is not None:
         _same_body(generation.order.body_sha256, body_sha256)
+        asked.on_begun(generation)
         reader = generation.attach()
         try:
             await _begun(generation)

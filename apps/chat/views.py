@@ -24,6 +24,10 @@ _MAX_EVENT_ID = 2**53
 async def create_completion(request: HttpRequest, caller: Caller) -> HttpResponseBase:
     """Answer `POST completions/`, as a stream or as one object."""
     context = context_of(request)
+
+    def on_begun(generation: Generation) -> None:
+        context.outcome, context.settled = generation.log_fields, generation.done
+
     try:
         opened = await services.open_completion(
             services.Asked(
@@ -33,14 +37,13 @@ async def create_completion(request: HttpRequest, caller: Caller) -> HttpRespons
                 content_type=request.headers.get("Content-Type", ""),
                 idempotency_key=request.headers.get("Idempotency-Key"),
                 scenario=request.headers.get("X-Mock-Scenario"),
+                on_begun=on_begun,
             )
         )
     finally:
         _add_limits(request, caller)
     try:
         headers = _completion_headers(opened)
-        if opened.generation is not None:
-            context.outcome = opened.generation.log_fields
         stream = opened.request.stream
         if stream is None:
             stream = "text/event-stream" in request.headers.get("Accept", "").lower()

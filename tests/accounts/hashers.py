@@ -6,9 +6,11 @@ import threading
 from contextlib import suppress
 
 from django.contrib.auth.hashers import MD5PasswordHasher
+from django.contrib.auth.models import User
 
 lock = threading.Lock()
 meeting: threading.Barrier | None = None
+leaving = 0
 runs = 0
 running = 0
 most_running = 0
@@ -31,6 +33,16 @@ class WatchedHasher(MD5PasswordHasher):
         finally:
             with lock:
                 running -= 1
+
+
+class LeavingHasher(MD5PasswordHasher):
+    """Its user is deleted while it hashes."""
+
+    algorithm = "leaving"
+
+    def verify(self, password, encoded):
+        User.objects.filter(pk=leaving).delete()
+        return super().verify(password, encoded)
 
 
 def reset(meeting_of=None, *, timeout_s=10.0):

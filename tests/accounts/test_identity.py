@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from apps.accounts.families import family_open, family_revoke
+from apps.accounts.families import REPLAY_WINDOW_S, family_open, family_revoke, token_rotate
 from apps.accounts.identity import Caller, authenticate, authenticate_token
 from apps.llm.errors import AuthenticationFailed
 from promptcraft.database import run_in_database
 from tests.accounts.conftest import PASSWORD, error_of
+from tests.accounts.test_refresh import let_time_pass
 
 
 def disable(user, pair):
@@ -54,12 +57,31 @@ async def test_the_same_for_async_views(end, clock):
     header = f"Bearer {pair.access}"
     assert await authenticate(header) == Caller(user_id=user.pk, username="ada")
     await run_in_database(end, user, pair)
-    assert (await authenticate(header)).user_id == user.pk, "remembered, and by whom does not matter"
-    clock.now += 4.99
+    if end is not log_out:
+        assert (await authenticate(header)).user_id == user.pk, "remembered, and by whom does not matter"
+        clock.now += 4.99
     with pytest.raises(AuthenticationFailed):
         await authenticate(header)
     with pytest.raises(AuthenticationFailed):
         await authenticate_token(pair.access)
+
+
+def test_a_log_out_in_this_process_is_felt_at_once(user, pair, post, me, clock):
+    other = family_open(user=user)
+    assert me(f"Bearer {pair.access}").status_code == me(f"Bearer {other.access}").status_code == 200
+    assert post("logout/", {"refresh": pair.refresh}).status_code == 205
+    assert me(f"Bearer {pair.access}").status_code == 401
+    with CaptureQueriesContext(connection) as queries:
+        assert me(f"Bearer {other.access}").status_code == 200
+    assert not queries, "of nobody else anything is forgotten"
+
+
+def test_a_theft_is_felt_at_once(pair, post, me, clock):
+    successor = token_rotate(refresh=pair.refresh)
+    assert me(f"Bearer {successor.access}").status_code == 200
+    let_time_pass(REPLAY_WINDOW_S + 1)
+    assert post("token/refresh/", {"refresh": pair.refresh}).status_code == 401
+    assert me(f"Bearer {successor.access}").status_code == 401
 
 
 def test_other_log_ins_of_the_user_live_on(user, pair, me):

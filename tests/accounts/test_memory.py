@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 
 from apps.accounts.memory import MOST_REMEMBERED, REMEMBERED_S, TokenMemory
 from tests.accounts.conftest import Clock
@@ -58,6 +59,33 @@ def test_the_forgotten_leave_no_entries():
     clock.now += 5
     memory.remember("d", "d", asked_at=memory.now(), expires_at_s=FAR)
     assert len(memory) == 1
+
+
+def test_an_ended_family_is_asked_for_again():
+    clock = Clock()
+    memory = memory_with(clock)
+    ended, other = uuid.uuid4(), uuid.uuid4()
+    memory.remember("before", "ada", asked_at=memory.now(), expires_at_s=FAR, family_id=ended)
+    memory.remember("other", "bob", asked_at=memory.now(), expires_at_s=FAR, family_id=other)
+    asked_at = memory.now()
+    memory.forget(ended)
+    # The database was asked before the end, and answers after it.
+    memory.remember("meanwhile", "ada", asked_at=asked_at, expires_at_s=FAR, family_id=ended)
+    assert [memory.recall(name) for name in ("before", "meanwhile", "other")] == [None, None, "bob"]
+    clock.now += 0.001
+    memory.remember("after", "eve", asked_at=memory.now(), expires_at_s=FAR, family_id=ended)
+    assert memory.recall("after") == "eve", "whoever asked after the end was told of it"
+
+
+def test_ends_are_bounded():
+    clock = Clock()
+    memory = memory_with(clock, most=3)
+    for _ in range(5):
+        memory.forget(uuid.uuid4())
+    assert len(memory._ended) == 3
+    clock.now += 5
+    memory.forget(uuid.uuid4())
+    assert len(memory._ended) == 1
 
 
 def test_holds_no_token():

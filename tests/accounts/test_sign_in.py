@@ -128,6 +128,17 @@ def test_bad_bodies_do_not_count(user, post):
     assert attempt(post, password=PASSWORD).status_code == 200
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_user_who_goes_while_the_password_is_checked(user, settings, rf, monkeypatch):
+    settings.PASSWORD_HASHERS = ["tests.accounts.hashers.LeavingHasher"]
+    user.set_password(PASSWORD)
+    user.save()
+    monkeypatch.setattr(hashers, "leaving", user.pk)
+    with pytest.raises(AuthenticationFailed) as caught:
+        sign_in(request=rf.post("/"), username="ada", password=PASSWORD)
+    assert caught.value.code is Code.INVALID_CREDENTIALS
+
+
 def test_long_passwords_are_refused_before_they_are_hashed(user, settings, post):
     settings.PASSWORD_HASHERS = ["tests.accounts.hashers.WatchedHasher"]
     hashers.reset()

@@ -8,6 +8,7 @@ import hmac
 import json
 import socket
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytest
 from django.utils.crypto import salted_hmac
 
 from tests.server import USERNAME, ServerProcess
@@ -25,6 +27,7 @@ from tests.upstream import UpstreamServer
 __all__ = [
     "COMPLETIONS",
     "HEALTH",
+    "KEY",
     "LIVE",
     "PROMPT",
     "READY",
@@ -35,12 +38,15 @@ __all__ = [
     "rows_of",
     "send_raw",
     "started",
+    "talkative",
 ]
 
 COMPLETIONS = "/api/v2/chat/completions/"
 HEALTH = "/api/v2/chat/health/"
 LIVE = f"{HEALTH}live/"
 READY = f"{HEALTH}ready/"
+KEY = "sk-canary-key-4417"
+"""The provider's key that the talkative server has."""
 PROMPT = [{"role": "user", "content": "When does the tide turn?"}]
 # Breakers out of the way, and no deadline that a machine under load could meet.
 CALM = {
@@ -176,11 +182,24 @@ def error_of(body: Any) -> dict[str, Any]:
 
 
 def eventually(look: Callable[[], Answer], what: str, timeout_s: float = 5.0) -> Answer:
-    """Look again and again until there is something to see; each look is a request or a query of its own."""
+    """Look again and again until there is something to see, and return it."""
     deadline_s = time.monotonic() + timeout_s
+    # Looking without a pause would take the processor from what is looked at.
+    pause = threading.Event()
     while not (seen := look()):
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
+        pause.wait(0.01)
     return seen
+
+
+@pytest.fixture(scope="package")
+def talkative() -> Iterator[Door]:
+    """A server that says all it has to say, with a known key: what it printed is searched for secrets."""
+    with UpstreamServer() as upstream:
+        keys = {f"{vendor}_API_KEY": KEY for vendor in ("DEEPSEEK", "ZAI", "OPENAI")}
+        server = ServerProcess(CALM | keys | {"LOG_LEVEL": "DEBUG", "LOG_FORMAT": "json"}, upstream=upstream)
+        with started(server):
+            yield Door(server, upstream)
 
 
 def rows_of(server: ServerProcess, query: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -141,15 +141,10 @@ class Relay:
         completion_id: str = next(one["id"] for one in page["data"] if one["status"] == "in_progress")
         return completion_id
 
-    def wait_left(self, completion_id: str, timeout_s: float = 5.0) -> None:
-        """Wait until the server has noticed that the client who asked for a completion is gone."""
-        self.wait_logged(f'"POST {COMPLETIONS} ', completion_id, timeout_s=timeout_s)
-
-    def wait_logged(self, *parts: str, timeout_s: float = 5.0) -> None:
-        """Wait for a log line with all these parts; a request's is written when it is over."""
-        deadline_s = time.monotonic() + timeout_s
-        while not any(all(part in line for part in parts) for line in self.server.output().splitlines()):
-            assert time.monotonic() < deadline_s, f"no line with {parts} after {timeout_s} s"
+    def let_it_notice(self) -> None:
+        """Return when the server has noticed what ended before: each health check takes several turns of its loop."""
+        for _ in range(3):
+            self.active_streams()
 
     def wait_gone(self, completion_id: str, timeout_s: float = 5.0) -> bytes:
         """Wait until a completion's events are no longer kept and return the 410's body."""
@@ -162,12 +157,12 @@ class Relay:
             assert stream.status == 200
             assert time.monotonic() < deadline_s, f"{completion_id} is kept after {timeout_s} s"
 
-    def wait_stored(self, completion_id: str, timeout_s: float = 5.0) -> None:
+    def wait_stored(self, value: str, *, column: str = "id", timeout_s: float = 5.0) -> None:
         """Wait until the database has a completion's row, which a failure does not wait for."""
         deadline_s = time.monotonic() + timeout_s
         with closing(sqlite3.connect(self.accounts.database)) as database:
-            while not database.execute("SELECT 1 FROM chat_completion WHERE id = ?", [completion_id]).fetchone():
-                assert time.monotonic() < deadline_s, f"no row of {completion_id} after {timeout_s} s"
+            while not database.execute(f"SELECT 1 FROM chat_completion WHERE {column} = ?", [value]).fetchone():
+                assert time.monotonic() < deadline_s, f"no row of {value} after {timeout_s} s"
 
     def new_user(self) -> str:
         """Return the name of a user who has asked for nothing yet."""

@@ -11,32 +11,20 @@ from typing import Any
 
 import pytest
 
-from tests.contract.limit_fixtures import CALM, COMPLETIONS, LIVE, PROMPT, Door, error_of, send_raw, started
-from tests.server import ServerProcess
+from tests.contract.limit_fixtures import COMPLETIONS, LIVE, PROMPT, Door, error_of, send_raw
 from tests.sse_client import SseStream
-from tests.upstream import UpstreamServer
 
 MIB = 1024 * 1024
 PIXELS = "data:image/png;base64,"
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Door]:
-    with UpstreamServer() as upstream:
-        server = ServerProcess(CALM | {"CONNECT_TIMEOUT": "1"}, upstream=upstream)
-        with started(server):
-            yield Door(server, upstream)
-
-
 @pytest.fixture
-def door(shared: Door) -> Iterator[Door]:
-    """A server that lives before and after, as the process that it was."""
-    shared.upstream.reset()
-    pid = shared.server.pid
-    yield shared
-    assert shared.call(LIVE, None)[0] == 200
-    assert shared.server.pid == pid
-    assert "Traceback" not in shared.server.output()
+def door(talkative: Door) -> Iterator[Door]:
+    """A server that lives afterwards as before."""
+    talkative.upstream.reset()
+    yield talkative
+    assert talkative.call(LIVE, None)[0] == 200
+    assert "Traceback" not in talkative.server.output()
 
 
 def post(

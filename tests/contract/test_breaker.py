@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,20 +20,19 @@ MODELS = {"deepseek": "deepseek-flash", "zai": "glm-4.7", "openai": "gpt-6-luna"
 
 
 @pytest.fixture(scope="module")
-def doors() -> Iterator[tuple[Door, Door]]:
+def shared() -> Iterator[Door]:
     with UpstreamServer() as upstream:
         # With DEBUG=1 the mock would serve, if real keys did not stand in its way.
-        policy = CALM | {"BREAKER_FAILURES": str(FAILURES), "DEBUG": "1"}
-        quick = ServerProcess(policy | {"BREAKER_COOLDOWN": "0.15"}, upstream=upstream)
-        lasting = ServerProcess(policy | {"BREAKER_COOLDOWN": "600"}, upstream=upstream)
-        with started(quick, lasting):
-            yield Door(quick, upstream), Door(lasting, upstream)
+        policy = {"BREAKER_FAILURES": str(FAILURES), "BREAKER_COOLDOWN": "0.15", "DEBUG": "1"}
+        server = ServerProcess(CALM | policy, upstream=upstream)
+        with started(server):
+            yield Door(server, upstream)
 
 
 @pytest.fixture
-def quick(doors: tuple[Door, Door]) -> Door:
+def quick(shared: Door) -> Door:
     """Three failures open a breaker for a moment; all are closed and their counts at nought."""
-    door = doors[0]
+    door = shared
     door.upstream.reset()
     for model in MODELS.values():
         eventually(lambda model=model: door.whole(model=model, fallback=False)[0] == 200, f"{model} answers")  # type: ignore[misc]
@@ -135,42 +134,84 @@ class TestNotOpening:
         assert state_of(quick, "deepseek") == "closed"
 
 
+def spend(door: Door, *vendors: str) -> None:
+    """Open breakers at once: their accounts are empty."""
+    empty = {
+        "deepseek": "deepseek-402-insufficient-balance",
+        "zai": "zai-429-1113",
+        "openai": "openai-429-insufficient-quota",
+    }
+    for vendor in vendors:
+        assert ask(door, vendor, empty[vendor]) == 502
+
+
+def before_the_cooldown_is_over(look: Callable[[], bool]) -> None:
+    """Do it until it went quickly enough: breakers are open for a moment only."""
+    eventually(look, "an answer while the breakers were open")
+
+
 class TestOpen:
-    def test_it_is_passed_over_and_said_so(self, doors: tuple[Door, Door]) -> None:
-        door = doors[1]
-        door.upstream.reset()
-        open_by_failing(door, "deepseek")
-        door.upstream.reset()
-        with door.begin() as stream:
-            assert collect(stream).done
-        assert stream.headers["x-promptcraft-provider"] == "zai"
-        assert stream.headers["x-promptcraft-fallback-count"] == "1"
-        assert [exchange.vendor for exchange in door.upstream.journal] == ["zai"]
-        health = door.health()
-        assert (health["status"], health["serving"]) == ("degraded", "zai")
-        models = door.call("/api/v2/models/")[2]["data"]
-        available = {model["owned_by"]: model["available"] for model in models}
-        assert available == {"deepseek": False, "zai": True, "openai": True}
+    def test_it_is_passed_over(self, quick: Door) -> None:
+        def passed_over() -> bool:
+            quick.upstream.reset()
+            spend(quick, "deepseek")
+            called = len(quick.upstream.exchanges("deepseek"))
+            with quick.begin() as stream:
+                assert collect(stream).done
+            return stream.headers["x-promptcraft-provider"] == "zai" and (
+                stream.headers["x-promptcraft-fallback-count"],
+                len(quick.upstream.exchanges("deepseek")),
+            ) == ("1", called)
 
-        # One asked for by name and alone is not asked either.
-        status, _, body = door.whole(model=MODELS["deepseek"], fallback=False)
-        assert (status, error_of(body)["code"]) == (502, "all_providers_failed")
-        assert not door.upstream.exchanges("deepseek")
+        before_the_cooldown_is_over(passed_over)
 
-        open_by_failing(door, "zai")
-        open_by_failing(door, "openai")
-        door.upstream.reset()
-        status, _, body = door.whole()
-        error = error_of(body)
-        assert (status, error["code"], error["retryable"]) == (502, "all_providers_failed", True)
-        assert [(one["provider"], one["end_reason"]) for one in error["attempts"]] == [
-            ("deepseek", "breaker_open"),
-            ("zai", "breaker_open"),
-            ("openai", "breaker_open"),
-        ]
-        assert not door.upstream.journal
-        status, _, health = door.call(HEALTH, None)
-        assert (status, health["status"], health["serving"]) == (503, "down", None)
+    def test_it_is_seen(self, quick: Door) -> None:
+        def seen() -> bool:
+            spend(quick, "deepseek")
+            health = quick.health()
+            models = quick.call("/api/v2/models/")[2]["data"]
+            available = {model["provider"]: model["available"] for model in models}
+            return (health["status"], health["serving"], available) == (
+                "degraded",
+                "zai",
+                {"deepseek": False, "zai": True, "openai": True},
+            )
+
+        before_the_cooldown_is_over(seen)
+
+    def test_one_asked_for_by_name_and_alone_is_not_asked_either(self, quick: Door) -> None:
+        def refused() -> bool:
+            spend(quick, "deepseek")
+            called = len(quick.upstream.journal)
+            status, _, body = quick.whole(model=MODELS["deepseek"], fallback=False)
+            return status == 502 and (
+                error_of(body)["code"],
+                body["error"]["attempts"][0]["end_reason"],
+                len(quick.upstream.journal),
+            ) == ("all_providers_failed", "breaker_open", called)
+
+        before_the_cooldown_is_over(refused)
+
+    def test_when_all_are_nobody_is_asked_and_nobody_stands_in(self, quick: Door) -> None:
+        def refused() -> bool:
+            spend(quick, *MODELS)
+            called = len(quick.upstream.journal)
+            status, _, body = quick.whole()
+            health = quick.call(HEALTH, None)
+            if status == 200:
+                return False
+            error = error_of(body)
+            assert (status, error["code"]) == (502, "all_providers_failed")
+            # The mock would, where a key does not stand in its way.
+            assert [one["provider"] for one in error["attempts"]] == list(MODELS)
+            return (
+                [one["end_reason"] for one in error["attempts"]] == ["breaker_open"] * 3
+                and error["retryable"] is True
+                and len(quick.upstream.journal) == called
+                and (health[0], health[2]["status"], health[2]["serving"]) == (503, "down", None)
+            )
+
+        before_the_cooldown_is_over(refused)
 
 
 class TestTheWayBack:

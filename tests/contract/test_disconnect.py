@@ -146,7 +146,7 @@ class TestCancel:
         with relay.events(completion_id) as second:
             events_of(second, 1)
             first.reset()
-            relay.wait_left(completion_id)
+            relay.let_it_notice()
             gate.release()
             answer = collect(second)
         assert (answer.finish, answer.done) == ("stop", True)
@@ -160,8 +160,7 @@ class TestCancel:
             second = relay.events(completion_id)
             events_of(second, 1)
             second.reset()
-            # Its own line, for it was asked for by its path.
-            relay.wait_logged(f"/{completion_id}/events/ ")
+            relay.let_it_notice()
             gate.release()
             answer = collect(first)
         assert (answer.text, answer.finish, answer.done) == ("three four", "stop", True)
@@ -174,7 +173,7 @@ class TestCancel:
         second = relay.events(completion_id)
         events_of(second, 1)
         first.reset()
-        relay.wait_left(completion_id)
+        relay.let_it_notice()
         assert relay.detail(completion_id)[2]["status"] == "in_progress"
         left_at_s = time.monotonic()
         second.reset()
@@ -249,7 +248,7 @@ class TestContinue:
         stream = hasty.begin(on_disconnect="continue")
         completion_id = events_of(stream, 1)[0].json()["id"]
         left_at_s = stream.reset()
-        hasty.wait_left(completion_id)
+        hasty.let_it_notice()
         with hasty.events(completion_id, 1) as reader:
             # Its keep-alive is due when the first grace would have been over.
             assert next(reader.lines()).data == b": ping"

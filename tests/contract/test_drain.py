@@ -1,6 +1,7 @@
 """Leaving: what runs may finish, nothing new begins, and the exit is clean and never held up.
 
-Each scene plays on a server of its own; all of them play side by side, and the tests look at what was seen.
+Each scene plays on a server of its own; all of them play side by side, and the tests look at what was seen. The
+server of `manage.py serve` leaves in test_serve.py.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from tests.upstream import Answer, Gate, UpstreamServer, healthy
 
 DRAIN_S = 1.5
 # Granian closes its socket on the signal: nobody new reaches the application.
-LISTENING: tuple[ServerName, ...] = ("uvicorn", "daphne", "serve")
+LISTENING: tuple[ServerName, ...] = ("uvicorn", "daphne")
 SERVERS: tuple[ServerName, ...] = (*LISTENING, "granian")
 
 
@@ -108,9 +109,9 @@ def one_finishes_and_one_does_not(stage: Stage, seen: Seen) -> None:
     finishing, finishing_events, gate = stage.stream()
     _, stuck_events, _ = stage.stream()
     stage.idle_connection()
-    # Who started it by hand stops it by hand.
+    # Who starts it by hand stops it by hand.
     signalled_at_s = time.monotonic()
-    os.kill(door.server.pid, signal.SIGINT if door.server.server == "serve" else signal.SIGTERM)
+    os.kill(door.server.pid, signal.SIGINT if door.server.server == "daphne" else signal.SIGTERM)
     if door.server.server in LISTENING:
         seen.ready = eventually(lambda: (status := door.call(READY, None)[0]) == 503 and status, "not ready")
         seen.live = door.call(LIVE, None)[0]

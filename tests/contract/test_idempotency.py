@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -156,6 +158,18 @@ class TestRebuilt:
         assert (status, headers["idempotent-replay"], again) == (200, "true", first)
         assert headers["x-promptcraft-completion-id"] == first["id"]
 
+    @pytest.mark.parametrize(("age_h", "replayed"), [(23.9, True), (24.1, False)])
+    def test_is_kept_for_24_hours(self, relay: Relay, hasty: Relay, key: dict[str, str], age_h: float, replayed: bool):
+        _, _, first = relay.whole(headers=key)
+        created_at = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=age_h)
+        with closing(sqlite3.connect(relay.accounts.database, timeout=5)) as database, database:
+            database.execute(
+                "UPDATE chat_completion SET created_at = ? WHERE id = ?",
+                [created_at.isoformat(sep=" "), first["id"]],
+            )
+        status, headers, again = hasty.whole(headers=key)
+        assert (status, again["id"] == first["id"], "idempotent-replay" in headers) == (200, replayed, replayed)
+
     def test_other_body_is_a_conflict_there_too(self, relay: Relay, hasty: Relay, key: dict[str, str]):
         relay.whole(headers=key)
         status, _, body = hasty.whole(headers=key, temperature=0.1)
@@ -218,7 +232,7 @@ class TestFailed:
         relay.upstream.script("deepseek", "cut-by-reset", times=1)
         status, headers, _ = relay.whole(headers=key)
         assert (status, headers["x-should-retry"]) == (502, "false")
-        relay.wait_stored(relay.call(COMPLETIONS)[2]["data"][0]["id"])
+        relay.wait_stored(key["Idempotency-Key"], column="idempotency_key")
         status, headers, body = relay.whole(headers=key)
         assert (status, body["status"], "idempotent-replay" in headers) == (200, "completed", False)
 

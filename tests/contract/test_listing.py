@@ -156,6 +156,16 @@ class TestDetail:
         assert body["choices"][0]["message"]["content"] == answer.text
         assert [attempt["end_reason"] for attempt in body["attempts"]] == ["stream_cut"]
 
+    @pytest.mark.parametrize("slash", ["/", ""])
+    def test_every_path_with_and_without_its_slash(self, relay: Relay, slash: str):
+        _, _, made = relay.whole()
+        path = f"{COMPLETIONS}{made['id']}"
+        assert relay.call(f"{path}{slash}")[2] == made
+        assert relay.call(f"{COMPLETIONS.rstrip('/')}{slash}?limit=1")[2]["data"] == [made]
+        assert relay.call(f"{path}/cancel{slash}", method="POST")[0] == 409
+        with relay.open(f"{path}/events{slash}?after=1") as stream:
+            assert collect(stream).done
+
     @pytest.mark.parametrize("completion_id", ["chatcmpl-0", "x", "%2e%2e", "a%2Fb", "%00"])
     def test_absent_one_is_404(self, relay: Relay, completion_id: str):
         status, _, body = relay.detail(completion_id)

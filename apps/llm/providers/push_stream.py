@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
@@ -12,7 +11,7 @@ import httpx
 __all__ = ["MOST_QUEUED_BYTES", "Carrier", "PushStream"]
 
 MOST_QUEUED_BYTES = 256 * 1024
-"""Body bytes that wait to be taken; past it (by one read at most) reading pauses until half of them are."""
+"""Body bytes that wait to be taken; past it (by one read at most) reading pauses until they are."""
 
 
 class Carrier(Protocol):
@@ -34,8 +33,7 @@ class PushStream(httpx.AsyncByteStream):
     def __init__(self, carrier: Carrier, read_timeout_s: float | None) -> None:
         self._carrier: Carrier | None = carrier
         self._read_timeout_s = read_timeout_s
-        self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
+        self._queue = bytearray()
         self._sink: Callable[[bytes], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._over = False
@@ -47,10 +45,9 @@ class PushStream(httpx.AsyncByteStream):
         Raises httpx.ReadError or RemoteProtocolError if the connection breaks, and what the sink raises, which
         closes the connection. There is no read timeout: whoever owns the sink sees what comes and what does not.
         """
-        while self._queue:
-            sink(self._queue.popleft())
+        if self._queue:
+            sink(self._taken())
         self._sink = sink
-        self._resume()
         if not self._over:
             await self._wait(None)
         if self._error is not None:
@@ -61,18 +58,14 @@ class PushStream(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the bytes of the next read. Raises httpx.ReadError, ReadTimeout or RemoteProtocolError."""
+        """Return what has come since the last time. Raises httpx.ReadError, ReadTimeout or RemoteProtocolError."""
         while not self._queue:
             if self._error is not None:
                 raise self._error
             if self._over:
                 raise StopAsyncIteration
             await self._wait(self._read_timeout_s)
-        data = self._queue.popleft()
-        self._queued_bytes -= len(data)
-        if self._queued_bytes <= MOST_QUEUED_BYTES // 2:
-            self._resume()
-        return data
+        return self._taken()
 
     async def aclose(self) -> None:
         """End the exchange, without waiting: a connection at a clean end is kept, any other is closed."""
@@ -86,9 +79,8 @@ class PushStream(httpx.AsyncByteStream):
         if self._sink is not None:
             self._sink(data)
             return
-        self._queue.append(data)
-        self._queued_bytes += len(data)
-        if self._queued_bytes > MOST_QUEUED_BYTES and self._carrier is not None:
+        self._queue += data
+        if len(self._queue) > MOST_QUEUED_BYTES and self._carrier is not None:
             self._carrier.pause()
         self._wake()
 
@@ -98,9 +90,12 @@ class PushStream(httpx.AsyncByteStream):
         self._error = error
         self._wake()
 
-    def _resume(self) -> None:
+    def _taken(self) -> bytes:
+        data = bytes(self._queue)
+        self._queue.clear()
         if self._carrier is not None:
             self._carrier.resume()
+        return data
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

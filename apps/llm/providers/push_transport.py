@@ -28,7 +28,8 @@ _STALE_S = 1.0
 _MOST_KEPT = 128
 """Idle connections to one origin; those that become idle past it are closed."""
 _TARGET = re.compile(rb"[\x21-\x7e]+")
-_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 _Origin = tuple[bytes, str, int]
 _Seconds = float | None
@@ -179,8 +180,10 @@ async def _serialise(request: httpx.Request) -> bytes:
         raise httpx.LocalProtocolError("a kind of request that this transport does not send")
     if request.headers.get("content-length", "0") != str(len(content)):
         raise httpx.LocalProtocolError("a body of another length than the headers say")
-    method, target = request.method.encode("ascii", "replace"), request.url.raw_path
-    fields = [b"%b: %b" % field for field in request.headers.raw]
-    if not (_TARGET.fullmatch(target) and method.isalpha() and all(map(_FIELD.fullmatch, fields))):
+    method, target, fields = request.method.encode("ascii", "replace"), request.url.raw_path, request.headers.raw
+    if not (_NAME.fullmatch(method) and _TARGET.fullmatch(target)):
+        raise httpx.LocalProtocolError("a method or path that cannot be sent")
+    if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in fields):
         raise httpx.LocalProtocolError("a header that cannot be sent")
-    return b"\r\n".join((b"%b %b HTTP/1.1" % (method, target), *fields, b"", content))
+    lines = (b"%b %b HTTP/1.1" % (method, target), *(b"%b: %b" % field for field in fields), b"", content)
+    return b"\r\n".join(lines)

@@ -44,7 +44,13 @@ class Command(BaseCommand):
             server_header=False,
         )
         greeting = _greeting(f"http://{options['host']}:{options['port']}")
-        _Server(config, lambda: self.stdout.write(greeting)).run()
+
+        def greet() -> None:
+            self.stdout.write(greeting)
+            # Into a file or a pipe it would wait for the exit otherwise.
+            self.stdout.flush()
+
+        _Server(config, greet).run()
 
 
 class _Server(uvicorn.Server):

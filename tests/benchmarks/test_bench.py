@@ -1,0 +1,51 @@
+"""The bench itself, for a moment, against the real server."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from benchmarks.targets import nginx_path
+from tests.benchmarks.conftest import needs_compiler
+
+pytestmark = [needs_compiler, pytest.mark.skipif(sys.platform != "linux", reason="the bench needs Linux")]
+
+
+def test_a_short_run_prints_a_table_and_writes_json(bench, tmp_path):
+    targets = ["direct", "promptcraft"] if nginx_path() is None else ["direct", "nginx", "relay", "promptcraft"]
+    path = tmp_path / "bench.json"
+    done = bench(
+        *("--targets", ",".join(targets), "--rounds", 1, "--seconds", 0.5),
+        *("--streams", 2, "--only", "request,2x20", "--json", path),
+    )
+    assert done.returncode == 0, done.stderr
+    heading = next(line for line in done.stdout.split("\n") if line.startswith("| figure |"))
+    assert [cell.strip() for cell in heading.split("|")[2 : 2 + len(targets)]] == targets
+    assert "| CPU µs per streaming request of 1 token |" in done.stdout
+    assert "| 2 streams × 20 tokens/s: CPU µs per event |" in done.stdout
+    report = json.loads(path.read_text())
+    assert {"date", "command", "machine", "settings", "targets"} <= report.keys()
+    assert "SECRET_KEY" not in path.read_text()
+    for row in ("request", "2x20"):
+        ours = report["rows"][row]["promptcraft"]["rounds"]
+        assert len(ours) == 1
+        assert ours[0]["faults"] == {}
+        assert 10 < ours[0]["cpu_us"] < 100_000
+    direct = report["rows"]["2x20"]["direct"]["rounds"][0]
+    assert direct["faults"] == {}
+    assert 40 < direct["gap_p50_ms"] < 60
+
+
+def test_rows_are_listed(bench):
+    listed = bench("--list").stdout
+    for row in ("first", "request", "100x20", "300x20", "1000x20", "burst", "grow100", "grow1500", "idle", "start"):
+        assert f"\n{row} " in f"\n{listed}"
+
+
+@pytest.mark.parametrize("wrong", [("--only", "nothing"), ("--targets", "apache")])
+def test_wrong_names_are_refused(bench, wrong):
+    done = bench(*wrong)
+    assert done.returncode == 1
+    assert "No such" in done.stderr
