@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from benchmarks.processes import CpuClock, Process
 
-__all__ = ["Load", "LoadFailed", "Moment", "Native", "Plan", "Target"]
+__all__ = ["Load", "LoadFailed", "Moment", "Native", "Plan", "Running", "Target"]
 
 _SOURCES = Path(__file__).parent / "native"
 
@@ -99,30 +99,35 @@ class Native:
             return running.read_to("end")
 
     @contextmanager
-    def held(self, target: Target, plan: Plan, **options: float) -> Iterator[Load]:
-        """Hold streams open inside the `with` block. Raises LoadFailed if they cannot all be opened."""
-        with self._running(target, plan, options) as running:
-            load = running.read_to("open")
-            yield load
+    def held(self, target: Target, plan: Plan, *, streams: int, **options: float) -> Iterator[Running]:
+        """Hold streams open inside the `with` block; its load has its counts afterwards.
+
+        Raises LoadFailed if they cannot be opened.
+        """
+        with self._running(target, plan, {"streams": streams, "requests": streams, **options}) as running:
+            running.read_to("open")
+            yield running
             running.let_go()
             running.read_to("end")
 
     @contextmanager
-    def _running(self, target: Target, plan: Plan, options: dict[str, float]) -> Iterator[_Running]:
+    def _running(self, target: Target, plan: Plan, options: dict[str, float]) -> Iterator[Running]:
         request = self._directory / f"{target.name}.request"
         request.write_bytes(target.request(plan))
         command: list[str | Path] = [self._directory / "load", "--port", str(target.port), "--request", request]
         command += ["--tokens", str(plan.tokens)]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
-        running = _Running(command, self._cores, self._upstream_clock, CpuClock(target.pid))
+        running = Running(command, self._cores, self._upstream_clock, CpuClock(target.pid))
         try:
             yield running
         finally:
             running.process.stop()
 
 
-class _Running:
+class Running:
+    """A load generator at work."""
+
     def __init__(self, command: list[str | Path], cores: set[int], upstream: CpuClock, target: CpuClock) -> None:
         self._clocks = (upstream, target)
         began = self._moment(0, None)

@@ -151,7 +151,7 @@ def _loaded(native: Native, server: Server, options: argparse.Namespace) -> Iter
     """Keep a load on the server inside the `with` block."""
     if options.load == "paced":
         plan = Plan(tokens=int((options.seconds + 120) * options.rate), interval_us=round(1e6 / options.rate))
-        with native.held(server, plan, streams=options.streams, requests=options.streams, hold=1, limit_s=300):
+        with native.held(server, plan, streams=options.streams, hold=1, limit_s=300):
             yield
         return
     # Longer than the profile, which begins a little after it.

@@ -29,7 +29,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class StreamHandler(ASGIHandler):
-    """Serves one request on the loop; the view and the send are cancelled when the client goes."""
+    """Serves one request on the loop; the view and the send are cancelled when the client goes, or takes nothing."""
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Read the bounded body, run the view, send its response."""
@@ -61,7 +61,8 @@ class StreamHandler(ASGIHandler):
                 response.headers["Connection"] = "close"
             await self._respond(response, send, head=request.method == "HEAD")
         except asyncio.CancelledError:
-            if not gone:
+            detached = isinstance(response, StreamResponse) and response.reader.detached
+            if not gone and not detached:
                 raise
         finally:
             watcher.cancel()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -40,6 +40,7 @@ ENVIRONMENT = (
     "CHAT_RATE_LIMIT",
     "MAX_STREAMS_PER_USER",
     "MAX_STREAMS",
+    "UPSTREAM_TRANSPORT",
     "CONNECT_TIMEOUT",
     "FIRST_TOKEN_TIMEOUT",
     "GAP_TIMEOUT",
@@ -290,6 +291,9 @@ CORS_EXPOSE_HEADERS = (
 # --- Providers
 
 CONNECT_TIMEOUT_S = _seconds("CONNECT_TIMEOUT", 5)
+UPSTREAM_TRANSPORT: Literal["push", "httpx"] = _read(
+    env.str, "UPSTREAM_TRANSPORT", "push", validate=OneOf(("push", "httpx"))
+)
 
 
 def _provider(name: str) -> ProviderConfig:
@@ -298,7 +302,13 @@ def _provider(name: str) -> ProviderConfig:
     api_key: str | None = _read(env.str, f"{prefix}_API_KEY", None)
     model: str | None = _read(env.str, f"{prefix}_MODEL", None)
     try:
-        return ProviderConfig(api_key=api_key, base_url=base_url, model=model, connect_timeout_s=CONNECT_TIMEOUT_S)
+        return ProviderConfig(
+            api_key=api_key,
+            base_url=base_url,
+            model=model,
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            transport=UPSTREAM_TRANSPORT,
+        )
     except ValueError as error:
         part = "API_KEY" if "key" in str(error) else "BASE_URL"
         _stop(f'Environment variable "{prefix}_{part}" invalid: {error}.')

@@ -185,6 +185,11 @@ class Conflict(PromptCraftError):
     type = "conflict_error"
     default_code = Code.ALREADY_FINISHED
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """OpenAI's clients try a 409 again unless they are told not to."""
+        return {"x-should-retry": "false"}
+
 
 class Gone(PromptCraftError):
     """It existed and is no longer kept."""

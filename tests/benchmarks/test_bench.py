@@ -35,7 +35,7 @@ def test_a_short_run_prints_a_table_and_writes_json(bench, tmp_path):
         assert 10 < ours[0]["cpu_us"] < 100_000
     direct = report["rows"]["2x20"]["direct"]["rounds"][0]
     assert direct["faults"] == {}
-    assert 40 < direct["gap_p50_ms"] < 60
+    assert 20 < direct["gap_p50_ms"] < 100
 
 
 def test_rows_are_listed(bench):

@@ -67,16 +67,17 @@ def test_faults_are_seen(load_on, answer, faults):
 
 
 def test_the_upstream_streams_what_the_plan_says(native):
-    load = native.run(Direct(native.upstream_port), Plan(tokens=40, interval_us=1000), streams=5, requests=5)
+    load = native.run(Direct(native.upstream_port), Plan(tokens=20, interval_us=10_000), streams=5, requests=5)
     assert load.faults == {}
-    assert load.counts["tokens"] == 200
-    assert 0.5 < load.counts["gap"]["p50_ms"] < 5
+    assert load.counts["tokens"] == 100
+    # Twenty intervals, the last before the end; never early, however busy the machine.
+    assert load.counts["wall_s"] >= 0.2
 
 
 def test_held_streams_stay_until_they_are_let_go(native):
     plan = Plan(tokens=3, hold=True)
-    with native.held(Direct(native.upstream_port), plan, streams=20, requests=20, hold=3, limit_s=20) as load:
-        assert load.moments["open"].tokens == 60
-        assert load.counts == {}
-    assert load.faults == {}
-    assert load.counts["good"] == 20
+    with native.held(Direct(native.upstream_port), plan, streams=20, hold=3, limit_s=20) as held:
+        assert held.load.moments["open"].tokens == 60
+        assert held.load.counts == {}
+    assert held.load.faults == {}
+    assert held.load.counts["good"] == 20

@@ -44,7 +44,9 @@ def rehearse(
     """Ask the mock alone for a stream and return its status, headers and answer, or its error."""
     headers = {} if scenario is None else {"X-Mock-Scenario": scenario}
     limit = {} if max_tokens is None else {"max_tokens": max_tokens}
-    asked = {"model": "mock", "fallback": False, "stream_options": {"include_usage": True}} | limit | fields
+    asked: dict[str, Any] = (
+        {"model": "mock", "fallback": False, "stream_options": {"include_usage": True}} | limit | fields
+    )
     with door.begin(headers=headers, **asked) as stream:
         if stream.status != 200:
             return stream.status, stream.headers, None, stream.json()

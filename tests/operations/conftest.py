@@ -12,7 +12,9 @@ from tests.operations.proxies import HAProxy, Nginx, Proxy, block
 from tests.server import ServerProcess
 from tests.upstream import UpstreamServer
 
-KEEPALIVE_S = 0.4
+KEEPALIVE_S = 0.2
+OLD_LIMIT = "99999"
+"""The rate limit of the server that is to be ended, by which its answers are known."""
 _ENVIRONMENT = CALM | {
     "DJANGO_SETTINGS_MODULE": "tests.operations.hasty_settings",
     "KEEPALIVE_INTERVAL": str(KEEPALIVE_S),
@@ -38,14 +40,14 @@ def simulator() -> Iterator[UpstreamServer]:
 
 
 @pytest.fixture(scope="package")
-def servers(simulator: UpstreamServer) -> Iterator[tuple[ServerProcess, ServerProcess, ServerProcess]]:
-    """One server for all, and two to be ended, on one database."""
+def servers(simulator: UpstreamServer) -> Iterator[tuple[ServerProcess, ServerProcess]]:
+    """A server that lasts, and one to be ended, on one database."""
     flags = documented_flags()
     first = ServerProcess(_ENVIRONMENT, upstream=simulator, arguments=flags)
-    shared = _ENVIRONMENT | {"DATABASE_URL": first.env["DATABASE_URL"]}
-    others = [ServerProcess(shared, upstream=simulator, arguments=flags) for _ in range(2)]
-    with started(first, *others):
-        yield first, others[0], others[1]
+    shared = {"DATABASE_URL": first.env["DATABASE_URL"], "CHAT_RATE_LIMIT": f"{OLD_LIMIT}/m"}
+    second = ServerProcess(_ENVIRONMENT | shared, upstream=simulator, arguments=flags)
+    with started(first, second):
+        yield first, second
 
 
 @pytest.fixture

@@ -22,7 +22,12 @@ READS_THE_ENVIRONMENT = {
     "manage.py": "names the settings module",
     "test_deepseek_ai.py": "a script: chooses the settings module and DEBUG before Django starts",
 }
-IMPORTS_HTTPX = {"apps/llm/providers/openai_compatible.py": "the one door to providers"}
+IMPORTS_HTTPX = {
+    "apps/llm/providers/openai_compatible.py": "the one door to providers",
+    "apps/llm/providers/push_transport.py": "its transport",
+    "apps/llm/providers/push_connection.py": "its transport",
+    "apps/llm/providers/push_stream.py": "its transport",
+}
 NO_NAMES = ("util", "utils", "helper", "helpers", "manager", "managers", "common", "misc")
 
 

@@ -32,12 +32,16 @@ logger = logging.getLogger("promptcraft.engine")
 
 _AFTER_FINISH_S = 2.0
 """How long a provider may take from its finish_reason to `[DONE]`, for the usage; then it is over anyway."""
+_COUNT_S = 0.5
+"""The same, for a completion whose readers have left."""
 _CLOSE_S = 1.0
 """How long closing an upstream may take; it is closed for us at once, this bounds the wait for its task."""
 
 
 class Attempts:
     """Asks a completion's candidates in order until one completes; at most MAX_ATTEMPTS upstream requests.
+
+    The mock is no upstream: it is asked whatever has been before.
 
     Before the first content a failure moves on to the next; a 429 that asks for a short pause is sat out when
     nobody else is left. After the first content a failure is the end.
@@ -84,8 +88,12 @@ class Attempts:
         if self._stop is None:
             self._stop = end
             self._stopped.set()
-            if self._exchange is not None:
-                self._exchange.end(None)
+            exchange = self._exchange
+            if exchange is not None and exchange.finish_reason is not None:
+                # The answer is whole; the count of its tokens is a moment away.
+                asyncio.get_running_loop().call_later(_COUNT_S, exchange.end, None)
+            elif exchange is not None:
+                exchange.end(None)
 
     def beat(self, now: float) -> None:
         """Be told the time: end an attempt that is past a deadline."""
@@ -111,7 +119,7 @@ class Attempts:
         waiting = deque(self._order.candidates)
         again: tuple[Candidate, float] | None = None
         asked = 0
-        while asked < MAX_ATTEMPTS and not self._stopped.is_set():
+        while not self._stopped.is_set() and len(self.made) <= MAX_ATTEMPTS:
             if waiting:
                 candidate = waiting.popleft()
             elif again is not None:
@@ -122,11 +130,13 @@ class Attempts:
                     return None
             else:
                 break
+            if asked == MAX_ATTEMPTS and not candidate.provider.mock:
+                continue
             permit = candidate.breaker.permit()
             if permit is None:
                 self._pass_over(candidate, Failure.BREAKER_OPEN)
                 continue
-            asked += 1
+            asked += not candidate.provider.mock
             error = await self._attempt(candidate, permit)
             if error is None:
                 return None

@@ -269,7 +269,8 @@ class Generation:
         self._services.readers.discard(reader)
         if self._readers or self.log.terminal is not None:
             return
-        if self.order.survives_disconnect:
+        if self.order.survives_disconnect or reader.detached:
+            # A client that was let go of did not leave: it may come back.
             self._alone_since = self._services.clock()
         else:
             self.stop(Stop.CLIENT_GONE)

@@ -39,6 +39,7 @@ class Reader:
         "_task",
         "_sending",
         "_waiter",
+        "detached",
     )
 
     def __init__(
@@ -56,6 +57,8 @@ class Reader:
         self._sending = False
         self._sent_at = now
         self._task: asyncio.Task[Any] | None = None
+        self.detached = False
+        """Whether it was stuck for so long that it was let go of."""
         log.subscribe(self)
 
     def push(self, events: bytes) -> None:
@@ -135,6 +138,7 @@ class Reader:
         """Be told the time: keep a silent connection alive, detach one whose peer takes nothing."""
         if self._sending:
             if now - self._sent_at >= STUCK_AFTER_S and self._task is not None:
+                self.detached = True
                 self._task.cancel()
         elif self._waiter is not None and now - self._sent_at >= keepalive_interval_s:
             self._ping_due = True

@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.wire.openai import CompletionRequest
 
-__all__ = ["Call", "ModelFacts", "Provider", "ProviderConfig", "Sink", "Target"]
+__all__ = ["Call", "ModelFacts", "Provider", "ProviderConfig", "Sink", "Target", "TransportKind"]
+
+TransportKind = Literal["push", "httpx"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,8 @@ class ProviderConfig:
     model: str | None = None
     """The default model; None: the vendor's file says."""
     connect_timeout_s: float = 5.0
+    transport: TransportKind = "push"
+    """What carries the requests: the project's own transport, or httpx's as the way back from it."""
 
     def __post_init__(self) -> None:
         """Refuse what would fail, or show itself in an error, at the first request."""

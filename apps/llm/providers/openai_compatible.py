@@ -1,4 +1,4 @@
-"""The provider for every vendor that speaks OpenAI's chat format over HTTP. Nobody else imports httpx.
+"""The provider for every vendor that speaks OpenAI's chat format over HTTP. Only its transport imports httpx, too.
 
 One `run` is one POST and one answer. It goes to the transport directly: an httpx client would keep cookies
 between users, log URLs and add its own headers, and there is no redirect, proxy or retry for it to manage.
@@ -10,14 +10,15 @@ import asyncio
 import functools
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import httpx
 
 from apps.llm.errors import Failure, ProviderError
-from apps.llm.providers.base import Call, ModelFacts, ProviderConfig, Sink, Target
+from apps.llm.providers.base import Call, ModelFacts, ProviderConfig, Sink, Target, TransportKind
 from apps.llm.providers.dialect import Dialect
+from apps.llm.providers.push_transport import PushStream, PushTransport
 from apps.llm.providers.refusal import read_refusal, read_retry_after
 from apps.llm.wire.json import dumps, loads
 from apps.llm.wire.openai import CompletionRequest
@@ -67,16 +68,8 @@ class OpenAICompatibleProvider:
         timeouts = {"connect": config.connect_timeout_s, "read": None, "write": _WRITE_TIMEOUT_S, "pool": None}
         self._extensions = {"timeout": timeouts}
         self._error_body_timeout_s = error_body_timeout_s
-        self._transport = transport or httpx.AsyncHTTPTransport(
-            verify=_tls_context(),
-            trust_env=False,
-            http2=False,
-            retries=0,
-            # No connection is used twice: httpx would give what an upstream sends behind an answer, unasked, to the
-            # next request, which may be another user's.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
-        self._exchanges: set[asyncio.Task[None]] = set()
+        self._transport = transport or _transport(config.transport)
+        self._exchanges: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
         """Show the vendor and its model, nothing that is secret."""
@@ -111,9 +104,19 @@ class OpenAICompatibleProvider:
     async def run(self, call: Call, sink: Sink) -> None:
         """Ask upstream and feed the sink until the stream ends; close the connection on every way out.
 
-        Raises ProviderError, and whatever the sink raises. Cancelling it closes the connection at once, in a task
-        of its own, so that a second cancellation cannot leave a stream running that is paid for and read by nobody.
+        Raises ProviderError, and whatever the sink raises. Cancelling it closes the connection at once; cancelling
+        it again meanwhile cannot leave a stream running that is paid for and read by nobody.
         """
+        if isinstance(self._transport, PushTransport):
+            # Its connections close in one step, which nothing can interrupt.
+            exchange = asyncio.current_task()
+            assert exchange is not None
+            self._exchanges.add(exchange)
+            try:
+                await self._exchange(call, sink)
+            finally:
+                self._exchanges.discard(exchange)
+            return
         exchange = asyncio.create_task(self._exchange(call, sink))
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._ended)
@@ -141,21 +144,24 @@ class OpenAICompatibleProvider:
 
     async def _exchange(self, call: Call, sink: Sink) -> None:
         response = await self._open(call)
-        body = _body(response)
+        form = _form(response.headers) if response.status_code == 200 else "refusal"
         try:
-            if response.status_code != 200:
-                raise await self._refused(response, body)
-            match _form(response.headers):
-                case "stream":
-                    async for data in body:
-                        sink.feed(data)
-                case "json":
-                    sink.feed(self._as_stream(await _read(body, _JSON_BODY_BYTES)))
-                case unreadable:
-                    raise ProviderError(Failure.BAD_RESPONSE, status=200, detail=unreadable)
+            if form == "stream" and isinstance(response.stream, PushStream):
+                await _push(response.stream, sink)
+                return
+            async with aclosing(_body(response)) as body:
+                match form:
+                    case "stream":
+                        async for data in body:
+                            sink.feed(data)
+                    case "json":
+                        sink.feed(self._as_stream(await _read(body, _JSON_BODY_BYTES)))
+                    case "refusal":
+                        raise await self._refused(response, body)
+                    case unreadable:
+                        raise ProviderError(Failure.BAD_RESPONSE, status=200, detail=unreadable)
         finally:
             # A connection with anything left to read is closed here, not drained and kept.
-            await body.aclose()
             with suppress(httpx.TransportError, OSError):
                 await response.aclose()
 
@@ -190,6 +196,17 @@ class OpenAICompatibleProvider:
         if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
             raise ProviderError(Failure.BAD_RESPONSE, status=200, detail="JSON that is no completion")
         return b"data: " + dumps(document) + b"\n\ndata: [DONE]\n\n"
+
+
+async def _push(stream: PushStream, sink: Sink) -> None:
+    """Have the stream's bytes fed as they are read. Raises ProviderError if the connection breaks."""
+    try:
+        await stream.push(sink.feed)
+    except httpx.TransportError as error:
+        failure = _transport_failure(error)
+    else:
+        return
+    raise failure
 
 
 async def _body(response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -246,7 +263,23 @@ def _completions_url(base_url: str) -> httpx.URL:
     return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
 
 
+def _transport(kind: TransportKind) -> httpx.AsyncBaseTransport:
+    if kind == "push":
+        return PushTransport(tls=_tls_context())
+    return httpx.AsyncHTTPTransport(
+        verify=_tls_context(),
+        trust_env=False,
+        http2=False,
+        retries=0,
+        # No connection is used twice: httpx would give what an upstream sends behind an answer, unasked, to the
+        # next request, which may be another user's.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+    )
+
+
 @functools.cache
 def _tls_context() -> ssl.SSLContext:
     # Reading the certificates takes tens of milliseconds: once for all providers.
-    return httpx.create_ssl_context(trust_env=False)
+    context = httpx.create_ssl_context(trust_env=False)
+    context.set_alpn_protocols(["http/1.1"])
+    return context

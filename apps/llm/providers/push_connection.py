@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
                 self._fail(httpx.RemoteProtocolError(str(error)))
                 return
             if truncated:
-                self._fail(httpx.ReadError("TLS ended without its close_notify"))
+                self._fail(httpx.RemoteProtocolError("TLS ended without its close_notify"))
                 return
             self._complete(answer, stream)
         self.abort()

@@ -59,11 +59,13 @@ async def nothing_is_left() -> AsyncIterator[None]:
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     before = sockets()
     yield
-    for _ in range(20):
+    for _ in range(100):
         # Loops close sockets in their next turns.
         await asyncio.sleep(0)
+        if sockets() <= before and len(asyncio.all_tasks()) == 1:
+            break
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert sockets() == before
+    assert sockets() <= before
     assert not complaints
 
 

@@ -118,6 +118,8 @@ class Server:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
+        # asyncio forgets a connection that is being accepted when its server closes.
+        await turns()
         self._server.close()
         for task, peer in tuple(self._tasks.items()):
             peer.writer.transport.abort()

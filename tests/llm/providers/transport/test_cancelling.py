@@ -52,15 +52,16 @@ async def test_any_turn_of_a_tls_exchange(
         await cancelled(whole(ours, transport, server.url()), lambda: turns(count))
 
 
-async def test_tls_handshake(face: Face) -> None:
+async def test_tls_handshake(ours: Face) -> None:
+    # httpx's own transport leaves the connection open.
     async def hello(peer: Peer) -> None:
         await peer.reader.readexactly(5)
         greeted.set()
         await peer.gone()
 
     greeted = asyncio.Event()
-    async with Server(hello) as server, face.transport() as transport:
-        await cancelled(whole(face, transport, server.url().replace("http:", "https:")), greeted.wait)
+    async with Server(hello) as server, ours.transport() as transport:
+        await cancelled(whole(ours, transport, server.url().replace("http:", "https:")), greeted.wait)
         await server.peers[0].left.wait()
 
 

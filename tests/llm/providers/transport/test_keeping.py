@@ -304,8 +304,7 @@ async def test_connections_are_capped(face: Face) -> None:
 
 async def test_slots_come_back_from_what_fails(ours: Face) -> None:
     async def script(peer: Peer) -> None:
-        await peer.request()
-        await (answering(OK)(peer) if peer.number > 2 else fin(peer))
+        await (answering(OK)(peer) if peer.number > 2 else peer.request())
 
     async with Server(script) as server, ours.transport(max_connections=1) as transport:
         for _ in range(2):

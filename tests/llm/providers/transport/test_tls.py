@@ -80,7 +80,7 @@ async def test_body_that_ends_without_one(ours: Face, authority: Authority, trus
         peer.cut()
 
     async with Server(script, tls=authority.server_context()) as server, ours.transport(trusting) as transport:
-        with pytest.raises(httpx.ReadError):
+        with pytest.raises(httpx.RemoteProtocolError):
             await whole(ours, transport, server.url())
 
 
