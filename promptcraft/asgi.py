@@ -19,9 +19,11 @@ _django = get_asgi_application()
 
 from django.core.checks import Error, run_checks  # noqa: E402
 
-from apps.chat.body import OVERFLOWED, read_body  # noqa: E402
+from apps.chat.body import REFUSED, read_body  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
+from promptcraft.connection import guard_uvicorn  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
+from promptcraft.scope import made_safe  # noqa: E402
 
 __all__ = ["application"]
 
@@ -52,23 +54,20 @@ class Dispatcher:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
-        path: str = scope["path"]
-        if not path.endswith("/"):
-            scope = {**scope, "path": f"{path}/"}
-            path = scope["path"]
-        if path.startswith(_STREAM_PREFIXES):
+        scope = made_safe(scope)
+        if scope["path"].startswith(_STREAM_PREFIXES):
             await self._stream(scope, receive, send)
         else:
             await self._django_bounded(scope, receive, send)
 
     async def _django_bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand Django a body that is read and within its bound: by itself it would spool any size to a file."""
-        body = await read_body(scope, receive)
+        body = await read_body(scope, receive, images=False)
         if body is None:
             return
-        if body.overflowed:
+        if body.refusal is not None:
             # The middleware answers, so that this answer too has what every answer has.
-            scope = {**scope, OVERFLOWED: True}
+            scope = {**scope, REFUSED: body.refusal}
         messages: list[Mapping[str, Any]] = [{"type": "http.request", "body": body.data, "more_body": False}]
 
         async def replay() -> Mapping[str, Any]:
@@ -78,6 +77,8 @@ class Dispatcher:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        # Before the runtime puts its own signal handlers in the place of the server's.
+        guard_uvicorn()
         start_runtime()
         await send({"type": "lifespan.startup.complete"})
         await receive()

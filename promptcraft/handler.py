@@ -24,6 +24,8 @@ __all__ = ["StreamHandler"]
 
 logger = logging.getLogger("promptcraft.handler")
 
+_MAY_HOLD_IMAGES = "/chat/completions/"
+
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
@@ -33,7 +35,7 @@ class StreamHandler(ASGIHandler):
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Read the bounded body, run the view, send its response."""
-        body = await read_body(scope, receive)
+        body = await read_body(scope, receive, images=scope["path"].endswith(_MAY_HOLD_IMAGES))
         if body is None:
             return
         set_script_prefix(get_script_prefix(scope))
@@ -57,7 +59,7 @@ class StreamHandler(ASGIHandler):
         response: HttpResponseBase | None = None
         try:
             response = await self.get_response_async(request)
-            if body.overflowed:
+            if body.refusal is not None:
                 response.headers["Connection"] = "close"
             await self._respond(response, send, head=request.method == "HEAD")
         except asyncio.CancelledError:

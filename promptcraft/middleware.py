@@ -1,4 +1,4 @@
-"""The one layer around every view: request id, trace, host check, security headers, the log line at the end."""
+"""The layers around every view: id, trace, security headers, the log line at the end; what no view is to see."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.decorators import async_only_middleware
 
-from apps.chat.body import OVERFLOWED
+from apps.chat.body import REFUSED
 from apps.chat.envelope import error_response
-from apps.llm.errors import BodyTooLarge, InvalidRequest, PromptCraftError
-from promptcraft.context import RequestContext, set_context
-from promptcraft.logs import REQUEST_LOGGER
+from apps.llm.errors import HeadTooLarge, InvalidRequest, PromptCraftError
+from promptcraft.context import RequestContext, context_of, set_context
+from promptcraft.logs import REQUEST_ID, REQUEST_LOGGER
+from promptcraft.scope import head_is_too_large
 
-__all__ = ["RequestContextMiddleware"]
+__all__ = ["RefusalMiddleware", "RequestContextMiddleware"]
 
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -35,7 +36,11 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Nothing here is a page but the docs, which bring a policy of their own.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+_MOST_PATH_CHARACTERS = 256
 
 
 @async_only_middleware
@@ -45,9 +50,9 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         context = _context_of(request)
         set_context(request, context)
+        REQUEST_ID.set(context.request_id)
         try:
-            refused = _refusal(request)
-            response = await get_response(request) if refused is None else error_response(refused, context.request_id)
+            response = await get_response(request)
         except asyncio.CancelledError:
             _log(context, request, 499)
             raise
@@ -70,14 +75,34 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
+@async_only_middleware
+def RefusalMiddleware(get_response: GetResponse) -> GetResponse:
+    """Refuse what no view is to see. Inside the layer of cross-origin headers, so that a browser may read why."""
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        refused = _refusal(request)
+        if refused is None:
+            return await get_response(request)
+        context = context_of(request)
+        context.error_code = refused.code.value
+        response = error_response(refused, context.request_id)
+        # What is left of the request is not read.
+        response.headers["Connection"] = "close"
+        return response
+
+    return middleware
+
+
 def _refusal(request: HttpRequest) -> PromptCraftError | None:
+    scope = getattr(request, "scope", {})
+    if scope and head_is_too_large(scope):
+        return HeadTooLarge()
     try:
         request.get_host()
     except DisallowedHost:
         return InvalidRequest("This host name is not served here. Use one from ALLOWED_HOSTS.", param="Host")
-    if getattr(request, "scope", {}).get(OVERFLOWED):
-        return BodyTooLarge("The body is over its bound of 1 MiB.")
-    return None
+    refused: PromptCraftError | None = scope.get(REFUSED)
+    return refused
 
 
 def _context_of(request: HttpRequest) -> RequestContext:
@@ -96,10 +121,11 @@ def _log(context: RequestContext, request: HttpRequest, status: int) -> None:
     if not REQUEST_LOGGER.isEnabledFor(logging.INFO):
         return
     duration_ms = round((time.monotonic() - context.started) * 1000, 1)
+    path = request.path[:_MOST_PATH_CHARACTERS]
     if context.settled is None or context.settled.is_set():
-        _write_line(context, str(request.method), request.path, status, duration_ms)
+        _write_line(context, str(request.method), path, status, duration_ms)
         return
-    line = _write_line_when_settled(context, context.settled, str(request.method), request.path, status, duration_ms)
+    line = _write_line_when_settled(context, context.settled, str(request.method), path, status, duration_ms)
     task = asyncio.get_running_loop().create_task(line)
     _unsettled.add(task)
     task.add_done_callback(_unsettled.discard)

@@ -116,7 +116,11 @@ def _wanted(request: HttpRequest) -> str:
         return _MEDIA_TYPES[form]
     if not request.headers.get("Accept"):
         return _MEDIA_TYPES["json"]
-    preferred = request.get_preferred_type(list(_FORMS))
+    try:
+        preferred = request.get_preferred_type(list(_FORMS))
+    except (LookupError, ValueError):
+        # A parameter in an encoding that there is not, or that does not fit.
+        preferred = None
     if preferred is None:
         raise InvalidRequest(f"Accept names none of {', '.join(_FORMS)}.", param="Accept")
     return preferred

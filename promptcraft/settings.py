@@ -22,6 +22,7 @@ from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
 
 from apps.llm.providers import VENDOR_NAMES, ProviderConfig
+from promptcraft.redaction import hide
 from promptcraft.version import VERSION
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -160,6 +161,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "promptcraft.middleware.RequestContextMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "promptcraft.middleware.RefusalMiddleware",
 ]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 STATIC_URL = "/static/"
@@ -356,7 +358,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "console": {"format": "%(levelname)s %(name)s %(message)s"},
+        "console": {"()": "promptcraft.logs.ConsoleFormatter"},
         "json": {"()": "promptcraft.logs.JsonFormatter"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
@@ -368,16 +370,30 @@ LOGGING = {
         # Says again what the request's own line says; faults of ours are logged where they are mapped.
         "django.request": {"level": "CRITICAL"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        # Whatever set them up before: their lines are to be as ours are, and the access log is ours.
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": False},
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
     },
 }
 SENTRY_DSN = _url("SENTRY_DSN", ("https", "http"))
+hide(
+    [
+        SECRET_KEY,
+        JWT_SIGNING_KEY,
+        METRICS_TOKEN,
+        SENTRY_DSN,
+        DATABASES["default"].get("PASSWORD"),
+        urlsplit(REDIS_URL or "").password,
+        *(provider.api_key for provider in PROVIDERS.values()),
+    ]
+)
 if SENTRY_DSN:
     from promptcraft.sentry import start_sentry
 
     try:
-        start_sentry(dsn=SENTRY_DSN, release=VERSION)
+        start_sentry(dsn=SENTRY_DSN, release=VERSION, environment="development" if DEBUG else "production")
     except ValueError:
         _stop('Environment variable "SENTRY_DSN" invalid: Not a DSN such as https://key@sentry.example.org/1.')
 

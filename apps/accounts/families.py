@@ -36,6 +36,7 @@ __all__ = [
     "family_ended",
     "family_open",
     "family_revoke",
+    "password_rehash",
     "token_owner",
     "token_rotate",
 ]
@@ -87,6 +88,17 @@ def family_revoke(*, refresh: str) -> None:
     family_id = verify_refresh(refresh).family_id
     _revoke(family_id)
     _tell_ended(family_id)
+
+
+def password_rehash(*, user: User, encoded: str) -> None:
+    """Store another hash of the password that the user has, and keep every log-in; nothing if the password changed."""
+    before = user.password
+    with transaction.atomic():
+        if User.objects.filter(pk=user.pk, password=before).update(password=encoded):
+            RefreshFamily.objects.filter(user=user, revoked_at__isnull=True).update(
+                rehashed_from=password_fingerprint(before), rehashed_to=password_fingerprint(encoded)
+            )
+            user.password = encoded
 
 
 def token_owner(claims: AccessClaims | RefreshClaims) -> User | None:
@@ -156,8 +168,11 @@ def _pair_to_answer(claims: RefreshClaims, now: datetime) -> TokenPair | None:
 
 
 def _user_of(family: RefreshFamily, claims: AccessClaims | RefreshClaims) -> User | None:
-    matches = constant_time_compare(password_fingerprint(family.user.password), claims.password_fingerprint)
-    return family.user if matches else None
+    current = password_fingerprint(family.user.password)
+    if constant_time_compare(current, claims.password_fingerprint):
+        return family.user
+    same_password = constant_time_compare(current, family.rehashed_to)
+    return family.user if same_password and claims.password_fingerprint == family.rehashed_from else None
 
 
 def _record_create(*, family: RefreshFamily, jti: uuid.UUID, now: datetime) -> RefreshToken:

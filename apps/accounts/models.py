@@ -23,6 +23,10 @@ class RefreshFamily(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="refresh_families")
     created_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
+    # The same password hashed anew is no new password: tokens with the first fingerprint live on while the second is
+    # that of the user's hash. Empty until it happens.
+    rehashed_from = models.CharField(max_length=16, db_default="", blank=True)
+    rehashed_to = models.CharField(max_length=16, db_default="", blank=True)
 
     def __str__(self) -> str:
         return f"refresh family {self.pk}"

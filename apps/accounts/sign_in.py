@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import make_password, verify_password
 from django.contrib.auth.models import User
 from django.db import IntegrityError
 from django.http import HttpRequest
 
 from apps.accounts.addresses import client_network
 from apps.accounts.attempts import FAILURES_OF_ADDRESS, FAILURES_OF_NAME, attempt_count, attempts_check, name_key
-from apps.accounts.families import family_open
+from apps.accounts.families import family_open, password_rehash
 from apps.accounts.hashing import hashing_slot
 from apps.accounts.tokens import TokenPair
 from apps.llm.errors import AuthenticationFailed, Code
@@ -56,4 +56,10 @@ def _user_with(username: str, password: str) -> User | None:
         # As long as checking a password takes, so that time does not tell which names exist.
         make_password(password)
         return None
-    return user if user.check_password(password) and user.is_active else None
+    # Not `user.check_password`: where it hashes anew, the user's other log-ins would end.
+    is_correct, must_update = verify_password(password, user.password)
+    if not (is_correct and user.is_active):
+        return None
+    if must_update:
+        password_rehash(user=user, encoded=make_password(password))
+    return user

@@ -1,4 +1,4 @@
-"""Request bodies: read up to their bound, never past it."""
+"""Request bodies: read up to their bound, in their time, never past either."""
 
 from __future__ import annotations
 
@@ -7,12 +7,30 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MAX_BODY_BYTES", "MAX_BODY_WITH_IMAGES_BYTES", "OVERFLOWED", "Body", "read_body"]
+from apps.llm.errors import BodyTooLarge, Code, PromptCraftError, RequestTimeout, ServiceUnavailable
 
-OVERFLOWED = "promptcraft.overflowed"
-"""The scope's mark of a request, outside the chat paths, whose body was over its bound."""
+__all__ = [
+    "BODY_BYTES_PER_S",
+    "BODY_S",
+    "MAX_BODY_BYTES",
+    "MAX_BODY_WITH_IMAGES_BYTES",
+    "MOST_HELD_BYTES",
+    "REFUSED",
+    "Body",
+    "read_body",
+]
+
+REFUSED = "promptcraft.refused"
+"""The scope's place, outside the chat paths, for the error of a request whose body was not read whole."""
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BODY_WITH_IMAGES_BYTES = 20 * 1024 * 1024
+BODY_S = 10.0
+BODY_BYTES_PER_S = 128 * 1024
+"""A body has so many seconds, and another one for so many bytes that came: a slow uplink passes, a drip does not."""
+MOST_HELD_BYTES = 256 * 1024 * 1024
+"""Of bodies that are still arriving, all together; at the bound whoever would go over it is refused with 503."""
+_SMALL_BYTES = 64 * 1024
+"""A body up to this counts for nothing in that: small requests are taken while large ones are refused."""
 _IMAGE_MARK = b'"image_url"'
 _DISCARD_BYTES = 32 * 1024 * 1024
 _DISCARD_S = 1.0
@@ -21,43 +39,81 @@ connection before most clients have read the 413. The bytes are more than a body
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
+_held_bytes = 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """A request's body. If it `overflowed` its bound, `data` is empty."""
+    """A request's body. `data` is empty if it `overflowed` its bound, was `late`, or the process was `crowded`."""
 
     data: bytes
     overflowed: bool = False
+    late: bool = False
+    crowded: bool = False
+
+    @property
+    def refusal(self) -> PromptCraftError | None:
+        """Why it was not read whole, None if it was. The connection cannot be used after that."""
+        if self.overflowed:
+            return BodyTooLarge("The body is over 1 MiB (20 MiB with image parts). Send less.")
+        if self.late:
+            return RequestTimeout("The request's body did not arrive in time. Send it again.")
+        if self.crowded:
+            return ServiceUnavailable(
+                "Too many large requests are arriving at once. Try again shortly.", code=Code.OVERLOADED
+            )
+        return None
 
 
-async def read_body(scope: Mapping[str, Any], receive: Receive) -> Body | None:
+async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool = True) -> Body | None:
     """Read the body; return None if the client left first.
 
-    The bound is 1 MiB, or 20 MiB once an image part has shown itself within the first.
+    The bound is 1 MiB, or, where `images` may come, 20 MiB once an image part has shown itself within the first.
     """
+    try:
+        async with asyncio.timeout(BODY_S) as deadline:
+            return await _read(scope, receive, images, deadline)
+    except TimeoutError:
+        return Body(data=b"", late=True)
+
+
+async def _read(scope: Mapping[str, Any], receive: Receive, images: bool, deadline: asyncio.Timeout) -> Body | None:
+    global _held_bytes
+    most_bytes = MAX_BODY_WITH_IMAGES_BYTES if images else MAX_BODY_BYTES
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    if declared.isdigit() and int(declared[:20]) > MAX_BODY_WITH_IMAGES_BYTES:
+    if declared.isdigit() and int(declared[:20]) > most_bytes:
         return await _overflow(receive)
     parts: list[bytes] = []
-    size_bytes = 0
+    size_bytes = counted_bytes = 0
     bound = MAX_BODY_BYTES
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        part: bytes = message.get("body", b"")
-        if part:
-            parts.append(part)
-            size_bytes += len(part)
-        more: bool = message.get("more_body", False)
-        if size_bytes > bound:
-            if bound == MAX_BODY_BYTES and _IMAGE_MARK in b"".join(parts):
-                bound = MAX_BODY_WITH_IMAGES_BYTES
+    first_deadline_s = deadline.when()
+    assert first_deadline_s is not None
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            part: bytes = message.get("body", b"")
+            if part:
+                parts.append(part)
+                size_bytes += len(part)
+            more: bool = message.get("more_body", False)
             if size_bytes > bound:
-                parts.clear()
-                return await _overflow(receive) if more else Body(data=b"", overflowed=True)
-        if not more:
-            return Body(data=parts[0] if len(parts) == 1 else b"".join(parts))
+                if bound < most_bytes and _IMAGE_MARK in b"".join(parts):
+                    bound = most_bytes
+                if size_bytes > bound:
+                    parts.clear()
+                    return await _overflow(receive) if more else Body(data=b"", overflowed=True)
+            if not more:
+                return Body(data=parts[0] if len(parts) == 1 else b"".join(parts))
+            if size_bytes > _SMALL_BYTES:
+                _held_bytes += size_bytes - counted_bytes
+                counted_bytes = size_bytes
+                if _held_bytes > MOST_HELD_BYTES:
+                    return Body(data=b"", crowded=True)
+            deadline.reschedule(first_deadline_s + size_bytes / BODY_BYTES_PER_S)
+    finally:
+        _held_bytes -= counted_bytes
 
 
 async def _overflow(receive: Receive) -> Body | None:

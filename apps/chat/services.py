@@ -80,8 +80,9 @@ async def open_completion(asked: Asked) -> Opened:
     supervisor = get_supervisor()
     user_id = asked.caller.user_id
     body_sha256 = hashlib.sha256(asked.body.data).hexdigest()
-    if asked.idempotency_key is not None and _KEY.fullmatch(asked.idempotency_key):
-        replay = await _replay(supervisor, asked, asked.idempotency_key, body_sha256)
+    key = asked.idempotency_key
+    if key is not None and _KEY.fullmatch(key) and asked.body.refusal is None:
+        replay = await _replay(supervisor, asked, key, body_sha256)
         if replay is not None:
             return replay
     if supervisor.draining:
@@ -91,7 +92,7 @@ async def open_completion(asked: Asked) -> Opened:
     taken_at = supervisor.windows.take(user_id, supervisor.now()).taken_at
 
     def give_back(error: PromptCraftError) -> None:
-        if taken_at is not None and error.http_status not in (400, 413, 415):
+        if taken_at is not None and error.http_status not in (400, 408, 413, 415):
             supervisor.windows.give_back(user_id, taken_at)
 
     try:
@@ -154,8 +155,8 @@ async def cancel(*, caller: Caller, completion_id: str) -> Generation | StoredCo
 def _checked(asked: Asked, body_sha256: str) -> Command:
     if asked.content_type.partition(";")[0].strip().lower() not in ("application/json", ""):
         raise UnsupportedMediaType("Send the body as `Content-Type: application/json`.")
-    if asked.body.overflowed:
-        raise _too_large()
+    if asked.body.refusal is not None:
+        raise asked.body.refusal
     if asked.idempotency_key is not None and not _KEY.fullmatch(asked.idempotency_key):
         raise InvalidRequest("An Idempotency-Key is 1 to 255 printable ASCII characters.", param="Idempotency-Key")
     request = parse_request(asked.body.data)

@@ -7,11 +7,13 @@
     ├── Forbidden                       403
     ├── NotFound                        404
     ├── MethodNotAllowed                405
+    ├── RequestTimeout                  408
     ├── Conflict                        409
     ├── Gone                            410
     ├── BodyTooLarge                    413
     ├── UnsupportedMediaType            415
     ├── RateLimited                     429  `retry_after_s` is true
+    ├── HeadTooLarge                    431
     ├── InternalError                   500
     ├── ChainFailed                     502, 504  every provider tried is in `attempts`
     └── ServiceUnavailable              503
@@ -40,6 +42,7 @@ __all__ = [
     "Failure",
     "Forbidden",
     "Gone",
+    "HeadTooLarge",
     "InternalError",
     "InvalidRequest",
     "MethodNotAllowed",
@@ -47,6 +50,7 @@ __all__ = [
     "PromptCraftError",
     "ProviderError",
     "RateLimited",
+    "RequestTimeout",
     "ServiceUnavailable",
     "UnsupportedMediaType",
 ]
@@ -70,6 +74,7 @@ class Code(enum.StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    REQUEST_TIMEOUT = "request_timeout"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     IDEMPOTENCY_EXPIRED = "idempotency_expired"
     ALREADY_FINISHED = "already_finished"
@@ -79,6 +84,7 @@ class Code(enum.StrEnum):
     RATE_LIMITED = "rate_limited"
     TOO_MANY_STREAMS = "too_many_streams"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
+    HEAD_TOO_LARGE = "head_too_large"
     INTERNAL_ERROR = "internal_error"
     ALL_PROVIDERS_FAILED = "all_providers_failed"
     NO_PROVIDER = "no_provider"
@@ -178,6 +184,15 @@ class MethodNotAllowed(PromptCraftError):
         return {"Allow": ", ".join(self.allowed)}
 
 
+class RequestTimeout(PromptCraftError):
+    """The request did not arrive whole in time."""
+
+    http_status = 408
+    type = "invalid_request_error"
+    default_code = Code.REQUEST_TIMEOUT
+    retryable = True
+
+
 class Conflict(PromptCraftError):
     """The request contradicts what has happened already."""
 
@@ -225,6 +240,19 @@ class RateLimited(PromptCraftError):
 
     def __init__(self, message: str, *, retry_after_s: int, code: Code | None = None) -> None:
         super().__init__(message, code=code, retry_after_s=max(1, retry_after_s))
+
+
+class HeadTooLarge(PromptCraftError):
+    """The path, the query and the headers are over their bounds."""
+
+    http_status = 431
+    type = "invalid_request_error"
+    default_code = Code.HEAD_TOO_LARGE
+
+    def __init__(
+        self, message: str = "The path, the query and the headers are too long together. Send less of them."
+    ) -> None:
+        super().__init__(message)
 
 
 class InternalError(PromptCraftError):

@@ -100,11 +100,11 @@ def _described(path: str, item: dict[str, Any]) -> dict[str, Any]:
 
 def _whole(operation: Mapping[str, Any]) -> dict[str, Any]:
     """Return an operation with what is the same everywhere: the headers all take, the errors all may end with."""
-    statuses = {400, 500}
+    statuses = {400, 431, 500}
     if operation.get("security") != []:
         statuses |= {401, 503}
     if "requestBody" in operation:
-        statuses |= {413, 415}
+        statuses |= {408, 413, 415}
     responses = error_refs(*statuses) | operation["responses"]
     return {
         **operation,

@@ -18,12 +18,14 @@ from apps.llm.errors import (
     Failure,
     Forbidden,
     Gone,
+    HeadTooLarge,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
     PromptCraftError,
     RateLimited,
+    RequestTimeout,
     ServiceUnavailable,
     UnsupportedMediaType,
 )
@@ -180,6 +182,11 @@ _ANSWERS: Mapping[int, _Answer] = {
     405: _single(
         "MethodNotAllowed", "The path exists, the method does not.", MethodNotAllowed(["GET", "HEAD", "OPTIONS"])
     ),
+    408: _single(
+        "RequestTimeout",
+        "The request did not arrive whole in time.",
+        RequestTimeout("The request's body did not arrive in time. Send it again."),
+    ),
     409: _CONFLICT,
     410: _single(
         "Gone", "It existed and is no longer kept.", Gone("The events of this completion are no longer kept.")
@@ -191,6 +198,7 @@ _ANSWERS: Mapping[int, _Answer] = {
         UnsupportedMediaType("Send the body as `Content-Type: application/json`."),
     ),
     429: _LIMITED,
+    431: _single("HeadTooLarge", "Path, query and headers are over their bounds.", HeadTooLarge()),
     500: _single("InternalError", "A fault of ours. The log has it under the request id.", InternalError()),
     502: _NONE_ANSWERED,
     503: _UNAVAILABLE,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from apps.accounts.tokens import TokenPair
 
-__all__ = ["ENDS", "Broken", "race"]
+__all__ = ["ENDS", "Broken", "crowd", "race"]
 
 MOST_AT_ONCE = 8
 ENDS = ("none", "theft", "log_out", "disabled", "password", "deleted", "none", "none")
@@ -204,6 +204,20 @@ def _end(this: Race, held: list[TokenPair], end: str) -> None:
         this.check(token_owner(verify_access(pair.access)) is None, f"an access token survived: {end}")
 
 
+def crowd(count: int, pool: ThreadPoolExecutor) -> None:
+    """Refresh one token so many times at the same moment; one chain must come of it. Raises Broken."""
+    from django.contrib.auth.models import User
+
+    from apps.accounts.families import family_open
+
+    user = User.objects.create(username=f"crowd-{uuid.uuid4().hex}", password=f"!{uuid.uuid4().hex}")
+    this = Race(seed=0, user=user, pool=pool, random=random.Random(0))
+    first = family_open(user=user)
+    this.together(*[lambda: this.refresh(first.refresh)] * count)
+    this.check(len(this.answers.get(first.refresh, ())) == 1, "one token, two successors")
+    _lives(this, [first, *this.answers[first.refresh]])
+
+
 def _deleted(person: Any) -> None:
     from django.db import IntegrityError
 
@@ -220,6 +234,7 @@ def main() -> None:
     """Run races on the database of the environment and print what became of them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--crowd", type=int, default=0, help="so many more refresh one token at the same moment")
     parser.add_argument("--seed", type=int, default=0, help="of the first race; the next has the next")
     options = parser.parse_args()
 
@@ -240,6 +255,9 @@ def main() -> None:
             ends[race(seed, pool)] += 1
             if sum(ends.values()) % 1000 == 0:
                 print(f"{sum(ends.values())} races after {time.monotonic() - began_s:.0f} s", flush=True)
+    if options.crowd:
+        with ThreadPoolExecutor(options.crowd) as pool:
+            crowd(options.crowd, pool)
     print(f"{options.count} races on {connection.vendor}: no spurious log-out, ends {dict(sorted(ends.items()))}")
 
 

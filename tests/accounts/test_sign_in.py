@@ -3,12 +3,14 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.attempts import FAILURES_OF_NAME, attempt_count, attempts_check, name_key
+from apps.accounts.families import family_open, password_rehash
 from apps.accounts.sign_in import sign_in
 from apps.llm.errors import AuthenticationFailed, Code, RateLimited, ServiceUnavailable
 from tests.accounts import hashers
@@ -66,6 +68,45 @@ def test_nothing_tells_who_exists(settings, post):
     assert seen[0][1]["code"] == "invalid_credentials"
     assert seen[0][3:] == (1, 1)
     assert seen[1:] == seen[:1] * (len(seen) - 1)
+
+
+def test_a_stronger_hash_ends_no_log_in(user, pair, post, me, settings):
+    """As after an upgrade of Django, whose hasher takes more rounds from one version to the next."""
+    settings.PASSWORD_HASHERS = ["tests.accounts.hashers.WatchedHasher", *settings.PASSWORD_HASHERS]
+    older = family_open(user=user)
+    second = attempt(post, password=PASSWORD).json()
+    user.refresh_from_db()
+    assert user.password.startswith("watched$")
+    for token in (pair.access, older.access, second["access"]):
+        assert me(f"Bearer {token}").status_code == 200
+    for token in (pair.refresh, older.refresh, second["refresh"]):
+        renewed = post("token/refresh/", {"refresh": token})
+        assert renewed.status_code == 200
+        assert post("token/refresh/", {"refresh": renewed.json()["refresh"]}).status_code == 200
+
+
+def test_a_new_password_ends_every_log_in_all_the_same(user, pair, post, settings):
+    settings.PASSWORD_HASHERS = ["tests.accounts.hashers.WatchedHasher", *settings.PASSWORD_HASHERS]
+    second = attempt(post, password=PASSWORD).json()
+    user.refresh_from_db()
+    user.set_password("another password")
+    user.save()
+    for token in (pair.refresh, second["refresh"]):
+        assert post("token/refresh/", {"refresh": token}).status_code == 401
+    # A rehash of the new one revives nobody.
+    settings.PASSWORD_HASHERS = settings.PASSWORD_HASHERS[::-1]
+    assert attempt(post, password="another password").status_code == 200
+    for token in (pair.refresh, second["refresh"]):
+        assert post("token/refresh/", {"refresh": token}).status_code == 401
+
+
+def test_a_password_changed_meanwhile_is_not_hashed_back(user, settings):
+    stale = User.objects.get(pk=user.pk)
+    user.set_password("another password")
+    user.save()
+    password_rehash(user=stale, encoded=make_password(PASSWORD))
+    user.refresh_from_db()
+    assert user.check_password("another password")
 
 
 def test_a_wrong_password_opens_nothing(user, post):

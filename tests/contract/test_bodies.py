@@ -300,6 +300,16 @@ def test_a_body_where_none_belongs_is_read_and_forgotten(door: Door) -> None:
     assert door.call(COMPLETIONS, method="GET", body=GOOD)[0] == 200
 
 
+@pytest.mark.parametrize("target", ["*", "//", "/%2e%2e/", "/api/v2/chat/%ff", "/api/v2/chat/%00/"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_a_target_that_is_no_path_of_ours_is_404(door: Door, method: str, target: str) -> None:
+    request = f"{method} {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+    with send_raw(door.server, request.encode()) as connection:
+        answer = all_of(connection)
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b'"code":"not_found"' in answer
+
+
 def test_a_client_that_leaves_while_it_sends_leaves_nothing_behind(door: Door) -> None:
     for _ in range(5):
         connection = send_raw(door.server, head(door, f"Content-Length: {MIB}"), b"A" * 1000)

@@ -23,7 +23,7 @@ MODELS = {"deepseek": "deepseek-flash", "zai": "glm-4.7", "openai": "gpt-6-luna"
 def shared() -> Iterator[Door]:
     with UpstreamServer() as upstream:
         # With DEBUG=1 the mock would serve, if real keys did not stand in its way.
-        policy = {"BREAKER_FAILURES": str(FAILURES), "BREAKER_COOLDOWN": "0.15", "DEBUG": "1"}
+        policy = {"BREAKER_FAILURES": str(FAILURES), "BREAKER_COOLDOWN": "0.08", "DEBUG": "1"}
         server = ServerProcess(CALM | policy, upstream=upstream)
         with started(server):
             yield Door(server, upstream)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,65 +22,58 @@ from tests.upstream import UpstreamServer, unanswering_port
 
 SECRET = "only-for-tests-" + "x" * 40
 
-LAUNCHERS = {
-    "check": ["manage.py", "check"],
-    "migrate": ["manage.py", "migrate"],
-    "serve": ["manage.py", "serve", "--prepare"],
-    "uvicorn": ["-m", "uvicorn", "promptcraft.asgi:application", "--port", "0"],
-    "application": ["-c", "import promptcraft.asgi"],
-    "daphne": ["-m", "daphne", "-p", "0", "promptcraft.asgi:application"],
+APPLICATION = "promptcraft.asgi:application"
+SEVERAL_WORKERS = "several workers"
+# What is started, what is wrong about its environment, and the value that is wrong.
+STARTS: dict[str, tuple[list[str], str, str]] = {
+    "check": (["manage.py", "check"], "SECRET_KEY", ""),
+    "migrate": (["manage.py", "migrate"], "DATABASE_URL", "nonsense"),
+    "serve": (["manage.py", "serve", "--prepare"], "SECRET_KEY", ""),
+    "uvicorn": (["-m", "uvicorn", APPLICATION, "--port", "0"], "SECRET_KEY", ""),
+    "daphne": (["-m", "daphne", "-p", "0", APPLICATION], "GAP_TIMEOUT", "soon"),
+    # Under any server it is the application that refuses them.
+    SEVERAL_WORKERS: (["-c", "import promptcraft.asgi"], "WEB_CONCURRENCY", "2"),
 }
 
 
-def launch(launcher: str, environment: dict[str, str], directory: Path) -> tuple[int, str, float]:
-    """Start something that must stop by itself; return its exit code, its output and its seconds of processor."""
+@dataclass(frozen=True)
+class Stopped:
+    """A start that stopped by itself."""
+
+    code: int
+    lines: list[str]
+    database_made: bool
+
+
+def start(name: str, directory: Path) -> Stopped:
+    arguments, wrong, value = STARTS[name]
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    output = directory / "output"
-    database = {"DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}"}
-    with output.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, *LAUNCHERS[launcher]],
-            cwd=ROOT,
-            env=inherited | {"DEBUG": "0"} | database | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            before_s = _children_s()
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            # Its own group, made above.
-            os.killpg(process.pid, 9)
-            process.wait(10)
-            pytest.fail(f"still running: {output.read_text()[-2000:]}")
-    return process.returncode, output.read_text(), _children_s() - before_s
+    database = directory / f"{name}.sqlite3"
+    environment = {"DEBUG": "0", "SECRET_KEY": SECRET, "DATABASE_URL": f"sqlite:///{database}"} | {wrong: value}
+    # The clock on the wall would measure who else is busy: it is two seconds of the processor that it may take.
+    command = ["sh", "-c", 'ulimit -t 2 && exec "$@"', "sh", sys.executable, *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    return Stopped(done.returncode, (done.stdout + done.stderr).splitlines(), database.exists())
 
 
-def _children_s() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Stopped]]]:
+    """Every start, begun; a test waits for the one that it looks at."""
+    directory = tmp_path_factory.mktemp("starts")
+    with ThreadPoolExecutor(3) as pool:
+        yield {name: pool.submit(start, name, directory) for name in STARTS}
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_missing_secret_stops_every_start_with_one_line(launcher: str, tmp_path: Path) -> None:
-    code, output, processor_s = launch(launcher, {}, tmp_path)
-    assert code != 0
-    assert len(output.splitlines()) == 1
-    assert "SECRET_KEY" in output
-    # The clock on the wall would measure who else is busy.
-    assert processor_s < 2
-    assert not (tmp_path / "db.sqlite3").exists()
-
-
-def test_several_workers_are_refused_with_a_line(tmp_path: Path) -> None:
-    """Under any server: it is the application that refuses. `manage.py` runs the check itself."""
-    code, output, _ = launch("application", {"SECRET_KEY": SECRET, "WEB_CONCURRENCY": "2"}, tmp_path)
-    # uvicorn reads the variable too, and starts a worker that has left with any other code again, for ever.
-    assert code == 3
-    assert len(output.splitlines()) == 1
-    assert "WEB_CONCURRENCY is 2" in output
+@pytest.mark.parametrize("name", STARTS)
+def test_a_bad_value_stops_every_start_with_one_line(stopped: dict[str, Future[Stopped]], name: str) -> None:
+    seen = stopped[name].result(60)
+    # uvicorn reads WEB_CONCURRENCY too, and starts a worker that has left with any other code again, for ever.
+    assert seen.code == (3 if name == SEVERAL_WORKERS else 1)
+    assert len(seen.lines) == 1
+    assert STARTS[name][1] in seen.lines[0]
+    assert not seen.database_made
 
 
 def test_several_workers_are_an_error_of_the_system_check(settings: Any) -> None:

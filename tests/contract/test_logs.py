@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from typing import Any
 
@@ -101,11 +102,13 @@ class TestCompletions:
             door.call(HEALTH, None, headers=other)
             line_of(door, other_id)
             assert not lines_of(door, request_id)
+            held_ms = (time.monotonic() - stream.headed_at_s) * 1000
             gate.release()
             assert [event.data for event in events][-1] == "[DONE]"
         line = line_of(door, request_id)
         assert (line["status"], line["completion_status"]) == (200, "completed")
         assert line["completion_tokens"] > 0
+        assert line["duration_ms"] >= held_ms
 
     def test_a_failover_shows_both(self, door: Door) -> None:
         request_id, headers = named()

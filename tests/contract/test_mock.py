@@ -39,7 +39,7 @@ def door(shared: Door) -> Door:
 
 
 def rehearse(
-    door: Door, scenario: str | None = None, *, max_tokens: int | None = 8, **fields: Any
+    door: Door, scenario: str | None = None, *, max_tokens: int | None = 5, **fields: Any
 ) -> tuple[int, dict[str, str], Collected | None, Any]:
     """Ask the mock alone for a stream and return its status, headers and answer, or its error."""
     headers = {} if scenario is None else {"X-Mock-Scenario": scenario}
@@ -73,7 +73,7 @@ class TestAnswer:
         assert answer.done
         assert answer.usage is not None
         assert answer.usage["cost"] == 0
-        assert answer.usage["completion_tokens"] == 8
+        assert answer.usage["completion_tokens"] == 5
         assert answer.finish == "length"
         ((cost,),) = rows_of(
             door.server, "SELECT cost_nano_usd FROM chat_completion WHERE id = ?", answer.chunks[0]["id"]
@@ -147,7 +147,7 @@ class TestScenarios:
         [
             ("cut_after_n", 3, "stream_cut"),
             ("cut_after_1", 1, "stream_cut"),
-            ("cut_after_6", 6, "stream_cut"),
+            ("cut_after_4", 4, "stream_cut"),
             ("error_after_n", 3, "stream_error"),
             ("error_after_2", 2, "stream_error"),
             ("stall", 3, "gap_timeout"),

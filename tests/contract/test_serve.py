@@ -10,163 +10,132 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.server import ROOT
-from tests.sse_answer import Collected, collect
-from tests.sse_client import SseStream, open_stream
 
-curl = pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="needs curl and bash")
+pytestmark = pytest.mark.skipif(
+    shutil.which("curl") is None or shutil.which("bash") is None, reason="needs curl and bash, to paste into"
+)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One start, stopped by hand again: what it printed until it was ready, and afterwards."""
+    """One start: its greeting, the line pasted from it, and the interrupt that came while the stream was running."""
 
+    port: int
     greeting: list[str]
-    pasted: subprocess.CompletedProcess[str] | None
-    streamed: Collected | None
-    """What a stream was that ran when it was told to stop."""
+    pasted: list[str]
+    """What the pasted line printed, on both channels."""
+    pasted_code: int
     exit_code: int
     exit_after_s: float
-    ready_after_s: float
+    """Since the interrupt."""
     output: str
-    port: int
 
 
-def serve(directory: Path, *, paste: bool = False, stream: bool = False) -> Run:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    directory = tmp_path_factory.mktemp("serve")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    environment = {
+        "DEBUG": "1",
+        "PORT": str(port),
+        "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
+        # Empty wins over what a .env on a developer's machine may say.
+        **dict.fromkeys(("SECRET_KEY", "PROVIDER_CHAIN", "DEEPSEEK_API_KEY", "ZAI_API_KEY", "OPENAI_API_KEY"), ""),
+    }
     output = directory / "output"
     with output.open("wb") as sink:
-        began_at_s = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "manage.py", "serve", "--prepare"],
             cwd=ROOT,
-            # The development machine's own .env must not be read by a test; these win over it.
-            env=inherited
-            | {
-                "DEBUG": "1",
-                "SECRET_KEY": "",
-                "PORT": str(port),
-                "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
-            }
-            | {"PROVIDER_CHAIN": "", "DEEPSEEK_API_KEY": "", "ZAI_API_KEY": "", "OPENAI_API_KEY": ""},
+            env=inherited | environment,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        _wait_greeting(process, output)
-        ready_after_s = time.monotonic() - began_at_s
-        greeting = output.read_text().splitlines()
-        pasted = None
-        if paste:
-            (line,) = [line for line in greeting if line.startswith("curl")]
-            pasted = subprocess.run(
-                ["bash", "-c", line], env=inherited, capture_output=True, text=True, timeout=20, check=False
-            )
-        streamed = None
-        with _stream(port) if stream else nullcontext() as running:
-            stopped_at_s = time.monotonic()
+        greeting = _greeting(process, output)
+        (line,) = [line for line in greeting if line.startswith("curl")]
+        with subprocess.Popen(
+            ["bash", "-c", line], env=inherited, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as shell:
+            assert shell.stdout is not None
+            pasted = []
+            for printed in shell.stdout:
+                pasted.append(printed.rstrip("\n"))
+                if printed.startswith("data:"):
+                    break
+            interrupted_at_s = time.monotonic()
             process.send_signal(signal.SIGINT)
-            if running is not None:
-                streamed = collect(running)
+            pasted += shell.stdout.read().split("\n")
         exit_code = process.wait(20)
-        exit_after_s = time.monotonic() - stopped_at_s
+        exit_after_s = time.monotonic() - interrupted_at_s
     finally:
         if process.poll() is None:
             process.kill()
             process.wait(10)
     return Run(
+        port=port,
         greeting=greeting,
         pasted=pasted,
-        streamed=streamed,
+        pasted_code=shell.returncode,
         exit_code=exit_code,
         exit_after_s=exit_after_s,
-        ready_after_s=ready_after_s,
         output=output.read_text(),
-        port=port,
     )
 
 
-def _stream(port: int) -> SseStream:
-    address = f"http://127.0.0.1:{port}/api/v2"
-    with open_stream(f"{address}/auth/token/", json={"username": "dev", "password": "dev-password"}) as answer:
-        token = answer.json()["access"]
-    body = {"messages": [{"role": "user", "content": "Go on."}], "stream": True, "max_tokens": 20}
-    return open_stream(f"{address}/chat/completions/", json=body, headers={"Authorization": f"Bearer {token}"})
-
-
-def _wait_greeting(process: subprocess.Popen[bytes], output: Path, timeout_s: float = 30.0) -> None:
+def _greeting(process: subprocess.Popen[bytes], output: Path, timeout_s: float = 30.0) -> list[str]:
     deadline_s = time.monotonic() + timeout_s
-    while "curl -N" not in output.read_text():
-        assert time.monotonic() < deadline_s, f"no greeting: {output.read_text()[-2000:]}"
+    while "curl -N" not in (printed := output.read_text()):
+        assert time.monotonic() < deadline_s, f"no greeting: {printed[-2000:]}"
         try:
             # The pause between two looks, cut short if the process leaves.
             process.wait(0.03)
         except subprocess.TimeoutExpired:
             continue
         pytest.fail(f"it left: {output.read_text()[-2000:]}")
+    return printed.splitlines()
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
-    """The first start and the second."""
-    directory = tmp_path_factory.mktemp("serve")
-    return serve(directory, paste=shutil.which("curl") is not None), serve(directory, stream=True)
+def test_it_says_where_it_is_and_who_may(run: Run) -> None:
+    text = "\n".join(run.greeting)
+    assert f"PromptCraft serves at http://127.0.0.1:{run.port}" in text
+    assert f"http://127.0.0.1:{run.port}/api/v2/docs/" in text
+    assert "dev / dev-password" in text
+    assert len(run.greeting) <= 12
 
 
-def test_it_says_where_it_is_and_who_may(runs: tuple[Run, Run]) -> None:
-    for run in runs:
-        text = "\n".join(run.greeting)
-        assert f"PromptCraft serves at http://127.0.0.1:{run.port}" in text
-        assert "dev / dev-password" in text
-        assert f"http://127.0.0.1:{run.port}/api/v2/docs/" in text
-
-
-@curl
-def test_the_line_streams_when_it_is_pasted(runs: tuple[Run, Run]) -> None:
-    pasted = runs[0].pasted
-    assert pasted is not None
-    assert pasted.returncode == 0, pasted.stderr
-    events = [line.removeprefix("data: ") for line in pasted.stdout.splitlines() if line.startswith("data: ")]
-    assert events[-1] == "[DONE]"
+def test_the_line_streams_when_it_is_pasted(run: Run) -> None:
+    assert run.pasted_code == 0, run.pasted
+    events = [line.removeprefix("data: ") for line in run.pasted if line.startswith("data: ")]
     chunks = [json.loads(event) for event in events[:-1]]
     text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
     assert "Say hello" in text
-    # Nobody could take it for a model's.
+    # Without a key the mock answers in development, and nobody could take it for a model.
     assert chunks[0]["promptcraft"] == {"degraded": True}
     assert {chunk["model"] for chunk in chunks} == {"mock"}
 
 
-def test_it_stops_at_once_and_cleanly(runs: tuple[Run, Run]) -> None:
-    for run in runs:
-        assert run.exit_code == 0
-        assert run.exit_after_s < 5
-        assert "Traceback" not in run.output
+def test_an_interrupt_lets_it_finish(run: Run) -> None:
+    events = [line for line in run.pasted if line.startswith("data: ")]
+    assert events[-1] == "data: [DONE]"
 
 
-def test_what_runs_finishes_first(runs: tuple[Run, Run]) -> None:
-    streamed = runs[1].streamed
-    assert streamed is not None
-    assert (streamed.done, streamed.finish) == (True, "length")
+def test_it_leaves_cleanly(run: Run) -> None:
+    assert run.exit_code == 0
+    assert run.exit_after_s < 5
+    assert "Traceback" not in run.output
 
 
-def test_the_second_start_is_quick(runs: tuple[Run, Run]) -> None:
-    first, second = runs
-    assert second.ready_after_s < 10
-    assert second.ready_after_s < first.ready_after_s + 1
-
-
-def test_what_it_prints_for_people_is_for_people(runs: tuple[Run, Run]) -> None:
-    for run in runs:
-        assert not [line for line in run.output.splitlines() if line.startswith("{")]
-        assert len(run.greeting) <= 12
+def test_what_it_prints_is_for_people(run: Run) -> None:
+    assert not [line for line in run.output.splitlines() if line.startswith("{")]

@@ -143,6 +143,8 @@ class TestHeaders:
             "x-frame-options",
             "referrer-policy",
             "cross-origin-opener-policy",
+            "cross-origin-resource-policy",
+            "content-security-policy",
             "access-control-expose-headers",
             # Cross-origin rules make an answer depend on its Origin.
             "vary",

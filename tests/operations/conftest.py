@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -13,12 +13,10 @@ from tests.server import ServerProcess
 from tests.upstream import UpstreamServer
 
 KEEPALIVE_S = 0.2
-OLD_LIMIT = "99999"
-"""The rate limit of the server that is to be ended, by which its answers are known."""
 _ENVIRONMENT = CALM | {
     "DJANGO_SETTINGS_MODULE": "tests.operations.hasty_settings",
     "KEEPALIVE_INTERVAL": str(KEEPALIVE_S),
-    "TRUSTED_PROXIES": "127.0.0.1",
+    "TRUSTED_PROXIES": "127.0.0.1,10.0.0.0/8",
     "DRAIN_TIMEOUT": "8",
 }
 
@@ -41,13 +39,17 @@ def simulator() -> Iterator[UpstreamServer]:
 
 @pytest.fixture(scope="package")
 def servers(simulator: UpstreamServer) -> Iterator[tuple[ServerProcess, ServerProcess]]:
-    """A server that lasts, and one to be ended, on one database."""
-    flags = documented_flags()
-    first = ServerProcess(_ENVIRONMENT, upstream=simulator, arguments=flags)
-    shared = {"DATABASE_URL": first.env["DATABASE_URL"], "CHAT_RATE_LIMIT": f"{OLD_LIMIT}/m"}
-    second = ServerProcess(_ENVIRONMENT | shared, upstream=simulator, arguments=flags)
+    """Two servers on one database; most tests take the first."""
+    first = ServerProcess(_ENVIRONMENT, upstream=simulator, arguments=documented_flags())
+    second = beside(first, simulator)
     with started(first, second):
         yield first, second
+
+
+def beside(server: ServerProcess, simulator: UpstreamServer, more: Mapping[str, str] | None = None) -> ServerProcess:
+    """Return another server on the database of one, not started yet."""
+    environment = _ENVIRONMENT | {"DATABASE_URL": server.env["DATABASE_URL"]} | dict(more or {})
+    return ServerProcess(environment, upstream=simulator, arguments=documented_flags())
 
 
 @pytest.fixture

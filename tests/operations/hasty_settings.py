@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
@@ -12,6 +12,11 @@ PASSWORD_HASHERS = ["tests.operations.hasty_settings.HastyHasher"]
 
 
 class HastyHasher(PBKDF2PasswordHasher):
-    """The default one, with as many rounds as the environment says."""
+    """The default one, with few rounds, or as many as a password begins with: `30000 rounds`."""
 
-    iterations = int(os.environ.get("TEST_HASH_ITERATIONS", "1000"))
+    iterations = 1000
+
+    def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
+        """Hash; a stored hash is checked with the rounds that it was made with."""
+        asked = re.match(r"(\d+) rounds", password)
+        return super().encode(password, salt, iterations or (int(asked[1]) if asked else self.iterations))

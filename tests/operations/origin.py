@@ -12,13 +12,14 @@ from typing import Self
 __all__ = ["Origin"]
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+_CUT = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n"
 
 
 class Origin:
     """Accepts connections on a port and keeps the path of every request that came whole.
 
-    `answers(path)` says whether a request is answered; if not, the connection is closed without a word. Leave the
-    `with` block to end it.
+    `answers(path)` says whether a request is answered; if not, the connection is closed without a word. `/cut` gets a
+    stream that breaks off. Leave the `with` block to end it.
     """
 
     def __init__(self, answers: Callable[[str], bool] = lambda path: True) -> None:
@@ -63,7 +64,9 @@ class Origin:
                 path = head.split(b" ")[1].decode()
                 self.paths.append(path)
                 received = b""
-                if not self._answers(path):
+                if path == "/cut":
+                    connection.sendall(_CUT)
+                if path == "/cut" or not self._answers(path):
                     break
                 connection.sendall(_OK)
         except OSError:

@@ -5,24 +5,25 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from tests.contract.limit_fixtures import COMPLETIONS, PROMPT, READY, Door, error_of, eventually
-from tests.operations.conftest import OLD_LIMIT
+from tests.operations.conftest import beside
 from tests.operations.proxies import HAProxy, Nginx, Proxy
-from tests.server import ServerProcess
 from tests.sse_answer import collect
 from tests.sse_client import SseStream, open_stream
 from tests.upstream import Answer, Gate, healthy
 
 PIECES = ("It ", "turns ", "at ", "six.")
+OLD_LIMIT = "99999"
+"""The rate limit of the server that is to be ended, by which its answers are known."""
 KINDS: tuple[type[Proxy], ...] = (Nginx, HAProxy)
 
 
-def test_a_deploy_loses_nothing(door: Door, servers: tuple[ServerProcess, ServerProcess]):
+def test_a_deploy_loses_nothing(door: Door):
     """As the document says: reload, then SIGTERM. One proxy of each kind is reloaded, one forgotten."""
-    new, old = servers
+    new, old = door.server, beside(door.server, door.upstream, {"CHAT_RATE_LIMIT": f"{OLD_LIMIT}/m"})
     bearer = new.bearer()
     gate = Gate()
     held = healthy(answer=Answer(pieces=PIECES, reasoning=""), gate=gate, gate_after=1)
-    with ExitStack() as stack:
+    with old, ExitStack() as stack:
         reloaded = [stack.enter_context(kind(old.port)) for kind in KINDS]
         forgotten = [stack.enter_context(kind(old.port)) for kind in KINDS]
 

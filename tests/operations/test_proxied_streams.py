@@ -23,7 +23,9 @@ PIECES = ("It ", "turns ", "at ", "six, ", "and ", "again ", "at ", "noon.")
 
 def begin(door: Door, proxy: Proxy) -> SseStream:
     asked = {"messages": PROMPT, "stream": True}
-    return open_stream(proxy.url(COMPLETIONS), json=asked, headers=door.server.bearer())
+    # A client that would take compressed answers: none is to be made for it on the way.
+    sent = {"Accept-Encoding": "gzip, br"} | door.server.bearer()
+    return open_stream(proxy.url(COMPLETIONS), json=asked, headers=sent)
 
 
 def gated(door: Door, *, after: int | None = None) -> Gate:

@@ -18,7 +18,7 @@ import httpx
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.providers.base import Call, ModelFacts, ProviderConfig, Sink, Target, TransportKind
 from apps.llm.providers.dialect import Dialect
-from apps.llm.providers.push_transport import PushStream, PushTransport
+from apps.llm.providers.push_transport import Endpoint, PushStream, PushTransport
 from apps.llm.providers.refusal import read_refusal, read_retry_after
 from apps.llm.wire.json import dumps, loads
 from apps.llm.wire.openai import CompletionRequest
@@ -69,6 +69,9 @@ class OpenAICompatibleProvider:
         self._extensions = {"timeout": timeouts}
         self._error_body_timeout_s = error_body_timeout_s
         self._transport = transport or _transport(config.transport)
+        self._endpoint: Endpoint | None = None
+        if isinstance(self._transport, PushTransport):
+            self._endpoint = self._transport.endpoint(self._request(b""))
         self._exchanges: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
@@ -107,7 +110,7 @@ class OpenAICompatibleProvider:
         Raises ProviderError, and whatever the sink raises. Cancelling it closes the connection at once; cancelling
         it again meanwhile cannot leave a stream running that is paid for and read by nobody.
         """
-        if isinstance(self._transport, PushTransport):
+        if self._endpoint is not None:
             # Its connections close in one step, which nothing can interrupt.
             exchange = asyncio.current_task()
             assert exchange is not None
@@ -165,11 +168,15 @@ class OpenAICompatibleProvider:
             with suppress(httpx.TransportError, OSError):
                 await response.aclose()
 
+    def _request(self, content: bytes) -> httpx.Request:
+        return httpx.Request("POST", self._url, headers=self._headers, content=content, extensions=self._extensions)
+
     async def _open(self, call: Call) -> httpx.Response:
         content = dumps(self._dialect.body(call))
-        request = httpx.Request("POST", self._url, headers=self._headers, content=content, extensions=self._extensions)
         try:
-            return await self._transport.handle_async_request(request)
+            if self._endpoint is not None:
+                return await self._endpoint.send(content)
+            return await self._transport.handle_async_request(self._request(content))
         except (httpx.TransportError, OSError) as error:
             failure = _transport_failure(error)
         # Outside the except clause: the exception of a header that cannot be sent quotes it, and it is the key's.

@@ -10,14 +10,10 @@ from typing import Any
 
 import httptools
 
-__all__ = ["MOST_HEAD_BYTES", "Answer", "BadAnswer"]
+__all__ = ["MOST_HEAD_BYTES", "Answer"]
 
 MOST_HEAD_BYTES = 64 * 1024
 """The headers of an answer with its trailers and those of the 1xx before it; one byte more is a fault."""
-
-
-class BadAnswer(Exception):
-    """The peer's bytes are no answer that can be relied on. The message says why and quotes none of them."""
 
 
 class Answer:
@@ -30,11 +26,11 @@ class Answer:
     __slots__ = (
         "_bare_bytes",
         "_ends_with_connection",
-        "_fault",
         "_field_bytes",
         "_parser",
         "_parts",
         "complete",
+        "fault",
         "head_complete",
         "headers",
         "reusable",
@@ -49,21 +45,23 @@ class Answer:
         self.complete = False
         self.reusable = False
         """Whether the connection may be used again: complete, not forbidden by the peer, and nothing came behind."""
+        self.fault = ""
+        """Why no more can be made of the peer's bytes, quoting none of them; what came before the fault is good."""
         self._parser: Any = httptools.HttpResponseParser(self)
         self._parts: list[bytes] = []
         self._ends_with_connection = True
         self._field_bytes = 0
         self._bare_bytes = 0
-        self._fault = ""
 
     def feed(self, data: bytes) -> bytes:
-        """Take the bytes of one read and return the body bytes among them. Raises BadAnswer."""
+        """Take the bytes of one read and return the body bytes among them."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self.complete:
-                raise BadAnswer(self._fault or str(error)) from None
-            self.reusable = False
+            if self.complete:
+                self.reusable = False
+            elif not self.fault:
+                self.fault = str(error)
         parts = self._parts
         if parts:
             self._bare_bytes = 0
@@ -73,7 +71,7 @@ class Answer:
         # Not every byte reaches a callback: a field that never ends, and chunk extensions, are seen here alone.
         self._bare_bytes += len(data)
         if self._bare_bytes > MOST_HEAD_BYTES and not self.complete:
-            raise BadAnswer("headers over their bound")
+            self.fault = "headers over their bound"
         return b""
 
     @property
@@ -82,18 +80,19 @@ class Answer:
         return self.head_complete and self._ends_with_connection and not self.complete
 
     def end(self) -> None:
-        """Learn that the peer sends no more. Raises BadAnswer unless that is how this body ends."""
+        """Learn that the peer sends no more: the end of a body without a length, a fault anywhere else."""
         if not self.head_complete:
-            raise BadAnswer("the connection ended before the headers did")
-        if not self.complete and not self._ends_with_connection:
-            raise BadAnswer("the connection ended before the body did")
-        self.complete = True
+            self.fault = "the connection ended before the headers did"
+        elif not self._ends_with_connection and not self.complete:
+            self.fault = "the connection ended before the body did"
+        else:
+            self.complete = True
 
     def drop(self) -> None:
         """Let go of the parser, which holds this object in turn: without it no garbage collection is needed."""
         self._parser = None
 
-    # httptools' callbacks. What they raise ends the parsing; `_fault` says why.
+    # httptools' callbacks. What they raise ends the parsing.
 
     def on_message_begin(self) -> None:
         """Begin an answer: the first, the one behind a 1xx, or one that nobody asked for."""
@@ -143,5 +142,5 @@ class Answer:
             self.reusable = self._parser.should_keep_alive()
 
     def _refuse(self, fault: str) -> None:
-        self._fault = fault
-        raise BadAnswer(fault)
+        self.fault = fault
+        raise ValueError(fault)

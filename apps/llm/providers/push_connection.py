@@ -12,7 +12,7 @@ from typing import cast
 
 import httpx
 
-from apps.llm.providers.push_answer import Answer, BadAnswer
+from apps.llm.providers.push_answer import Answer
 from apps.llm.providers.push_stream import PushStream
 
 __all__ = ["Connection"]
@@ -117,6 +117,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn the transport; over TLS, after the handshake."""
         self._transport = cast(asyncio.Transport, transport)
+        if self.closed:
+            # Its keeper has closed meanwhile.
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Parse what was read and hand it on."""
@@ -126,11 +129,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self.answered = True
-        try:
-            body = answer.feed(data)
-        except BadAnswer as error:
-            self._fail(httpx.RemoteProtocolError(str(error)))
-            return
+        body = answer.feed(data)
         if answer.head_complete and not head.done():
             head.set_result(None)
             self._wake_writer()
@@ -142,19 +141,19 @@ class Connection(asyncio.Protocol):
                 return
         if answer.complete:
             self._complete(answer, stream)
+        elif answer.fault:
+            self._fail(httpx.RemoteProtocolError(answer.fault))
 
     def eof_received(self) -> None:
         """Learn that the peer sends no more; it is not answered with half a connection."""
         answer, stream = self._answer, self._stream
         if answer is not None and stream is not None:
-            truncated = answer.ends_with_connection and self._is_truncated()
-            try:
-                answer.end()
-            except BadAnswer as error:
-                self._fail(httpx.RemoteProtocolError(str(error)))
-                return
-            if truncated:
+            if answer.ends_with_connection and self._is_truncated():
                 self._fail(httpx.RemoteProtocolError("TLS ended without its close_notify"))
+                return
+            answer.end()
+            if answer.fault:
+                self._fail(httpx.RemoteProtocolError(answer.fault))
                 return
             self._complete(answer, stream)
         self.abort()

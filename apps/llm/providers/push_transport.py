@@ -12,14 +12,16 @@ import asyncio
 import re
 import ssl
 from collections import deque
+from collections.abc import Mapping
 from functools import partial
 
 import httpx
 
 from apps.llm.providers.push_connection import Connection
+from apps.llm.providers.push_dial import addresses_of, first_to_connect
 from apps.llm.providers.push_stream import PushStream
 
-__all__ = ["PushStream", "PushTransport"]
+__all__ = ["Endpoint", "PushStream", "PushTransport"]
 
 _KEPT_S = 30.0
 """How long an idle connection is kept: less than common load balancers do, so that it is we who close it."""
@@ -31,8 +33,10 @@ _TARGET = re.compile(rb"[\x21-\x7e]+")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
-_Origin = tuple[bytes, str, int]
-_Seconds = float | None
+Origin = tuple[bytes, str, int]
+"""Scheme, host, port."""
+Timeouts = Mapping[str, float | None]
+"""As httpx has them in a request's extensions, in seconds."""
 
 
 class PushTransport(httpx.AsyncBaseTransport):
@@ -59,7 +63,7 @@ class PushTransport(httpx.AsyncBaseTransport):
         self._kept_s = kept_s
         self._stale_s = stale_s
         self._busy: set[Connection] = set()
-        self._idle: dict[_Origin, deque[Connection]] = {}
+        self._idle: dict[Origin, deque[Connection]] = {}
         self._expiry: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -69,8 +73,17 @@ class PushTransport(httpx.AsyncBaseTransport):
         Raises httpx.UnsupportedProtocol, LocalProtocolError, PoolTimeout, ConnectTimeout, ConnectError, WriteTimeout,
         WriteError, ReadTimeout, ReadError, RemoteProtocolError.
         """
-        timeouts: dict[str, _Seconds] = request.extensions.get("timeout", {})
-        origin, data = _origin(request.url), await _serialise(request)
+        content = await request.aread()
+        if request.headers.get("content-length", "0") != str(len(content)):
+            raise httpx.LocalProtocolError("a body of another length than the headers say")
+        return await self.endpoint(request).send(content)
+
+    def endpoint(self, request: httpx.Request) -> Endpoint:
+        """Return where requests like this one go with other bodies. Raises UnsupportedProtocol, LocalProtocolError."""
+        return Endpoint(self, request)
+
+    async def exchange(self, origin: Origin, data: bytes, timeouts: Timeouts) -> httpx.Response:
+        """Send a request that is written out already; what `handle_async_request` returns and raises."""
         if self._closed:
             raise RuntimeError("the transport is closed")
         if self._max_connections is not None and len(self._busy) >= self._max_connections:
@@ -79,12 +92,12 @@ class PushTransport(httpx.AsyncBaseTransport):
         if kept is not None:
             sent_at_s = asyncio.get_running_loop().time()
             try:
-                return await self._exchange(kept, data, timeouts)
+                return await _exchange(kept, data, timeouts)
             except (httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError):
                 stale = asyncio.get_running_loop().time() - sent_at_s <= self._stale_s
                 if kept.answered or not stale or self._closed:
                     raise
-        return await self._exchange(await self._connect(origin, timeouts.get("connect")), data, timeouts)
+        return await _exchange(await self._connect(origin, timeouts.get("connect")), data, timeouts)
 
     async def aclose(self) -> None:
         """Close every connection; exchanges under way fail."""
@@ -94,40 +107,42 @@ class PushTransport(httpx.AsyncBaseTransport):
         for connection in (*self._busy, *(one for idle in self._idle.values() for one in idle)):
             connection.abort()
 
-    async def _exchange(self, connection: Connection, data: bytes, timeouts: dict[str, _Seconds]) -> httpx.Response:
-        try:
-            return await connection.exchange(
-                data, write_timeout_s=timeouts.get("write"), read_timeout_s=timeouts.get("read")
-            )
-        except BaseException:
-            connection.abort()
-            raise
-
-    async def _connect(self, origin: _Origin, timeout_s: _Seconds) -> Connection:
-        scheme, host, port = origin
-        connection = Connection(on_free=partial(self._keep, origin), on_close=partial(self._forget, origin))
-        self._busy.add(connection)
+    async def _connect(self, origin: Origin, timeout_s: float | None) -> Connection:
         try:
             async with asyncio.timeout(timeout_s):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: connection, host, port, ssl=self._tls if scheme == b"https" else None
-                )
-        except BaseException as error:
-            # After the handshake, asyncio's own clean-up waits for a goodbye.
-            connection.abort()
-            if isinstance(error, TimeoutError):
-                raise httpx.ConnectTimeout("connecting took too long") from None
-            if isinstance(error, OSError | UnicodeError):
-                raise httpx.ConnectError(type(error).__name__) from None
-            raise
+                addresses = await addresses_of(origin[1], origin[2])
+                connection = await first_to_connect(addresses, partial(self._open, origin), Connection.abort)
+        except TimeoutError:
+            raise httpx.ConnectTimeout("connecting took too long") from None
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(type(error).__name__) from None
         if self._closed:
             connection.abort()
             raise httpx.ConnectError("the transport was closed meanwhile")
         return connection
 
+    async def _open(self, origin: Origin, address: str) -> Connection:
+        scheme, host, port = origin
+        secure = scheme == b"https"
+        connection = Connection(on_free=partial(self._keep, origin), on_close=partial(self._forget, origin))
+        self._busy.add(connection)
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection,
+                address,
+                port,
+                ssl=self._tls if secure else None,
+                server_hostname=host if secure else None,
+            )
+        except BaseException:
+            # The loop's own clean-up would wait for a goodbye once TLS is established.
+            connection.abort()
+            raise
+        return connection
+
     # -- idle connections
 
-    def _keep(self, origin: _Origin, connection: Connection) -> None:
+    def _keep(self, origin: Origin, connection: Connection) -> None:
         self._busy.discard(connection)
         idle = self._idle.setdefault(origin, deque())
         if len(idle) >= _MOST_KEPT:
@@ -139,7 +154,7 @@ class PushTransport(httpx.AsyncBaseTransport):
         if self._expiry is None:
             self._expiry = loop.call_later(self._kept_s, self._expire)
 
-    def _take(self, origin: _Origin) -> Connection | None:
+    def _take(self, origin: Origin) -> Connection | None:
         idle = self._idle.get(origin)
         while idle:
             # The newest first: it is the least likely to be stale, and the oldest are left to expire.
@@ -150,7 +165,7 @@ class PushTransport(httpx.AsyncBaseTransport):
             connection.abort()
         return None
 
-    def _forget(self, origin: _Origin, connection: Connection) -> None:
+    def _forget(self, origin: Origin, connection: Connection) -> None:
         self._busy.discard(connection)
         idle = self._idle.get(origin)
         if idle is not None and connection in idle:
@@ -166,24 +181,50 @@ class PushTransport(httpx.AsyncBaseTransport):
         self._expiry = None if next_s is None else loop.call_at(next_s + self._kept_s, self._expire)
 
 
-def _origin(url: httpx.URL) -> _Origin:
+class Endpoint:
+    """Where requests go that differ in their bodies alone: whatever else they are made of is checked and written once.
+
+    It shows nothing that is secret. It ends with its transport.
+    """
+
+    def __init__(self, transport: PushTransport, request: httpx.Request) -> None:
+        self._transport = transport
+        self._origin = _origin(request.url)
+        self._head = _head(request)
+        self._has_body = "content-length" in request.headers
+        self._timeouts: Timeouts = request.extensions.get("timeout", {})
+
+    async def send(self, content: bytes) -> httpx.Response:
+        """Send the request with this body; what `PushTransport.handle_async_request` returns and raises."""
+        size = b"Content-Length: %d\r\n" % len(content) if self._has_body else b""
+        return await self._transport.exchange(self._origin, b"%b%b\r\n%b" % (self._head, size, content), self._timeouts)
+
+
+async def _exchange(connection: Connection, data: bytes, timeouts: Timeouts) -> httpx.Response:
+    try:
+        return await connection.exchange(
+            data, write_timeout_s=timeouts.get("write"), read_timeout_s=timeouts.get("read")
+        )
+    except BaseException:
+        connection.abort()
+        raise
+
+
+def _origin(url: httpx.URL) -> Origin:
     scheme = url.raw_scheme
     if scheme not in (b"http", b"https") or not url.raw_host:
         raise httpx.UnsupportedProtocol("only http and https, with a host")
     return scheme, url.raw_host.decode("ascii"), url.port or (443 if scheme == b"https" else 80)
 
 
-async def _serialise(request: httpx.Request) -> bytes:
-    """Write out a request. Raises httpx.LocalProtocolError, without quoting what is wrong: it may be a key."""
-    content = await request.aread()
+def _head(request: httpx.Request) -> bytes:
+    """Write out the head but for the length. Raises httpx.LocalProtocolError, which quotes nothing: it may be a key."""
     if request.method in ("HEAD", "CONNECT") or "transfer-encoding" in request.headers or "upgrade" in request.headers:
         raise httpx.LocalProtocolError("a kind of request that this transport does not send")
-    if request.headers.get("content-length", "0") != str(len(content)):
-        raise httpx.LocalProtocolError("a body of another length than the headers say")
     method, target, fields = request.method.encode("ascii", "replace"), request.url.raw_path, request.headers.raw
     if not (_NAME.fullmatch(method) and _TARGET.fullmatch(target)):
         raise httpx.LocalProtocolError("a method or path that cannot be sent")
     if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in fields):
         raise httpx.LocalProtocolError("a header that cannot be sent")
-    lines = (b"%b %b HTTP/1.1" % (method, target), *(b"%b: %b" % field for field in fields), b"", content)
-    return b"\r\n".join(lines)
+    lines = [b"%b: %b\r\n" % field for field in fields if field[0].lower() != b"content-length"]
+    return b"%b %b HTTP/1.1\r\n%b" % (method, target, b"".join(lines))

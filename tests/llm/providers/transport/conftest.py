@@ -7,7 +7,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -31,13 +31,13 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 @pytest.fixture(params=FACES, ids=lambda face: face.name)
 def face(request: pytest.FixtureRequest) -> Face:
     """Each way to use a transport: ours pushed and pulled, and httpx's."""
-    return request.param
+    return cast(Face, request.param)
 
 
 @pytest.fixture(params=OURS, ids=lambda face: face.name)
 def ours(request: pytest.FixtureRequest) -> Face:
     """The two faces of our transport."""
-    return request.param
+    return cast(Face, request.param)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,8 @@ async def test_reading_pauses_at_the_bound_and_goes_on_below_it() -> None:
 
 
 async def test_a_sink_is_never_made_to_wait() -> None:
-    flow, taken = Flow(), []
+    flow = Flow()
+    taken: list[bytes] = []
     stream = PushStream(flow, None)
     pushing = asyncio.ensure_future(stream.push(taken.append))
     await asyncio.sleep(0)

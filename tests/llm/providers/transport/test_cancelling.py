@@ -247,11 +247,18 @@ async def test_closing_with_exchanges_under_way(ours: Face) -> None:
     assert len(server.peers) == 4
 
 
-async def test_closing_while_connecting(ours: Face) -> None:
-    async with Server(answering(OK)) as server, ours.transport() as transport:
+@pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
+@pytest.mark.parametrize("count", range(1, 30, 2))
+async def test_closing_while_connecting(
+    ours: Face, authority: Authority, trusting: ssl.SSLContext, secure: bool, count: int
+) -> None:
+    tls = authority.server_context() if secure else None
+    async with Server(answering(), tls=tls) as server, ours.transport(trusting) as transport:
         exchange = asyncio.ensure_future(whole(ours, transport, server.url()))
-        await asyncio.sleep(0)
+        await turns(count)
         await transport.aclose()
         with pytest.raises(httpx.TransportError):
             await exchange
-    assert not server.requests
+        await turns()
+        for peer in server.peers:
+            await peer.left.wait()

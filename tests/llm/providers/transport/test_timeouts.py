@@ -85,7 +85,6 @@ async def test_waiting_for_more_of_a_body() -> None:
 async def test_timeouts_do_not_end_what_is_in_time(face: Face, trusting: ssl.SSLContext) -> None:
     answer = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi", b"!", b"!")
     async with Server(answer) as server, face.transport(trusting) as transport:
-        timeouts = {"connect": 5.0, "write": 5.0, "read": 5.0, "pool": 5.0}
-        assert (await whole(face, transport, server.url(), timeouts=timeouts)).body == b"hi!!"
-        timeouts = {"connect": None, "write": None, "read": None, "pool": None}
-        assert (await whole(face, transport, server.url(), timeouts=timeouts)).body == b"hi!!"
+        for seconds in (5.0, None):
+            timeouts = dict.fromkeys(("connect", "write", "read", "pool"), seconds)
+            assert (await whole(face, transport, server.url(), timeouts=timeouts)).body == b"hi!!"

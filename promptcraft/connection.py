@@ -1,0 +1,184 @@
+"""uvicorn's HTTP protocol with bounds on what a stranger can make it hold, and for how long.
+
+By itself uvicorn with httptools keeps a head of any size, waits for its end for ever, hands trailers to the
+application as if they were headers, and keeps what a peer does not take until that peer leaves. A proxy in front bounds
+the same; this is for those who have none, and for proxies that are wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import socket
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from apps.chat.envelope import envelope
+from apps.llm.errors import HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout
+from apps.llm.wire import json
+from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
+
+__all__ = ["GuardedProtocol", "guard_uvicorn"]
+
+
+def guard_uvicorn() -> None:
+    """Have the uvicorn that runs this process speak HTTP through `GuardedProtocol`; call it before it listens.
+
+    It is found by the signal handler that it has set. Any other server, and a uvicorn without httptools, is left alone.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    config = getattr(server, "config", None)
+    if getattr(config, "http_protocol_class", None) is HttpToolsProtocol:
+        config.http_protocol_class = GuardedProtocol  # type: ignore[union-attr]
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection. A head over its bound is 431, one that does not end in time 408, one that is no HTTP 400.
+
+    A peer that takes nothing of what was written to it for `stuck_s` is cut, its buffer dropped; the application sees
+    it leave.
+    """
+
+    most_head_bytes = MOST_HEAD_BYTES
+    most_headers = MOST_HEADERS
+    head_s = 10.0
+    """From the connection, or from the first byte of a later request, to the end of the head."""
+    stuck_s = 60.0
+    """To bring a full write buffer (64 KiB) down to a quarter, or to take the last of it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin the first head."""
+        super().connection_made(transport)
+        self._in_head = True
+        self._undelivered_bytes = 0
+        self._problem: PromptCraftError | None = None
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, self._head_is_late)
+        self._stuck_timer: asyncio.TimerHandle | None = None
+        if self.client is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # A peer that is gone without a word is noticed by what it does not acknowledge.
+            plain_socket = transport.get_extra_info("socket")
+            plain_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.stuck_s * 1000))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop every clock."""
+        self._stop_head_clock()
+        self._stop_stuck_clock()
+        super().connection_lost(exc)
+
+    # --- what comes in
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; refuse a head, a chunk's extension or trailers that go on and on."""
+        if self._in_head and self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_s, self._head_is_late)
+        self._undelivered_bytes += len(data)
+        super().data_received(data)
+        if self._undelivered_bytes > self.most_head_bytes and not self.transport.is_closing():
+            self._refuse(HeadTooLarge())
+
+    def on_headers_complete(self) -> None:
+        """Hand a head to the application; trailers that follow the body do not become part of it."""
+        size_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size_bytes > self.most_head_bytes or len(self.headers) > self.most_headers:
+            self._problem = HeadTooLarge()
+            raise self._problem
+        self.scope["headers"] = self.headers.copy()
+        super().on_headers_complete()
+        self._in_head = False
+        self._undelivered_bytes = 0
+        self._stop_head_clock()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand on a piece of the body."""
+        self._undelivered_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the request; what comes next is another head."""
+        self._in_head = True
+        self._undelivered_bytes = 0
+        super().on_message_complete()
+
+    # --- what goes out
+
+    def pause_writing(self) -> None:
+        """Start the clock of a peer that has stopped taking."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """Stop it."""
+        super().resume_writing()
+        self._stop_stuck_clock()
+
+    def on_response_complete(self) -> None:
+        """End the response; if the connection ends with it, what is left is not waited for without end."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, its last answer taken or not."""
+        super().timeout_keep_alive_handler()
+        self._watch_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser refused, in the envelope."""
+        del msg
+        self._refuse(self._problem or InvalidRequest("This is no request of HTTP/1.1. Look at its first lines."))
+
+    # --- the clocks
+
+    def _watch_writing(self) -> None:
+        if self._stuck_timer is None:
+            self._stuck_timer = self.loop.call_later(self.stuck_s, self._is_stuck)
+
+    def _stop_head_clock(self) -> None:
+        timer, self._head_timer = self._head_timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _stop_stuck_clock(self) -> None:
+        timer, self._stuck_timer = self._stuck_timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _is_stuck(self) -> None:
+        self._stuck_timer = None
+        self.transport.abort()
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.transport.is_closing():
+            return
+        if self._undelivered_bytes:
+            self._refuse(RequestTimeout("The request's head did not arrive in time. Send it again."))
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: PromptCraftError) -> None:
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started or self.pipeline:
+                # An answer is under way: another one in its middle would be read as part of it.
+                self.transport.abort()
+                return
+            # Its application still waits for the body; this is its answer.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        request_id = f"req_{secrets.token_hex(12)}"
+        body = json.dumps(envelope(error, request_id))
+        headers: list[tuple[bytes, bytes]] = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"x-request-id", request_id.encode()),
+        ]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[error.http_status], lines, body))
+        self.transport.close()
+        self._watch_writing()

@@ -1,0 +1,48 @@
+"""What a server hands over of a request's head, made safe for Django: nothing a client writes there makes it raise.
+
+Django reads some of it outside every handler of errors, so that a head which it cannot read would be a 500.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+__all__ = ["MOST_HEADERS", "MOST_HEAD_BYTES", "head_is_too_large", "made_safe"]
+
+MOST_HEAD_BYTES = 32 * 1024
+"""Path, query and headers together. The longest of our own, an access token, has some hundred bytes."""
+MOST_HEADERS = 128
+
+Scope = dict[str, Any]
+
+
+def made_safe(scope: Scope) -> Scope:
+    """Return a copy of an HTTP scope: its path with a slash at both ends, its query ASCII, its headers of this moment.
+
+    Of Content-Type only the media type is kept: Django would decode its parameters by whatever they name. Headers are
+    copied because some servers add the trailers, which come behind the body, to the same list.
+    """
+    path: str = scope["path"]
+    if not path.startswith("/"):
+        # The asterisk of OPTIONS, or a whole address.
+        path = f"/{path}"
+    if not path.endswith("/"):
+        path = f"{path}/"
+    query: bytes = scope.get("query_string", b"")
+    if not query.isascii():
+        query = quote_from_bytes(query, safe="".join(map(chr, range(33, 127)))).encode()
+    headers = [
+        (name, value.partition(b";")[0]) if name == b"content-type" else (name, value)
+        for name, value in scope["headers"]
+    ]
+    return {**scope, "path": path, "query_string": query, "headers": headers}
+
+
+def head_is_too_large(scope: Scope) -> bool:
+    """Tell whether a head is over its bounds; servers that bound it themselves never hand over such a one."""
+    headers = scope["headers"]
+    if len(headers) > MOST_HEADERS:
+        return True
+    size_bytes = len(scope["path"]) + len(scope.get("query_string", b""))
+    return size_bytes + sum(len(name) + len(value) for name, value in headers) > MOST_HEAD_BYTES
