@@ -237,6 +237,9 @@ def _paced(native: Native, target: StartedTarget, *, streams: int, tokens_per_s:
         "first_p50_ms": load.counts["first_token"]["p50_ms"],
         "first_p99_ms": load.counts["first_token"]["p99_ms"],
     }
+    # Not comparable with the CPU per event below, which is free of requests; all there is where there was no window.
+    cpu_s = load.moments["end"].target_cpu_s - load.moments["begin"].target_cpu_s
+    figures["cpu_us_with_requests"] = cpu_s / max(1, load.counts["tokens"]) * 1e6
     outcome = Outcome(figures=figures, faults=load.faults)
     _add_window(outcome, load, seconds)
     return outcome

@@ -83,6 +83,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if size_bytes > self.most_head_bytes or len(self.headers) > self.most_headers:
             self._problem = HeadTooLarge()
             raise self._problem
+        if self.parser.get_http_version() not in ("1.1", "1.0"):
+            raise InvalidRequest("the parser takes HTTP/0.9 and HTTP/2.0 as well")
         self.scope["headers"] = self.headers.copy()
         super().on_headers_complete()
         self._in_head = False

@@ -7,7 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apps.llm.errors import BodyTooLarge, Code, PromptCraftError, RequestTimeout, ServiceUnavailable
+from apps.chat.values import MAX_VALUES, values_exceed
+from apps.llm.errors import (
+    BodyTooLarge,
+    Code,
+    InvalidRequest,
+    PromptCraftError,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 
 __all__ = [
     "BODY_BYTES_PER_S",
@@ -44,16 +52,17 @@ _held_bytes = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """A request's body. `data` is empty if it `overflowed` its bound, was `late`, or the process was `crowded`."""
+    """A request's body. `data` is empty if one of the others is true: then it has a `refusal`."""
 
     data: bytes
     overflowed: bool = False
     late: bool = False
     crowded: bool = False
+    tangled: bool = False
 
     @property
     def refusal(self) -> PromptCraftError | None:
-        """Why it was not read whole, None if it was. The connection cannot be used after that."""
+        """Why it is not used, None if it may be. What is left of it is not read: the connection is of no use then."""
         if self.overflowed:
             return BodyTooLarge("The body is over 1 MiB (20 MiB with image parts). Send less.")
         if self.late:
@@ -61,6 +70,10 @@ class Body:
         if self.crowded:
             return ServiceUnavailable(
                 "Too many large requests are arriving at once. Try again shortly.", code=Code.OVERLOADED
+            )
+        if self.tangled:
+            return InvalidRequest(
+                f"The body holds more than {MAX_VALUES} values. Send a smaller JSON object.", code=Code.INVALID_JSON
             )
         return None
 
@@ -105,7 +118,8 @@ async def _read(scope: Mapping[str, Any], receive: Receive, images: bool, deadli
                     parts.clear()
                     return await _overflow(receive) if more else Body(data=b"", overflowed=True)
             if not more:
-                return Body(data=parts[0] if len(parts) == 1 else b"".join(parts))
+                data = parts[0] if len(parts) == 1 else b"".join(parts)
+                return Body(data=b"", tangled=True) if values_exceed(data) else Body(data=data)
             if size_bytes > _SMALL_BYTES:
                 _held_bytes += size_bytes - counted_bytes
                 counted_bytes = size_bytes

@@ -165,6 +165,6 @@ async def serving(application: Application, *, timeout_keep_alive_s: float = 5, 
     finally:
         server.close()
         for connection in tuple(state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]
+            connection.transport.abort()
         if state.tasks:
             await asyncio.wait(tuple(state.tasks), timeout=_PATIENCE_S)

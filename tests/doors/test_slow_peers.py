@@ -239,7 +239,7 @@ class TestReaders:
             await client.send(HEAD + b"Connection: " + connection + b"\r\n\r\n")
             await served.wait_answered()
             (left,) = served.state.connections
-            assert left.transport.get_write_buffer_size() > 0  # type: ignore[union-attr]
+            assert left.transport.get_write_buffer_size() > 0
             await served.wait_gone()
 
     @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
@@ -248,5 +248,5 @@ class TestReaders:
             await client.send(HEAD + b"\r\n")
             await client.until(b"ok")
             (connection,) = served.state.connections
-            accepted = connection.transport.get_extra_info("socket")  # type: ignore[union-attr]
+            accepted = connection.transport.get_extra_info("socket")
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7500

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from apps.llm.providers.base import TransportKind
 from tests.server import ServerProcess
 from tests.sse_answer import Collected, collect
 from tests.upstream.scenario import Scenario
@@ -40,11 +41,14 @@ class Case:
     vendor: str
     stream: bool
     fallback: bool
+    transport: TransportKind = "push"
+    """What carries the request upstream."""
 
     @property
     def marker(self) -> str:
         """What the request says, and no other request does."""
-        return f"When does the tide turn? {self.scenario.name} {self.vendor} {self.stream} {self.fallback}"
+        case = (self.scenario.name, self.vendor, self.stream, self.fallback, self.transport)
+        return f"When does the tide turn? {' '.join(map(str, case))}"
 
     @property
     def body(self) -> dict[str, Any]:
@@ -105,19 +109,20 @@ def relay(request: pytest.FixtureRequest) -> Iterator[Relay]:
         UpstreamServer() as upstream,
         ServerProcess(DEADLINES, upstream=upstream) as many,
         ServerProcess(DEADLINES, upstream=upstream) as one,
+        ServerProcess(DEADLINES | {"UPSTREAM_TRANSPORT": "httpx"}, upstream=upstream) as over_httpx,
         ThreadPoolExecutor(AT_ONCE) as side_by_side,
         ThreadPoolExecutor(1) as in_turn,
     ):
-        many.token(), one.token()
+        many.token(), one.token(), over_httpx.token()
         outcomes = {
             # Refusals take no time, and some (out of money) open the breaker at once, which then lets a single
             # request through.
             case: in_turn.submit(send, one, case)
             if case.scenario.group in ("errors", "samples") or case.scenario.failure == "out_of_funds"
-            else side_by_side.submit(send, many, case)
+            else side_by_side.submit(send, many if case.transport == "push" else over_httpx, case)
             for case in selected
         }
-        yield Relay((many, one), upstream, outcomes)
+        yield Relay((many, one, over_httpx), upstream, outcomes)
         for outcome in outcomes.values():
             outcome.cancel()
 

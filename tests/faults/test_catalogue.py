@@ -15,16 +15,29 @@ CANARY = "sk-upstream-0001"
 
 
 def cases(outcome: Outcome, *, streams: tuple[bool, ...] = (True, False), fallback: bool = False) -> list[Any]:
-    """Return each scenario with the vendors that show it: one for transports, all for what vendors differ in."""
-    return [
-        pytest.param(
-            Case(scenario, vendor, stream, fallback),
-            id=f"{scenario.name}-{vendor}-{'stream' if stream else 'whole'}",
-        )
-        for scenario in CATALOGUE.values()
-        if scenario.outcome is outcome
+    """Return each scenario with the vendors that show it: one for transports, all for what vendors differ in.
+
+    The faults of connections, as streams, come once more over httpx's own transport.
+    """
+    scenarios = [scenario for scenario in CATALOGUE.values() if scenario.outcome is outcome]
+    chosen = [
+        Case(scenario, vendor, stream, fallback)
+        for scenario in scenarios
         for vendor in (scenario.vendors if scenario.group == "errors" else scenario.vendors[:1])
         for stream in streams
+    ]
+    chosen += [
+        Case(scenario, scenario.vendors[0], True, fallback, "httpx")
+        for scenario in scenarios
+        if scenario.group == "transport" and True in streams
+    ]
+    return [
+        pytest.param(
+            case,
+            id=f"{case.scenario.name}-{case.vendor}-{'stream' if case.stream else 'whole'}"
+            + ("" if case.transport == "push" else f"-{case.transport}"),
+        )
+        for case in chosen
     ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from tests.contract.limit_fixtures import COMPLETIONS, PROMPT, READY, Door, error_of, eventually
 from tests.operations.conftest import beside
@@ -37,7 +39,7 @@ def test_a_deploy_loses_nothing(door: Door):
         for proxy in reloaded:
             proxy.point(new.port)
             # For a moment the old and the new listen side by side.
-            eventually(lambda proxy=proxy: served_by(ask(proxy)) == "new", "the new server's answer")
+            eventually(partial(reaches_the_new, ask, proxy), "the new server's answer")
         old.terminate()
         eventually(lambda: old.call(READY, user=None)[0] == 503, "a drain")
         for proxy in reloaded:
@@ -55,6 +57,10 @@ def test_a_deploy_loses_nothing(door: Door):
             answer = collect(stream)
             assert (answer.text, answer.finish, answer.done, answer.ended) == ("".join(PIECES), "stop", True, "clean")
         assert old.wait(10) == 0
+
+
+def reaches_the_new(ask: Callable[[Proxy], SseStream], proxy: Proxy) -> bool:
+    return served_by(ask(proxy)) == "new"
 
 
 def served_by(answer: SseStream) -> str:

@@ -14,6 +14,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from apps.chat.body import BODY_BYTES_PER_S, BODY_S
+from apps.chat.engine.supervisor import MAX_KEPT, MAX_KEPT_BYTES
+from apps.llm.chain import MAX_ATTEMPTS
+from promptcraft.connection import GuardedProtocol
 from promptcraft.settings import ENVIRONMENT
 from tests.contract.limit_fixtures import COMPLETIONS, LIVE, Door, eventually
 from tests.operations.conftest import documented_flags
@@ -59,7 +63,9 @@ def test_the_timeouts_are_those_of_the_code_and_of_the_proxies():
     assert float(table["server: the next content: `GAP_TIMEOUT`"][0]) == settings.GAP_TIMEOUT_S
     assert float(table["platform: the exit after SIGTERM"][1]) == settings.DRAIN_TIMEOUT_S + 5
     proxy_s, whole_s = table["proxy: the next byte from the server"]
-    assert float(whole_s) == settings.TOTAL_TIMEOUT_S + TICK_S + 2
+    assert float(whole_s) == settings.TOTAL_TIMEOUT_S + TICK_S + 4
+    attempts_s = MAX_ATTEMPTS * (settings.FIRST_TOKEN_TIMEOUT_S + TICK_S)
+    assert float(table["server: the whole answer: `TOTAL_TIMEOUT`"][1]) == attempts_s
     nginx, haproxy = "".join(blocks("nginx")), block("haproxy")
     assert f"proxy_read_timeout {proxy_s}s;" in nginx
     assert f"worker_shutdown_timeout {table['proxy: running streams, after a reload'][0]}s;" in nginx
@@ -76,6 +82,17 @@ def test_the_code_has_the_defaults_that_the_text_names():
     for name, value in re.findall(r"`([A-Z_]+)` \(?(\d+)(?: s)?\b", DOCUMENT.read_text()):
         setting = getattr(settings, f"{name}_S", None) or getattr(settings, name)
         assert float(value) == setting, name
+
+
+def test_the_bounds_of_what_is_kept():
+    text = section("Processes and streams")
+    assert f"at most {MAX_KEPT:,} of them and {MAX_KEPT_BYTES // 1024**2} MiB" in text
+
+
+def test_the_bounds_of_slow_senders():
+    text = " ".join(section("Proxies").split())
+    assert f"a request's head after {GuardedProtocol.head_s:.0f} s" in text
+    assert f"its body after {BODY_S:.0f} s and a second for every {BODY_BYTES_PER_S // 1024} KiB" in text
 
 
 def flag(name: str) -> str:

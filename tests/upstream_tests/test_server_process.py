@@ -23,7 +23,8 @@ def test_a_stream_comes_through(server, upstream):
         answer = collect(stream)
     assert (stream.status, answer.text, answer.finish) == (200, VENDORS["deepseek"].default_text, "stop")
     assert (answer.done, answer.ended) == (True, "clean")
-    assert upstream.journal[-1].complete
+    # The relay may hang up at `[DONE]`, a moment before the last chunk.
+    assert upstream.journal[-1].usage is not None
 
 
 def test_a_client_that_vanishes_is_felt_upstream_within_a_second(server, upstream):

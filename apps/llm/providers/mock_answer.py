@@ -29,6 +29,7 @@ _SENTENCES = (
 )
 # Deeper schemas get null: a recursive one would never end.
 _SCHEMA_DEPTH = 16
+_INSTANCE_CHARS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def compose(request: CompletionRequest, scenario: str) -> MockAnswer:
     tool = _called_tool(request, scenario)
     if tool is not None:
         name, parameters = tool
-        arguments = dumps(_instance(parameters, parameters)).decode()
+        arguments = dumps(_Instance(parameters).of(parameters)).decode()
         return _capped(
             MockAnswer(reasoning=reasoning, tool=name, arguments=_tokens(arguments), finish_reason="tool_calls"),
             request.max_tokens,
@@ -132,46 +133,65 @@ def _json_text(request: CompletionRequest) -> str:
     form = request.response_format or {}
     schema = form.get("json_schema", {}).get("schema") if isinstance(form.get("json_schema"), Mapping) else None
     if isinstance(schema, Mapping):
-        return dumps(_instance(schema, schema)).decode()
+        return dumps(_Instance(schema).of(schema)).decode()
     return dumps({"provider": "mock", "message": _INTRODUCTION, "you_wrote": _quote(request)}).decode()
 
 
-def _instance(schema: Any, root: Mapping[str, Any], depth: int = 0) -> Any:
-    """Return a small value that a simple JSON schema accepts: constants, enums, types, unions and local references."""
-    if not isinstance(schema, Mapping) or depth > _SCHEMA_DEPTH:
-        return None
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    if isinstance(schema.get("$ref"), str):
-        return _instance(_referred(schema["$ref"], root), root, depth + 1)
-    for union in ("anyOf", "oneOf", "allOf"):
-        if schema.get(union):
-            return _instance(schema[union][0], root, depth + 1)
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = kind[0] if kind else None
-    match kind:
-        case "string":
-            return "mock".ljust(_count(schema.get("minLength")), "k")[: _count(schema.get("maxLength"), 64)]
-        case "integer" | "number":
-            return schema.get("minimum", 0)
-        case "boolean":
-            return False
-        case "null":
+class _Instance:
+    """A small value that a simple JSON schema accepts: constants, enums, types, unions and local references.
+
+    Schemas come from strangers: one that is no schema is accepted by null, and after `_INSTANCE_CHARS` of values all
+    that is left is null, since a few references of a schema to itself would make more of them than there are atoms.
+    """
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._left_chars = _INSTANCE_CHARS
+
+    def of(self, schema: Any, depth: int = 0) -> Any:
+        """Return the value for a part of the schema."""
+        self._left_chars -= 1
+        if not isinstance(schema, Mapping) or depth > _SCHEMA_DEPTH or self._left_chars < 0:
             return None
-        case "array":
-            return [_instance(schema.get("items"), root, depth + 1)] * min(_count(schema.get("minItems"), 1), 8)
-    properties = schema.get("properties") or {}
-    return {name: _instance(property_, root, depth + 1) for name, property_ in properties.items()}
+        if "const" in schema:
+            return self._afforded(schema["const"])
+        if isinstance(schema.get("enum"), list) and schema["enum"]:
+            return self._afforded(schema["enum"][0])
+        if isinstance(schema.get("$ref"), str):
+            return self.of(self._referred(schema["$ref"]), depth + 1)
+        for union in ("anyOf", "oneOf", "allOf"):
+            if isinstance(schema.get(union), list) and schema[union]:
+                return self.of(schema[union][0], depth + 1)
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            kind = kind[0] if kind else None
+        match kind:
+            case "string":
+                return "mock".ljust(_count(schema.get("minLength")), "k")[: _count(schema.get("maxLength"), 64)]
+            case "integer" | "number":
+                return self._afforded(schema.get("minimum", 0))
+            case "boolean":
+                return False
+            case "null":
+                return None
+            case "array":
+                items = min(_count(schema.get("minItems"), 1), 8)
+                return [self.of(schema.get("items"), depth + 1) for _ in range(items)]
+        properties = schema.get("properties")
+        if not isinstance(properties, Mapping):
+            return {}
+        return {name: self.of(property_, depth + 1) for name, property_ in properties.items() if self._left_chars > 0}
 
+    def _afforded(self, value: Any) -> Any:
+        self._left_chars -= len(dumps(value))
+        return value if self._left_chars >= 0 else None
 
-def _referred(reference: str, root: Mapping[str, Any]) -> Any:
-    found: Any = root
-    for step in reference.removeprefix("#").split("/")[1:]:
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return found
+    def _referred(self, reference: str) -> Any:
+        found: Any = self._root
+        self._left_chars -= len(reference)
+        for step in reference[:_INSTANCE_CHARS].removeprefix("#").split("/")[1:]:
+            found = found.get(step) if isinstance(found, Mapping) else None
+        return found
 
 
 def _count(value: Any, default: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""The provider for every vendor that speaks OpenAI's chat format over HTTP. Only its transport imports httpx, too.
+"""The provider for every vendor that speaks OpenAI's chat format over HTTP. It and its transport alone import httpx.
 
 One `run` is one POST and one answer. It goes to the transport directly: an httpx client would keep cookies
 between users, log URLs and add its own headers, and there is no redirect, proxy or retry for it to manage.
@@ -110,16 +110,28 @@ class OpenAICompatibleProvider:
         Raises ProviderError, and whatever the sink raises. Cancelling it closes the connection at once; cancelling
         it again meanwhile cannot leave a stream running that is paid for and read by nobody.
         """
-        if self._endpoint is not None:
-            # Its connections close in one step, which nothing can interrupt.
-            exchange = asyncio.current_task()
-            assert exchange is not None
-            self._exchanges.add(exchange)
-            try:
-                await self._exchange(call, sink)
-            finally:
-                self._exchanges.discard(exchange)
+        if self._endpoint is None:
+            await self._run_apart(call, sink)
             return
+        # The connections of our transport close in one step, which nothing can interrupt.
+        task = asyncio.current_task()
+        assert task is not None
+        self._exchanges.add(task)
+        try:
+            await self._exchange(call, sink)
+        finally:
+            self._exchanges.discard(task)
+
+    async def aclose(self) -> None:
+        """Cancel what still runs and close all connections."""
+        for exchange in self._exchanges:
+            exchange.cancel()
+        if self._exchanges:
+            await asyncio.wait(tuple(self._exchanges))
+        await self._transport.aclose()
+
+    async def _run_apart(self, call: Call, sink: Sink) -> None:
+        """Run the exchange in a task of its own, for a transport that may be interrupted while it closes."""
         exchange = asyncio.create_task(self._exchange(call, sink))
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._ended)
@@ -130,14 +142,6 @@ class OpenAICompatibleProvider:
             await asyncio.wait((exchange,))
             raise
         exchange.result()
-
-    async def aclose(self) -> None:
-        """Cancel what still runs and close all connections."""
-        for exchange in self._exchanges:
-            exchange.cancel()
-        if self._exchanges:
-            await asyncio.wait(tuple(self._exchanges))
-        await self._transport.aclose()
 
     def _ended(self, exchange: asyncio.Task[None]) -> None:
         self._exchanges.discard(exchange)

@@ -58,9 +58,8 @@ class Answer:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if self.complete:
-                self.reusable = False
-            elif not self.fault:
+            # Behind a whole answer it is no fault of the answer's; `on_message_begin` has seen to the connection.
+            if not self.complete and not self.fault:
                 self.fault = str(error)
         parts = self._parts
         if parts:

@@ -73,10 +73,9 @@ class Connection(asyncio.Protocol):
     def leave(self) -> None:
         """End the exchange: be free for another after a clean end, close otherwise."""
         # Bytes that a paused connection has not read could be anything.
-        reusable = self._reusable and not self.closed and not self._paused
-        self._stream = None
-        self._reusable = False
-        if reusable:
+        if self._reusable and not self.closed and not self._paused:
+            self._stream = None
+            self._reusable = False
             self._on_free(self)
         else:
             self.abort()
@@ -145,7 +144,7 @@ class Connection(asyncio.Protocol):
             self._fail(httpx.RemoteProtocolError(answer.fault))
 
     def eof_received(self) -> None:
-        """Learn that the peer sends no more; it is not answered with half a connection."""
+        """Learn that the peer sends no more. Nothing is sent on half a connection either."""
         answer, stream = self._answer, self._stream
         if answer is not None and stream is not None:
             if answer.ends_with_connection and self._is_truncated():

@@ -85,7 +85,7 @@ class PushTransport(httpx.AsyncBaseTransport):
     async def exchange(self, origin: Origin, data: bytes, timeouts: Timeouts) -> httpx.Response:
         """Send a request that is written out already; what `handle_async_request` returns and raises."""
         if self._closed:
-            raise RuntimeError("the transport is closed")
+            raise httpx.ConnectError("the transport is closed")
         if self._max_connections is not None and len(self._busy) >= self._max_connections:
             raise httpx.PoolTimeout("as many exchanges are under way as may be")
         kept = self._take(origin)
@@ -100,7 +100,7 @@ class PushTransport(httpx.AsyncBaseTransport):
         return await _exchange(await self._connect(origin, timeouts.get("connect")), data, timeouts)
 
     async def aclose(self) -> None:
-        """Close every connection; exchanges under way fail."""
+        """Close every connection, without waiting; exchanges under way fail, and so do later ones."""
         self._closed = True
         if self._expiry is not None:
             self._expiry.cancel()

@@ -12,7 +12,7 @@ import pytest
 
 from apps.llm.errors import ProviderError
 from apps.llm.providers import DIALECTS, ProviderConfig
-from apps.llm.providers.base import Call, Provider
+from apps.llm.providers.base import Call, Provider, TransportKind
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
 from tests.llm.providers.asking import Kept, call_of
 from tests.llm.providers.scripted import ScriptedUpstream, Then
@@ -20,6 +20,8 @@ from tests.llm.providers.scripted import ScriptedUpstream, Then
 __all__ = ["EVENT", "KEY", "call", "failure_of", "provider_of"]
 
 KEY = "sk-secret-a1b2c3"
+default_kind: TransportKind = "push"
+"""The transport of a test that does not say which; the fixture `each_transport` sets it."""
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
 
 
@@ -29,9 +31,12 @@ async def provider_of(
     base_url: str = "http://127.0.0.1:9/v1",
     transport: httpx.AsyncBaseTransport | None = None,
     connect_timeout_s: float = 5,
+    kind: TransportKind | None = None,
     **options: Any,
 ) -> AsyncIterator[OpenAICompatibleProvider]:
-    config = ProviderConfig(api_key=KEY, base_url=base_url, connect_timeout_s=connect_timeout_s)
+    config = ProviderConfig(
+        api_key=KEY, base_url=base_url, connect_timeout_s=connect_timeout_s, transport=kind or default_kind
+    )
     provider = OpenAICompatibleProvider(DIALECTS[vendor], config, transport, **options)
     try:
         async with asyncio.timeout(10):

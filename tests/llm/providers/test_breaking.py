@@ -12,6 +12,8 @@ from tests.llm.providers.asking import Kept
 from tests.llm.providers.connecting import EVENT, KEY, call, failure_of, provider_of
 from tests.llm.providers.scripted import ScriptedUpstream, chunked, response
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 
 class Broken(httpx.AsyncBaseTransport):
     def __init__(self, error: Exception) -> None:

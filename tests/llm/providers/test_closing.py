@@ -12,6 +12,8 @@ from tests.llm.providers.asking import Kept
 from tests.llm.providers.connecting import EVENT, call, provider_of
 from tests.llm.providers.scripted import ScriptedUpstream, chunked, response
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 
 async def cancelled(provider: OpenAICompatibleProvider, upstream: ScriptedUpstream, started: asyncio.Event) -> None:
     sink = Kept()

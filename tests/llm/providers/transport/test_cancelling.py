@@ -222,6 +222,15 @@ async def test_sink_is_called_inside_the_read_callback() -> None:
 # --- closing the transport
 
 
+async def test_closing_a_response_ends_who_waits_for_its_body(ours: Face) -> None:
+    async with Server(answering(OK[:-1])) as server, ours.transport() as transport:
+        async with opened(transport, server.url()) as response:
+            waiting = asyncio.ensure_future(ours.body(response))
+            await turns()
+        with pytest.raises(httpx.RemoteProtocolError):
+            await waiting
+
+
 async def test_closing_with_exchanges_under_way(ours: Face) -> None:
     async def script(peer: Peer) -> None:
         if peer.number > 1:
@@ -242,7 +251,7 @@ async def test_closing_with_exchanges_under_way(ours: Face) -> None:
                 await exchange
         for peer in server.peers:
             await peer.left.wait()
-        with pytest.raises(RuntimeError):
+        with pytest.raises(httpx.ConnectError):
             await whole(ours, transport, server.url())
     assert len(server.peers) == 4
 
