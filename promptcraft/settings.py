@@ -258,8 +258,7 @@ TRUSTED_PROXIES = _networks("TRUSTED_PROXIES")
 def _origins(name: str) -> list[str]:
     origins = _list(name, "")
     for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+        if not re.fullmatch(r"https?://[a-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", origin):
             _stop(f'Environment variable "{name}" invalid: Not a list of origins such as https://app.example.org.')
     return origins
 
@@ -274,12 +273,24 @@ CORS_ALLOW_HEADERS = (
     "traceparent",
     "x-mock-scenario",
     "x-request-id",
+    # What OpenAI's client for JavaScript says of itself.
+    "openai-organization",
+    "openai-project",
+    *(
+        f"x-stainless-{name}"
+        for name in (
+            *("arch", "async", "custom-poll-interval", "helper-method", "lang", "os", "package-version"),
+            *("poll-helper", "retry-count", "runtime", "runtime-version", "timeout"),
+        )
+    ),
 )
 CORS_EXPOSE_HEADERS = (
     "Idempotent-Replay",
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Traceparent",
+    "WWW-Authenticate",
     "X-PromptCraft-Completion-Id",
     "X-PromptCraft-Fallback-Count",
     "X-PromptCraft-Model",
@@ -288,6 +299,7 @@ CORS_EXPOSE_HEADERS = (
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
     "X-Request-Id",
+    "X-Should-Retry",
 )
 
 # --- Providers

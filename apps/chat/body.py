@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apps.chat.values import MAX_VALUES, values_exceed
 from apps.llm.errors import (
     BodyTooLarge,
     Code,
@@ -16,6 +15,7 @@ from apps.llm.errors import (
     RequestTimeout,
     ServiceUnavailable,
 )
+from apps.llm.wire.values import MAX_VALUES, values_exceed
 
 __all__ = [
     "BODY_BYTES_PER_S",

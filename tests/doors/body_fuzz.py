@@ -102,11 +102,12 @@ def _main() -> int:
         settings.MAX_STREAMS_PER_USER = 1000
         settings.STREAM_RETENTION_S = 1.0
         django.setup()
-        # A line for each request would be most of the work.
-        logging.getLogger("promptcraft").setLevel(logging.WARNING)
         call_command("migrate", verbosity=0, interactive=False)
+        import promptcraft.asgi  # noqa: F401 - it sets up the log
         from tests.doors.in_process import bearer
 
+        # A line for each request would be most of the work.
+        logging.getLogger("promptcraft").setLevel(logging.WARNING)
         began_at_s = time.monotonic()
         statuses = asyncio.run(_by_hand(arguments.count, arguments.seed, arguments.first, bearer()))
         print(f"{statuses.total()} bodies in {time.monotonic() - began_at_s:.1f} s: {dict(sorted(statuses.items()))}")

@@ -9,6 +9,7 @@ import pytest
 from apps.chat.runtime import stop_runtime
 from tests.contract.limit_fixtures import CALM, Door, started
 from tests.doors.in_process import quick_mock, running
+from tests.doors.trap import Trap
 from tests.server import ServerProcess
 from tests.upstream import UpstreamServer
 
@@ -16,13 +17,26 @@ ORIGIN = "https://app.example.org"
 
 
 @pytest.fixture(scope="package")
-def shared_door() -> Iterator[Door]:
+def trap() -> Iterator[Trap]:
+    """Where every proxy variable of the shared server's environment leads."""
+    with Trap() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="package")
+def shared_door(trap: Trap) -> Iterator[Door]:
     with UpstreamServer() as upstream:
-        environment = CALM | {
-            "CORS_ALLOWED_ORIGINS": f"{ORIGIN}, http://localhost:5173",
-            "REGISTRATION_OPEN": "1",
-            "LOG_LEVEL": "DEBUG",
-        }
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), trap.url)
+        proxies |= {name.lower(): url for name, url in proxies.items()}
+        environment = (
+            CALM
+            | proxies
+            | {
+                "CORS_ALLOWED_ORIGINS": f"{ORIGIN}, http://localhost:5173",
+                "REGISTRATION_OPEN": "1",
+                "LOG_LEVEL": "DEBUG",
+            }
+        )
         server = ServerProcess(environment, upstream=upstream)
         with started(server):
             yield Door(server, upstream)

@@ -96,7 +96,7 @@ def test_http_1_0_is_reused_only_if_it_says_so() -> None:
 @pytest.mark.parametrize("status", [b"101", b"099", b"000"])
 def test_statuses_that_cannot_be(status: bytes) -> None:
     answer, _ = fed(HEAD.replace(b"200", status) + b"Content-Length: 0\r\n\r\n")
-    assert answer.fault
+    assert "status" in answer.fault
     assert not answer.complete
 
 
@@ -179,3 +179,4 @@ def test_long_body_in_small_chunks_is_no_fault() -> None:
         assert answer.feed(b"\r\n") == b""
     answer.feed(b"0\r\n\r\n")
     assert answer.reusable
+    assert not answer.fault

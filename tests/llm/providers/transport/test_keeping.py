@@ -82,6 +82,24 @@ async def test_whole_answer_that_nobody_took_may_keep_its_connection(ours: Face)
     assert len(server.peers) == 1
 
 
+@pytest.mark.parametrize(
+    "answer", [OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK + b"H"], ids=["close", "H"]
+)
+async def test_connection_that_is_not_kept_is_closed_with_its_answer(ours: Face, answer: bytes) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer)
+        await peer.gone()
+
+    async with (
+        Server(script) as server,
+        ours.transport() as transport,
+        opened(transport, server.url()) as response,
+    ):
+        await server.peers[0].left.wait()
+        assert await ours.body(response) == b"hi"
+
+
 # --- bytes that nobody asked for
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.chat.values import MAX_VALUES, values_exceed
+from apps.llm.wire.values import MAX_VALUES, values_exceed
 
 MIB = 1024 * 1024
 TEXT = st.text(st.sampled_from('ab"\\[]{},: \n'), max_size=30)
