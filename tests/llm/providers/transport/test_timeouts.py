@@ -31,11 +31,11 @@ async def test_refused(face: Face) -> None:
             await whole(face, transport, f"http://127.0.0.1:{port}/")
 
 
-@pytest.mark.parametrize("host", ["a" * 64, "nobody.invalid", "a..b"])
-async def test_names_that_lead_nowhere(ours: Face, host: str) -> None:
+async def test_host_that_cannot_be_a_name(ours: Face) -> None:
+    # It is too long to be asked for, so that no network is needed.
     async with ours.transport() as transport:
         with pytest.raises(httpx.ConnectError):
-            await whole(ours, transport, f"http://{host}/")
+            await whole(ours, transport, f"http://{'a' * 64}/")
 
 
 async def test_tls_handshake_with_nobody(face: Face) -> None:
