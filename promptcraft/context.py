@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from django.http import HttpRequest
 
 __all__ = ["RequestContext", "context_of", "optional_context_of", "set_context"]
+
+
+class Settled(Protocol):
+    """What happens once, and can be waited for."""
+
+    def is_set(self) -> bool:
+        """Tell whether it has happened."""
+
+    async def wait(self) -> None:
+        """Return once it is set."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,7 +35,7 @@ class RequestContext:
     """Go on the answer whatever becomes of the request: the caller's limits."""
     outcome: Callable[[], Mapping[str, Any]] | None = None
     """Asked at the request's end for further log fields; never texts, tokens of access, or keys."""
-    settled: asyncio.Event | None = None
+    settled: Settled | None = None
     """Set once `outcome` will say nothing new; None if there is nothing to wait for."""
     error_code: str | None = None
     """The code of the error that was answered."""

@@ -14,11 +14,13 @@ from io import BytesIO
 from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
-from apps.chat.body import read_body
+from apps.chat.body import Body, read_body
+from apps.chat.engine.reader import Reader
 from apps.chat.responses import StreamResponse
+from promptcraft.headers import encoded_headers
 
 __all__ = ["StreamHandler"]
 
@@ -38,48 +40,70 @@ class StreamHandler(ASGIHandler):
         body = await read_body(scope, receive, images=scope["path"].endswith(_MAY_HOLD_IMAGES))
         if body is None:
             return
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an ASGI application is called inside a task")
+        watch = _Watch(task)
+        watcher = asyncio.get_running_loop().create_task(watch.run(receive))
+        reader: Reader | None = None
+        finish: list[Callable[[], None]] = []
+        try:
+            response = await self._answer(scope, body, finish)
+            # A stream may last for minutes: it keeps nothing of its request, and of its response the reader alone.
+            del scope, body
+            await send(_start_of(response))
+            if isinstance(response, StreamResponse):
+                reader = response.reader
+                del response
+                await reader.drive(send)
+            else:
+                await send({"type": "http.response.body", "body": getattr(response, "content", b"")})
+        except asyncio.CancelledError:
+            if not watch.gone and not (reader is not None and reader.detached):
+                raise
+        finally:
+            watcher.cancel()
+            for one in finish:
+                one()
+
+    async def _answer(self, scope: dict[str, Any], body: Body, finish: list[Callable[[], None]]) -> HttpResponseBase:
+        """Return the view's response, stripped for HEAD; add to `finish` what is due at the end of it."""
         set_script_prefix(get_script_prefix(scope))
         request = ASGIRequest(scope, BytesIO(body.data))
         # Django would read the stream again, against its own bound; the body is here, bounded by ours.
         request._body = body.data
         request.META["promptcraft.body"] = body
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("an ASGI application is called inside a task")
-        gone = False
-
-        async def watch() -> None:
-            nonlocal gone
-            while (await receive())["type"] != "http.disconnect":
-                continue
-            gone = True
-            task.cancel()
-
-        watcher = asyncio.ensure_future(watch())
-        response: HttpResponseBase | None = None
-        try:
-            response = await self.get_response_async(request)
-            if body.refusal is not None:
-                response.headers["Connection"] = "close"
-            await self._respond(response, send, head=request.method == "HEAD")
-        except asyncio.CancelledError:
-            detached = isinstance(response, StreamResponse) and response.reader.detached
-            if not gone and not detached:
-                raise
-        finally:
-            watcher.cancel()
-            if response is not None:
-                response.close()
-
-    async def _respond(self, response: HttpResponseBase, send: Send, *, head: bool) -> None:
-        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
+        response = await self.get_response_async(request)
+        request.close()
+        # What `response.close` would call, without its signal.
+        closers: list[Callable[[], None]] = response._resource_closers  # type: ignore[attr-defined]
+        finish += [closer for closer in closers if closer != request.close]
         if isinstance(response, StreamResponse):
-            await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-            if head:
-                await send({"type": "http.response.body", "body": b""})
-            else:
-                await response.reader.drive(send)
-            return
-        content: bytes = getattr(response, "content", b"")
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if head else content})
+            finish.append(response.reader.close)
+        if body.refusal is not None:
+            response.headers["Connection"] = "close"
+        if request.method != "HEAD":
+            return response
+        bare = HttpResponse(status=response.status_code)
+        bare.headers = response.headers
+        return bare
+
+
+class _Watch:
+    """Cancels a request's task when its client goes."""
+
+    __slots__ = ("_task", "gone")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self.gone = False
+
+    async def run(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        self.gone = True
+        self._task.cancel()
+
+
+def _start_of(response: HttpResponseBase) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": response.status_code, "headers": encoded_headers(response)}

@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -16,7 +17,8 @@ from django.utils.decorators import async_only_middleware
 from apps.chat.body import REFUSED
 from apps.chat.envelope import error_response
 from apps.llm.errors import HeadTooLarge, InvalidRequest, PromptCraftError
-from promptcraft.context import RequestContext, context_of, set_context
+from promptcraft.context import RequestContext, Settled, context_of, set_context
+from promptcraft.headers import add_headers, checked_headers, set_headers
 from promptcraft.logs import REQUEST_ID, REQUEST_LOGGER
 from promptcraft.scope import head_is_too_large
 
@@ -31,15 +33,18 @@ _SETTLE_S = 2.0
 """How long the line of a client that left waits for its completion to end."""
 _unsettled: set[asyncio.Task[None]] = set()
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # Nothing here is a page but the docs, which bring a policy of their own.
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_HEADERS = checked_headers(
+    {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        # Nothing here is a page but the docs, which bring a policy of their own.
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    }
+)
+_API_HEADERS = checked_headers({"Cache-Control": "no-store"})
 _MOST_PATH_CHARACTERS = 256
 
 
@@ -54,22 +59,25 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
         try:
             response = await get_response(request)
         except asyncio.CancelledError:
-            _log(context, request, 499)
+            _log(context, str(request.method), request.path[:_MOST_PATH_CHARACTERS], 499)
             raise
-        response.headers["X-Request-Id"] = context.request_id
-        response.headers["traceparent"] = f"00-{context.trace_id}-{context.span_id}-{context.trace_flags}"
+        set_headers(
+            response,
+            {
+                "X-Request-Id": context.request_id,
+                "traceparent": f"00-{context.trace_id}-{context.span_id}-{context.trace_flags}",
+                **context.response_headers,
+            },
+        )
         if isinstance(response, HttpResponse) and response.status_code not in (204, 304):
             response.headers.setdefault("Content-Length", str(len(response.content)))
-        for name, value in context.response_headers.items():
-            response.headers[name] = value
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
+        add_headers(response, _HEADERS)
         if request.path.startswith("/api/"):
-            response.headers.setdefault("Cache-Control", "no-store")
-        # A stream's line is due when the stream ends, which is when its response is closed.
-        response._resource_closers.append(  # type: ignore[attr-defined]
-            lambda: _log(context, request, response.status_code)
-        )
+            add_headers(response, _API_HEADERS)
+        # A stream's line is due when the stream ends, which is when its response is closed. The request is not kept
+        # until then: it holds the body.
+        finish = partial(_log, context, str(request.method), request.path[:_MOST_PATH_CHARACTERS], response.status_code)
+        response._resource_closers.append(finish)  # type: ignore[attr-defined]
         return response
 
     return middleware
@@ -106,33 +114,35 @@ def _refusal(request: HttpRequest) -> PromptCraftError | None:
 
 
 def _context_of(request: HttpRequest) -> RequestContext:
-    given_id = request.headers.get("X-Request-Id", "")
-    trace = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    # `request.headers` would read every header for these two.
+    given_id = request.META.get("HTTP_X_REQUEST_ID", "")
+    trace = _TRACEPARENT.fullmatch(request.META.get("HTTP_TRACEPARENT", ""))
+    # One call of the system's for all three.
+    random = secrets.token_hex(36)
     return RequestContext(
-        request_id=given_id if _REQUEST_ID.fullmatch(given_id) else f"req_{secrets.token_hex(12)}",
-        trace_id=trace[1] if trace else secrets.token_hex(16),
+        request_id=given_id if _REQUEST_ID.fullmatch(given_id) else f"req_{random[:24]}",
+        trace_id=trace[1] if trace else random[24:56],
         trace_flags=trace[2] if trace else "00",
-        span_id=secrets.token_hex(8),
+        span_id=random[56:],
         started=time.monotonic(),
     )
 
 
-def _log(context: RequestContext, request: HttpRequest, status: int) -> None:
+def _log(context: RequestContext, method: str, path: str, status: int) -> None:
     if not REQUEST_LOGGER.isEnabledFor(logging.INFO):
         return
     duration_ms = round((time.monotonic() - context.started) * 1000, 1)
-    path = request.path[:_MOST_PATH_CHARACTERS]
     if context.settled is None or context.settled.is_set():
-        _write_line(context, str(request.method), path, status, duration_ms)
+        _write_line(context, method, path, status, duration_ms)
         return
-    line = _write_line_when_settled(context, context.settled, str(request.method), path, status, duration_ms)
+    line = _write_line_when_settled(context, context.settled, method, path, status, duration_ms)
     task = asyncio.get_running_loop().create_task(line)
     _unsettled.add(task)
     task.add_done_callback(_unsettled.discard)
 
 
 async def _write_line_when_settled(
-    context: RequestContext, settled: asyncio.Event, method: str, path: str, status: int, duration_ms: float
+    context: RequestContext, settled: Settled, method: str, path: str, status: int, duration_ms: float
 ) -> None:
     """Write the line of a client that left: what became of its completion is known a moment later."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.conf import settings
 
@@ -28,6 +28,10 @@ class ChatConfig:
     breaker_cooldown_s: float
     drain_timeout_s: float
     user_hash_key: str
+    redis_url: str | None = field(default=None, repr=False)
+    """Where limits are shared; None keeps them in the process."""
+    workers: int = 1
+    """How many processes are known to serve, at the least."""
 
     @classmethod
     def from_settings(cls) -> ChatConfig:
@@ -49,6 +53,8 @@ class ChatConfig:
             breaker_cooldown_s=settings.BREAKER_COOLDOWN_S,
             drain_timeout_s=settings.DRAIN_TIMEOUT_S,
             user_hash_key=settings.SECRET_KEY,
+            redis_url=settings.REDIS_URL,
+            workers=settings.WEB_CONCURRENCY,
         )
 
     @property

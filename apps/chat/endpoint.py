@@ -36,7 +36,7 @@ def signed_in(**methods: View) -> View:
     async def view(request: HttpRequest, **route: str) -> HttpResponseBase:
         async def answer() -> HttpResponseBase:
             method = _pick(methods, request)
-            caller: Caller = await authenticate(request.headers.get("Authorization"))
+            caller: Caller = await authenticate(request.META.get("HTTP_AUTHORIZATION"))
             context_of(request).user_id = caller.user_id
             return await method(request, caller, **route)
 

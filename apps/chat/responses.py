@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -10,35 +11,38 @@ from django.http import HttpResponse, StreamingHttpResponse
 
 from apps.chat.engine.reader import Reader
 from apps.llm.wire import json
+from promptcraft.headers import Headers, add_headers, checked_headers, set_headers
 
 __all__ = ["StreamResponse", "json_response"]
 
 
 class StreamResponse(StreamingHttpResponse):
-    """A log as Server-Sent Events. `reader` is driven by `promptcraft.handler`, or iterated by other servers."""
+    """A log as Server-Sent Events, sent by `promptcraft.handler`: its `reader` is driven, there is no content.
+
+    `headers` are of our own making: ids, names and numbers in printable ASCII.
+    """
 
     def __init__(self, reader: Reader, headers: Mapping[str, str]) -> None:
-        super().__init__(
-            (),
-            content_type="text/event-stream; charset=utf-8",
-            headers={
-                "Cache-Control": "no-cache, no-transform",
-                "X-Accel-Buffering": "no",
-                "Access-Control-Expose-Headers": ", ".join(settings.CORS_EXPOSE_HEADERS),
-                **headers,
-            },
-        )
+        super().__init__((), content_type="text/event-stream; charset=utf-8")
+        add_headers(self, _stream_headers())
+        set_headers(self, headers)
         self.reader = reader
-        self.is_async = True
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Iterate over what the reader sends."""
-        return self.reader.__aiter__()
 
     def close(self) -> None:
         """Leave the log, whether the stream was sent or not."""
         self.reader.close()
         super().close()
+
+
+@functools.cache
+def _stream_headers() -> Headers:
+    return checked_headers(
+        {
+            "Cache-Control": "no-cache, no-transform",
+            "X-Accel-Buffering": "no",
+            "Access-Control-Expose-Headers": ", ".join(settings.CORS_EXPOSE_HEADERS),
+        }
+    )
 
 
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:

@@ -13,7 +13,7 @@ from apps.chat.engine.generation import Generation, Status, Stop
 from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.reader import Reader
 from apps.chat.engine.supervisor import Command, Supervisor
-from apps.chat.limits.rate import Admission
+from apps.chat.limits.limiter import Window
 from apps.chat.restore import restore_log
 from apps.chat.runtime import get_supervisor
 from apps.chat.store import StoredCompletion, completion_get, completion_get_by_key
@@ -29,12 +29,14 @@ from apps.llm.errors import (
     UnsupportedMediaType,
 )
 from apps.llm.providers.scenario import parse_scenario
-from apps.llm.wire.openai import CompletionRequest, parse_request
+from apps.llm.wire.openai import parse_request
 from promptcraft.database import run_in_database
 
 __all__ = ["Asked", "Opened", "cancel", "find", "open_completion", "resume", "window_of"]
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_THEIR_FAULT = frozenset({400, 408, 413, 415})
+"""A request that ends in one of these is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,8 @@ class Asked:
     scenario: str | None
     on_begun: Callable[[Generation], None]
     """Told of the completion as soon as there is one, long before the answer may begin."""
+    on_window: Callable[[Window], None]
+    """Told how the caller's rate window stands by the step that looked at it: always, but for errors other than 429."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +62,17 @@ class Opened:
     `reader` is open: drive it or close it. `generation` is None for one that only the database still knows.
     """
 
-    request: CompletionRequest
+    stream: bool | None
+    """Whether it was asked for as a stream; None leaves it to the Accept header."""
     reader: Reader
     generation: Generation | None
     stored: StoredCompletion | None
     replayed: bool
 
 
-def window_of(caller: Caller) -> Admission:
+async def window_of(caller: Caller) -> Window:
     """Say how the caller's rate window stands."""
-    supervisor = get_supervisor()
-    return supervisor.windows.look(caller.user_id, supervisor.now())
+    return await get_supervisor().limiter.look(caller.user_id)
 
 
 async def open_completion(asked: Asked) -> Opened:
@@ -81,7 +85,9 @@ async def open_completion(asked: Asked) -> Opened:
     user_id = asked.caller.user_id
     body_sha256 = hashlib.sha256(asked.body.data).hexdigest()
     key = asked.idempotency_key
-    if key is not None and _KEY.fullmatch(key) and asked.body.refusal is None:
+    if key is not None and (not _KEY.fullmatch(key) or asked.body.refusal is not None):
+        key = None
+    if key is not None:
         replay = await _replay(supervisor, asked, key, body_sha256)
         if replay is not None:
             return replay
@@ -89,20 +95,36 @@ async def open_completion(asked: Asked) -> Opened:
         raise ServiceUnavailable(
             "This server is shutting down. Try again: another one will answer.", code=Code.DRAINING
         )
-    taken_at = supervisor.windows.take(user_id, supervisor.now()).taken_at
+    admission = await supervisor.limiter.admit(user_id)
+    asked.on_window(admission.window)
+    if admission.refusal is not None:
+        raise admission.refusal
+    lease = admission.lease
+    if lease is None:
+        raise RuntimeError("an admission is a lease or a refusal")
+    begun = None if key is None else supervisor.find_by_key(user_id, key)
+    if begun is not None:
+        # A request with the same key came in while this one was being admitted.
+        lease.give_back()
+        return await _attached(asked, begun, body_sha256)
 
-    def give_back(error: PromptCraftError) -> None:
-        if taken_at is not None and error.http_status not in (400, 408, 413, 415):
-            supervisor.windows.give_back(user_id, taken_at)
+    def on_failure(error: PromptCraftError) -> None:
+        if error.http_status in _THEIR_FAULT:
+            lease.release()
+        else:
+            lease.give_back()
 
     try:
         command = _checked(asked, body_sha256)
-        generation = supervisor.admit(command, supervisor.chain.plan(command.request))
+        generation = supervisor.admit(command, supervisor.chain.plan(command.request), lease)
     except PromptCraftError as error:
-        give_back(error)
+        on_failure(error)
+        raise
+    except BaseException:
+        lease.give_back()
         raise
     # It may fail long after the headers are out, and still before any content.
-    generation.on_fruitless = give_back
+    generation.on_fruitless = on_failure
     asked.on_begun(generation)
     reader = generation.attach()
     supervisor.launch(generation)
@@ -111,7 +133,7 @@ async def open_completion(asked: Asked) -> Opened:
     except BaseException:
         reader.close()
         raise
-    return Opened(request=command.request, reader=reader, generation=generation, stored=None, replayed=False)
+    return Opened(stream=command.request.stream, reader=reader, generation=generation, stored=None, replayed=False)
 
 
 async def resume(*, caller: Caller, completion_id: str, after: int) -> Reader | None:
@@ -188,24 +210,29 @@ async def _replay(supervisor: Supervisor, asked: Asked, key: str, body_sha256: s
         # It may have begun while the database was asked.
         generation = supervisor.find_by_key(user_id, key)
     if generation is not None:
-        _same_body(generation.order.body_sha256, body_sha256)
-        asked.on_begun(generation)
-        reader = generation.attach()
-        try:
-            await _begun(generation)
-        except BaseException:
-            reader.close()
-            raise
-        return Opened(
-            request=generation.order.request, reader=reader, generation=generation, stored=None, replayed=True
-        )
+        return await _attached(asked, generation, body_sha256)
     if stored is None:
         return None
     _same_body(stored.body_sha256, body_sha256)
+    asked.on_window(await window_of(asked.caller))
     log: MemoryLog = restore_log(stored)
     return Opened(
-        request=parse_request(asked.body.data), reader=Reader(log), generation=None, stored=stored, replayed=True
+        stream=parse_request(asked.body.data).stream, reader=Reader(log), generation=None, stored=stored, replayed=True
     )
+
+
+async def _attached(asked: Asked, generation: Generation, body_sha256: str) -> Opened:
+    """Return a reader of a completion that another request with the same key began. Raises Conflict, or its error."""
+    _same_body(generation.order.body_sha256, body_sha256)
+    asked.on_window(await window_of(asked.caller))
+    asked.on_begun(generation)
+    reader = generation.attach()
+    try:
+        await _begun(generation)
+    except BaseException:
+        reader.close()
+        raise
+    return Opened(stream=generation.order.stream, reader=reader, generation=generation, stored=None, replayed=True)
 
 
 def _same_body(known_sha256: str, body_sha256: str) -> None:

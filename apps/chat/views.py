@@ -10,10 +10,11 @@ from apps.accounts.identity import Caller
 from apps.chat import services
 from apps.chat.body import Body
 from apps.chat.engine.generation import Generation
+from apps.chat.limits.limiter import Window
 from apps.chat.listing import list_completions
 from apps.chat.presentation import completion_json, usage_json
 from apps.chat.responses import StreamResponse, json_response
-from apps.llm.errors import InvalidRequest
+from apps.llm.errors import InvalidRequest, RateLimited
 from promptcraft.context import context_of
 
 __all__ = ["cancel_completion", "completion_detail", "completion_events", "completion_list", "create_completion"]
@@ -28,30 +29,39 @@ async def create_completion(request: HttpRequest, caller: Caller) -> HttpRespons
     def on_begun(generation: Generation) -> None:
         context.outcome, context.settled = generation.log_fields, generation.done
 
+    def on_window(window: Window) -> None:
+        context.response_headers.update(window.headers)
+
     try:
         opened = await services.open_completion(
             services.Asked(
                 caller=caller,
                 request_id=context.request_id,
                 body=cast(Body, request.META["promptcraft.body"]),
-                content_type=request.headers.get("Content-Type", ""),
-                idempotency_key=request.headers.get("Idempotency-Key"),
-                scenario=request.headers.get("X-Mock-Scenario"),
+                content_type=request.META.get("CONTENT_TYPE", ""),
+                idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
+                scenario=request.META.get("HTTP_X_MOCK_SCENARIO"),
                 on_begun=on_begun,
+                on_window=on_window,
             )
         )
-    finally:
-        _add_limits(request, caller)
+    except RateLimited:
+        raise
+    except Exception:
+        # Nothing was taken, or it may have been given back since.
+        await _add_limits(request, caller)
+        raise
     try:
         headers = _completion_headers(opened)
-        stream = opened.request.stream
+        stream = opened.stream
         if stream is None:
-            stream = "text/event-stream" in request.headers.get("Accept", "").lower()
+            stream = "text/event-stream" in request.META.get("HTTP_ACCEPT", "").lower()
         if stream:
             return StreamResponse(opened.reader, headers)
         if opened.generation is not None:
             await opened.generation.done.wait()
             if opened.generation.error is not None:
+                await _add_limits(request, caller)
                 raise opened.generation.error
     except BaseException:
         opened.reader.close()
@@ -65,20 +75,20 @@ async def create_completion(request: HttpRequest, caller: Caller) -> HttpRespons
 
 async def completion_list(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Answer `GET completions/`: the caller's own, newest first."""
-    _add_limits(request, caller)
+    await _add_limits(request, caller)
     limit = _whole_number(request.GET.get("limit", "20"), "limit", 1, 100)
     return json_response(await list_completions(caller=caller, limit=limit, after=request.GET.get("after")))
 
 
 async def completion_detail(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponse:
     """Answer `GET completions/{id}/`: the answer so far and how it stands."""
-    _add_limits(request, caller)
+    await _add_limits(request, caller)
     return json_response(completion_json(await services.find(caller=caller, completion_id=completion_id)))
 
 
 async def completion_events(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponseBase:
     """Answer `GET completions/{id}/events/`: every event after the one named, then live to the end."""
-    _add_limits(request, caller)
+    await _add_limits(request, caller)
     if "after" in request.GET:
         after = _whole_number(request.GET["after"], "after", 0, _MAX_EVENT_ID)
     else:
@@ -91,7 +101,7 @@ async def completion_events(request: HttpRequest, caller: Caller, completion_id:
 
 async def cancel_completion(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponse:
     """Answer `POST completions/{id}/cancel/` with the settled usage."""
-    _add_limits(request, caller)
+    await _add_limits(request, caller)
     completion = await services.cancel(caller=caller, completion_id=completion_id)
     return json_response({"id": completion_id, "status": "cancelled", "usage": usage_json(completion)})
 
@@ -121,8 +131,8 @@ def _header_safe(text: str) -> str:
     return "".join(character for character in text if " " <= character <= "~")
 
 
-def _add_limits(request: HttpRequest, caller: Caller) -> None:
-    context_of(request).response_headers.update(services.window_of(caller).headers)
+async def _add_limits(request: HttpRequest, caller: Caller) -> None:
+    context_of(request).response_headers.update((await services.window_of(caller)).headers)
 
 
 def _whole_number(text: str, name: str, least: int, most: int) -> int:

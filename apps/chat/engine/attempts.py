@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from apps.chat.engine.exchange import Exchange
+from apps.chat.engine.latch import Latch
 from apps.chat.engine.log import StreamLog
-from apps.chat.engine.order import Order, Services
+from apps.chat.engine.order import Order, Question, Services
 from apps.chat.engine.record import Attempt, End, UsageSource
 from apps.chat.engine.stamp import Stamp
 from apps.chat.engine.verdicts import clients_fault, interrupted, none_answered
@@ -50,27 +48,31 @@ class Attempts:
     def __init__(
         self,
         order: Order,
+        question: Question,
         services: Services,
         *,
+        made: list[Attempt],
+        passed_over: list[FailedAttempt],
         stamp: Stamp,
         log: StreamLog,
         message: Callable[[], AssembledMessage],
         on_first_content: Callable[[], None],
     ) -> None:
-        self.made: list[Attempt] = []
-        self.passed_over: list[FailedAttempt] = []
+        self.made = made
+        self.passed_over = passed_over
         self.asks_mock = False
         """Whether the provider asked last is the mock."""
         self._order = order
+        self._question = question
         self._services = services
-        self._stamp = stamp
+        self.stamp = stamp
         self._log = log
         self._message = message
         self._on_first_content = on_first_content
         self._started = services.clock()
         self._exchange: Exchange | None = None
         self._stop: End | None = None
-        self._stopped = asyncio.Event()
+        self._stopped = Latch()
         self._retry_after_s: float | None = None
 
     @property
@@ -116,12 +118,12 @@ class Attempts:
     async def run(self) -> PromptCraftError | None:
         """Ask one provider after the other; return why none answered, None if one did or it was stopped."""
         services = self._services
-        waiting = deque(self._order.candidates)
+        waiting = list(reversed(self._question.candidates))
         again: tuple[Candidate, float] | None = None
         asked = 0
         while not self._stopped.is_set() and len(self.made) <= MAX_ATTEMPTS:
             if waiting:
-                candidate = waiting.popleft()
+                candidate = waiting.pop()
             elif again is not None:
                 candidate, ready_at = again
                 again = None
@@ -172,29 +174,32 @@ class Attempts:
         exchange = self._exchange = Exchange(
             provider=provider,
             attempt=attempt,
-            stamp=self._stamp,
+            stamp=self.stamp,
             log=self._log,
             clock=services.clock,
             on_first_content=first_content,
         )
         call = Call(
-            request=self._order.request,
+            request=self._question.request,
             target=candidate.target,
             completion_id=self._order.id,
             user_hash=_user_hash(services.config.user_hash_key, self._order.user_id),
-            scenario=self._order.scenario,
+            scenario=self._question.scenario,
         )
-        pump = asyncio.get_running_loop().create_task(provider.run(call, exchange))
+        source = asyncio.get_running_loop().create_task(provider.run(call, exchange))
+        source.add_done_callback(exchange.source_ended)
         try:
-            ends: set[asyncio.Future[Any]] = {pump, exchange.over}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            error = await exchange.over
         except asyncio.CancelledError:
             permit.release()
-            pump.cancel()
+            source.cancel()
             raise
-        error = self._verdict(exchange, pump)
-        exchange.end(error)
-        await _close(pump)
+        if self._stop is not None:
+            error = None
+        if error is None and self._stop is None:
+            services.linger(source)
+        else:
+            await _close(source)
         attempt.ended_at = time.time()
         attempt.failure = error.failure if error else None
         attempt.end = self._end_of(exchange, error)
@@ -206,22 +211,6 @@ class Attempts:
         else:
             permit.success()
         return error
-
-    def _verdict(self, exchange: Exchange, pump: asyncio.Task[None]) -> ProviderError | None:
-        if self._stop is not None:
-            return None
-        if exchange.over.done():
-            return exchange.over.result()
-        failure = pump.exception()
-        if exchange.finish_reason is not None:
-            # It broke after its finish: the answer is whole.
-            return None
-        if failure is None:
-            return ProviderError(Failure.STREAM_CUT, detail="the stream ended without a finish_reason")
-        if isinstance(failure, ProviderError):
-            return failure
-        logger.error("provider %s broke", exchange.attempt.provider, exc_info=failure)
-        return ProviderError(Failure.BAD_RESPONSE, detail="unexpected")
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -255,7 +244,7 @@ class Attempts:
         reasoning_tokens = estimate_tokens(message.reasoning_content or "")
         arguments = "".join(str(call["function"].get("arguments", "")) for call in message.tool_calls)
         return Usage(
-            prompt_tokens=estimate_prompt_tokens(self._order.request),
+            prompt_tokens=estimate_prompt_tokens(self._question.request),
             completion_tokens=reasoning_tokens
             + estimate_tokens((message.content or "") + (message.refusal or "") + arguments),
             reasoning_tokens=reasoning_tokens,
@@ -267,19 +256,12 @@ class Attempts:
         )
 
 
-async def _close(pump: asyncio.Task[None]) -> None:
+async def _close(source: asyncio.Task[None]) -> None:
     """Close the upstream, if it is not over by itself."""
-    pump.cancel()
-    pump.add_done_callback(_retrieve)
-    if not pump.done():
-        await asyncio.wait({pump}, timeout=_CLOSE_S)
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    """Take the exception of a task that nobody waits for, so that it is not reported as lost."""
-    if not task.cancelled():
-        task.exception()
+    if not source.done():
+        source.cancel()
+        await asyncio.wait({source}, timeout=_CLOSE_S)
 
 
 def _user_hash(key: str, user_id: int) -> str:
-    return hmac.new(key.encode(), b"provider-user:%d" % user_id, hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key.encode(), b"provider-user:%d" % user_id, "sha256").hex()[:32]

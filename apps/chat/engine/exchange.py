@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
 from apps.chat.engine.log import LogFull, StreamLog
@@ -16,13 +17,15 @@ from apps.llm.wire.sse import Decoder, EventTooLarge, is_done
 
 __all__ = ["Exchange"]
 
+logger = logging.getLogger("promptcraft.engine")
+
 _LESSONS = 16
 """How often a template is learnt: a provider whose events never repeat is not looked at for ever."""
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 
 class Exchange:
-    """The sink of one attempt. `over` resolves when `[DONE]` has come, or when somebody ends it early.
+    """The sink of one attempt. `over` resolves when `[DONE]` has come, when its source ends, or somebody ends it early.
 
     Before the first content nothing reaches the log: roles, empty deltas and comments say nothing.
     """
@@ -91,6 +94,22 @@ class Exchange:
         """End the attempt now: complete if None, failed otherwise."""
         if not self.over.done():
             self.over.set_result(error)
+
+    def source_ended(self, source: asyncio.Task[None]) -> None:
+        """Learn that the provider will feed no more; end the attempt unless it has ended already."""
+        failure = None if source.cancelled() else source.exception()
+        if self.over.done():
+            return
+        if self.finish_reason is not None:
+            # It broke after its finish: the answer is whole.
+            self.end(None)
+        elif failure is None:
+            self.end(ProviderError(Failure.STREAM_CUT, detail="the stream ended without a finish_reason"))
+        elif isinstance(failure, ProviderError):
+            self.end(failure)
+        else:
+            logger.error("provider %s broke", self.attempt.provider, exc_info=failure)
+            self.end(ProviderError(Failure.BAD_RESPONSE, detail="unexpected"))
 
     def _events(self, payloads: Iterable[bytes]) -> None:
         for payload in payloads:

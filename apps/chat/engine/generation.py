@@ -10,14 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from apps.chat.engine.attempts import Attempts
+from apps.chat.engine.latch import Latch
 from apps.chat.engine.log_memory import MemoryLog
-from apps.chat.engine.order import Order, Services
+from apps.chat.engine.order import Order, Question, Services
 from apps.chat.engine.reader import Reader
 from apps.chat.engine.record import Attempt, CompletionRecord, End, UsageSource
 from apps.chat.engine.stamp import Stamp
 from apps.chat.envelope import stream_error
-from apps.chat.limits.streams import StreamLease
-from apps.llm.errors import Code, InternalError, PromptCraftError, ServiceUnavailable
+from apps.chat.limits.limiter import Lease
+from apps.llm.errors import Code, FailedAttempt, InternalError, PromptCraftError, ServiceUnavailable
 from apps.llm.wire.openai import AssembledMessage, Usage, assemble
 from apps.llm.wire.sse import DONE
 
@@ -48,19 +49,47 @@ class Generation:
 
     `log` is what readers follow. `ready` is set once the answer may begin: at the first content, at the end, or
     when HEADER_HOLD is over. `done` is set when the log is closed; for a completed or cancelled one its row is
-    committed then.
+    committed then. Once done it keeps what can still be asked of it: its log and what is known of its attempts.
     """
 
+    __slots__ = (
+        "_alone_since",
+        "_attempts",
+        "_lease",
+        "_on_done",
+        "_readers",
+        "_services",
+        "_started",
+        "_stop",
+        "attempts",
+        "created_at",
+        "done",
+        "error",
+        "finished_monotonic",
+        "headers_released",
+        "log",
+        "on_fruitless",
+        "order",
+        "passed_over",
+        "ready",
+        "status",
+    )
+
     def __init__(
-        self, order: Order, services: Services, lease: StreamLease, on_done: Callable[[Generation], None]
+        self,
+        order: Order,
+        question: Question,
+        services: Services,
+        lease: Lease,
+        on_done: Callable[[Generation], None],
     ) -> None:
         self.order = order
         self.created_at = time.time()
         self.log = MemoryLog()
         self.status = Status.IN_PROGRESS
         self.error: PromptCraftError | None = None
-        self.ready = asyncio.Event()
-        self.done = asyncio.Event()
+        self.ready = Latch()
+        self.done = Latch()
         self.finished_monotonic: float | None = None
         self.headers_released = False
         """Whether readers were told to begin: from then on a failure arrives in-stream."""
@@ -70,36 +99,44 @@ class Generation:
         self._lease = lease
         self._on_done = on_done
         self._started = services.clock()
-        self._stamp = Stamp(self.log, completion_id=order.id, created=int(self.created_at))
-        self._attempts = Attempts(
+        self.attempts: list[Attempt] = []
+        """Every provider asked so far."""
+        self.passed_over: list[FailedAttempt] = []
+        """Every one that failed, or was not asked because its breaker is open."""
+        self._attempts: Attempts | None = Attempts(
             order,
+            question,
             services,
-            stamp=self._stamp,
+            made=self.attempts,
+            passed_over=self.passed_over,
+            stamp=Stamp(self.log, completion_id=order.id, created=int(self.created_at)),
             log=self.log,
             message=self.message,
             on_first_content=self._release_headers,
         )
         self._stop: Stop | None = None
-        self._readers: set[Reader] = set()
+        self._readers: list[Reader] = []
         self._alone_since: float | None = None
 
     # --- for those who open, attach and cancel
 
     def start(self) -> asyncio.Task[None]:
         """Start and return the supervisor task. Attach the first reader before."""
-        return asyncio.get_running_loop().create_task(self._supervise(), name=self.order.id)
+        if self._attempts is None:
+            raise RuntimeError("a completion is started once")
+        return asyncio.get_running_loop().create_task(self._supervise(self._attempts), name=self.order.id)
 
     def attach(self, after: int = 0) -> Reader:
         """Return a new reader of the log, from the event after `after`. The caller closes or drives it."""
         self._alone_since = None
         reader = Reader(self.log, after=after, now=self._services.clock(), on_close=self._reader_left)
-        self._readers.add(reader)
+        self._readers.append(reader)
         self._services.readers.add(reader)
         return reader
 
     def stop(self, why: Stop) -> None:
         """End it early; upstream is closed at once. Does nothing if it is over already."""
-        if self._stop is None and self.log.terminal is None:
+        if self._stop is None and self.log.terminal is None and self._attempts is not None:
             self._stop = why
             self._attempts.stop(why.value)
 
@@ -113,14 +150,10 @@ class Generation:
                 reader.ping()
         if self._alone_since is not None and now - self._alone_since >= config.disconnect_grace_s:
             self.stop(Stop.CLIENT_GONE)
-        self._attempts.beat(now)
+        if self._attempts is not None:
+            self._attempts.beat(now)
 
     # --- what is known of it
-
-    @property
-    def attempts(self) -> list[Attempt]:
-        """Every provider asked so far."""
-        return self._attempts.made
 
     @property
     def provider(self) -> str:
@@ -135,7 +168,7 @@ class Generation:
     @property
     def fallback_count(self) -> int:
         """How many providers failed or were passed over before the one that serves."""
-        return len({one.provider for one in self._attempts.passed_over} - {self.provider})
+        return len({one.provider for one in self.passed_over} - {self.provider})
 
     @property
     def usage(self) -> Usage | None:
@@ -176,54 +209,55 @@ class Generation:
 
     # --- the supervisor
 
-    async def _supervise(self) -> None:
+    async def _supervise(self, attempts: Attempts) -> None:
         try:
             try:
-                error = await self._attempts.run()
+                error = await attempts.run()
             except Exception:
                 logger.exception("a completion failed", extra={"fields": {"request_id": self.order.request_id}})
                 error = InternalError()
-            await self._settle(error)
+            await self._settle(attempts, error)
         finally:
             self._over(b"")
 
-    async def _settle(self, error: PromptCraftError | None) -> None:
+    async def _settle(self, attempts: Attempts, error: PromptCraftError | None) -> None:
         """Write the end into the log and the database; `[DONE]` is sent when the row is there."""
         if error is not None:
-            self._fail(error)
+            self._fail(error, fruitless=not attempts.has_content)
             await self._services.writer.submit(self._record())
             return
-        if self._stop is Stop.SHUTDOWN and self._attempts.finish_reason is None:
+        if self._stop is Stop.SHUTDOWN and attempts.finish_reason is None:
             # No terminal event: clients see a cut and resume elsewhere. Whoever has no headers yet gets a status.
             self.status = Status.FAILED
             self.error = ServiceUnavailable(
                 "This server shut down before the answer was complete. Try again: another one will answer.",
                 code=Code.DRAINING,
             )
-            if self.on_fruitless is not None and not self._attempts.has_content:
+            if self.on_fruitless is not None and not attempts.has_content:
                 self.on_fruitless(self.error)
             self._over(b"")
             await self._services.writer.submit(self._record())
             return
-        if self._attempts.finish_reason is not None:
+        if attempts.finish_reason is not None:
             self.status = Status.COMPLETED
         else:
             self.status = Status.CANCELLED
-            if not self._attempts.has_content:
-                self._stamp.serve(model=self.model, mock=self._attempts.asks_mock)
-            self._stamp.finish("cancelled")
+            if not attempts.has_content:
+                attempts.stamp.serve(model=self.model, mock=attempts.asks_mock)
+            attempts.stamp.finish("cancelled")
+            self.log.tell()
         self._release_headers()
-        if self.order.request.include_usage:
-            self._stamp.usage(self.usage or Usage(prompt_tokens=0, completion_tokens=0), self.cost_nano_usd)
+        if self.order.include_usage:
+            attempts.stamp.usage(self.usage or Usage(prompt_tokens=0, completion_tokens=0), self.cost_nano_usd)
         if await self._services.writer.submit(self._record()):
             self._over(DONE)
         else:
-            self._fail(InternalError("The answer is complete but could not be recorded."))
+            self._fail(InternalError("The answer is complete but could not be recorded."), fruitless=False)
 
-    def _fail(self, error: PromptCraftError) -> None:
+    def _fail(self, error: PromptCraftError, *, fruitless: bool) -> None:
         self.status = Status.FAILED
         self.error = error
-        if self.on_fruitless is not None and not self._attempts.has_content:
+        if self.on_fruitless is not None and fruitless:
             self.on_fruitless(error)
         self.log.append(stream_error(error, self.order.request_id))
         self._over(b"")
@@ -235,6 +269,7 @@ class Generation:
         self.ready.set()
         if self.finished_monotonic is None:
             self.finished_monotonic = self._services.clock()
+            self._attempts = self.on_fruitless = None
             self.done.set()
             self._on_done(self)
 
@@ -253,7 +288,7 @@ class Generation:
             usage_source=self.usage_source,
             cost_nano_usd=self.cost_nano_usd,
             attempts=tuple(attempt.as_json() for attempt in self.attempts),
-            include_usage=order.request.include_usage,
+            include_usage=order.include_usage,
             idempotency_key=order.idempotency_key,
             body_sha256=order.body_sha256,
             created_at=self.created_at,
@@ -265,7 +300,7 @@ class Generation:
         self.ready.set()
 
     def _reader_left(self, reader: Reader) -> None:
-        self._readers.discard(reader)
+        self._readers.remove(reader)
         self._services.readers.discard(reader)
         if self._readers or self.log.terminal is not None:
             return

@@ -41,7 +41,7 @@ class Subscriber(Protocol):
 class StreamLog(Protocol):
     """An append-only log of SSE events. Appending never waits; a subscriber sees an event once it is in the log.
 
-    Text deltas are gathered until `tell`: one read of a provider's brings many, and costs each reader one push.
+    Events are gathered until `tell` or `close`: one read of a provider's brings many, and costs each reader one push.
     """
 
     last_id: int
@@ -53,10 +53,10 @@ class StreamLog(Protocol):
         """Append a text delta; subscribers learn of it at the next `tell`. Raises LogFull."""
 
     def tell(self) -> None:
-        """Tell subscribers of the text deltas appended since the last time."""
+        """Tell subscribers of the events appended since the last time."""
 
     def append(self, payload: bytes) -> None:
-        """Append any other event by its data, one line of JSON, and tell. Raises LogFull."""
+        """Append any other event by its data, one line of JSON; as `append_text`."""
 
     def close(self, terminal: bytes) -> None:
         """End the log."""

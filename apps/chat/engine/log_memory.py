@@ -56,15 +56,14 @@ class MemoryLog:
             self._untold.append(b"id: %d\ndata: %b%b%b\n\n" % (self.last_id, frame.head, fragment, frame.tail))
 
     def append(self, payload: bytes) -> None:
-        """Append any other event by its data, one line of JSON, and tell. Raises LogFull."""
+        """Append any other event by its data, one line of JSON; as `append_text`."""
         self._runs.append(_Run(self.last_id + 1, None))
         self._keep(payload)
         if self._subscribers:
             self._untold.append(encode_event(self.last_id, payload))
-            self.tell()
 
     def tell(self) -> None:
-        """Tell subscribers of the text deltas appended since the last time."""
+        """Tell subscribers of the events appended since the last time."""
         if self._untold:
             events = self._untold[0] if len(self._untold) == 1 else b"".join(self._untold)
             self._untold.clear()
@@ -74,8 +73,9 @@ class MemoryLog:
     def close(self, terminal: bytes) -> None:
         """End the log."""
         if self.terminal is None:
-            self.tell()
             self.terminal = terminal
+            # The last events and the terminal go out together.
+            self.tell()
             for subscriber in self._subscribers:
                 subscriber.closed()
 

@@ -1,4 +1,4 @@
-"""What one completion is asked to do, and what all completions of a process share."""
+"""What one completion is asked to do, for whom, and what all completions of a process share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apps.llm.chain import Candidate
 from apps.llm.pricing import PriceBook
 from apps.llm.wire.openai import CompletionRequest
 
-__all__ = ["Order", "Services", "Writer"]
+__all__ = ["Order", "Question", "Services", "Writer"]
 
 
 class Writer(Protocol):
@@ -32,21 +32,32 @@ class Services:
     prices: PriceBook
     writer: Writer
     clock: Callable[[], float]
-    """Monotonic seconds: the loop's own."""
+    """Monotonic seconds."""
     readers: set[Reader]
     """Every open reader of the process, for the tick."""
+    linger: Callable[[asyncio.Task[None]], None]
+    """Leave a provider whose answer is complete a moment for the end of its stream: its connection is kept then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What one generation is asked to do, and for whom."""
+    """One generation: whose it is, and how it is to be kept and answered."""
 
     id: str
     user_id: int
     request_id: str
-    request: CompletionRequest
-    candidates: tuple[Candidate, ...]
+    stream: bool | None
+    """Whether it was asked for as a stream; None leaves it to the Accept header."""
+    include_usage: bool
     survives_disconnect: bool
     idempotency_key: str
     body_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked, and of whom. It may be large; it is dropped when the answer is complete."""
+
+    request: CompletionRequest
+    candidates: tuple[Candidate, ...]
     scenario: str | None

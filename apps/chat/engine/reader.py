@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from apps.chat.engine.log import StreamLog
@@ -22,23 +24,25 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 class Reader:
     """One follower of a log, from the event after `after` to the end.
 
-    Live events arrive in a queue of at most QUEUE_BYTES. A reader that falls behind loses the queue, never an
-    event: it reads on from the log, text merged. `close` when done; `drive` and iteration do it themselves.
+    While its connection takes what is sent, events go out inside the call that appends them: no queue, no task to
+    wake. Else they wait in a queue of at most QUEUE_BYTES. A reader that falls behind loses the queue, never an event:
+    it reads on from the log, text merged. `close` when done; `drive` does it itself.
     """
 
     __slots__ = (
         "_behind",
+        "_finishing",
         "_log",
         "_on_close",
         "_open",
+        "_over",
         "_ping_due",
         "_position",
         "_queue",
         "_queued_bytes",
-        "_sent_at",
-        "_task",
+        "_send",
         "_sending",
-        "_waiter",
+        "_sent_at",
         "detached",
     )
 
@@ -50,13 +54,15 @@ class Reader:
         self._behind = log.last_id != after
         self._queue: list[bytes] = []
         self._queued_bytes = 0
-        self._waiter: asyncio.Future[None] | None = None
         self._on_close = on_close
         self._open = True
         self._ping_due = False
-        self._sending = False
         self._sent_at = now
-        self._task: asyncio.Task[Any] | None = None
+        # While it is driven: where to, and what ends when the last byte is sent.
+        self._send: Send | None = None
+        self._over: asyncio.Future[None] | None = None
+        self._sending = False
+        self._finishing: asyncio.Task[None] | None = None
         self.detached = False
         """Whether it was stuck for so long that it was let go of."""
         log.subscribe(self)
@@ -70,11 +76,11 @@ class Reader:
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._behind = True
-        self._wake()
+        self._flow()
 
     def closed(self) -> None:
         """Learn that the log is closed."""
-        self._wake()
+        self._flow()
 
     def take(self) -> bytes:
         """Return everything that has arrived and was not yet taken, empty if nothing has."""
@@ -96,58 +102,34 @@ class Reader:
         return self._log.terminal is not None and not self._queue and self._position >= self._log.last_id
 
     async def drive(self, send: Send) -> None:
-        """Send the log as ASGI body messages until it ends: one message for all that has arrived."""
-        self._task = asyncio.current_task()
-        clock = asyncio.get_running_loop().time
-        try:
-            while True:
-                data = self.take()
-                if self.at_end:
-                    data += self._log.terminal or b""
-                    await send({"type": "http.response.body", "body": data})
-                    return
-                if not data:
-                    data = await self._next_or_ping()
-                    if not data:
-                        continue
-                self._sent_at, self._sending = clock(), True
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-                self._sent_at, self._sending, self._ping_due = clock(), False, False
-        finally:
-            self.close()
+        """Send the log as ASGI body messages until it ends: one message for all that has arrived.
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield what `drive` would send, for servers and tests that pull."""
+        Raises what `send` raises, and CancelledError if the peer took nothing for too long (`detached`).
+        """
+        self._over = asyncio.get_running_loop().create_future()
+        self._send = send
         try:
-            while True:
-                data = self.take()
-                if self.at_end:
-                    data += self._log.terminal or b""
-                    if data:
-                        yield data
-                    return
-                if not data:
-                    data = await self._next_or_ping()
-                if data:
-                    self._sent_at = asyncio.get_running_loop().time()
-                    yield data
+            self._flow()
+            await self._over
         finally:
+            self._send = None
+            if self._finishing is not None:
+                self._finishing.cancel()
             self.close()
 
     def beat(self, now: float, keepalive_interval_s: float) -> None:
         """Be told the time: keep a silent connection alive, detach one whose peer takes nothing."""
         if self._sending:
-            if now - self._sent_at >= STUCK_AFTER_S and self._task is not None:
+            if now - self._sent_at >= STUCK_AFTER_S and self._over is not None and not self._over.done():
                 self.detached = True
-                self._task.cancel()
-        elif self._waiter is not None and now - self._sent_at >= keepalive_interval_s:
-            self._ping_due = True
-            self._wake()
+                self._over.cancel()
+        elif self._send is not None and now - self._sent_at >= keepalive_interval_s:
+            self.ping()
 
     def ping(self) -> None:
         """Send a keep-alive as soon as there is a connection to send it on, unless there is something to say."""
         self._ping_due = True
-        self._wake()
+        self._flow()
 
     def close(self) -> None:
         """Leave the log. Safe to call again."""
@@ -158,17 +140,73 @@ class Reader:
             if self._on_close is not None:
                 self._on_close(self)
 
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    async def _next_or_ping(self) -> bytes:
-        """Wait for news; return a keep-alive if that is what came, else nothing."""
-        if not self._ping_due:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        if self._ping_due:
+    def _flow(self) -> None:
+        """Send what there is, until nothing is left or the connection makes us wait."""
+        while self._send is not None and not self._sending:
+            data = self.take()
+            if self.at_end:
+                self._pass(self._send, {"type": "http.response.body", "body": data + (self._log.terminal or b"")})
+                return
+            if not data and self._ping_due:
+                data = PING
+            if not data:
+                return
             self._ping_due = False
-            return PING
-        return b""
+            self._pass(self._send, {"type": "http.response.body", "body": data, "more_body": True})
+
+    def _pass(self, send: Send, message: Mapping[str, Any]) -> None:
+        """Begin to send; nearly always that is all there is to it, else a task waits for the rest."""
+        self._sent_at, self._sending = time.monotonic(), True
+        steps = send(message).__await__()
+        try:
+            waited_for = next(steps)
+        except StopIteration:
+            self._passed(message)
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._finishing = asyncio.get_running_loop().create_task(self._finish(_Rest(waited_for, steps), message))
+
+    async def _finish(self, rest: _Rest, message: Mapping[str, Any]) -> None:
+        try:
+            await rest
+        except Exception as error:
+            self._fail(error)
+            return
+        self._finishing = None
+        self._sent_at = time.monotonic()
+        self._passed(message)
+        self._flow()
+
+    def _passed(self, message: Mapping[str, Any]) -> None:
+        self._sending = False
+        if "more_body" not in message:
+            self._send = None
+            if self._over is not None and not self._over.done():
+                self._over.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        self._send = None
+        if self._over is not None and not self._over.done():
+            self._over.set_exception(error)
+
+
+class _Rest:
+    """An awaitable that was begun outside a task and has yet to end: what it waits for, then its further steps."""
+
+    __slots__ = ("_steps", "_waited_for")
+
+    def __init__(self, waited_for: Any, steps: Generator[Any, None, None]) -> None:
+        self._waited_for = waited_for
+        self._steps = steps
+
+    def __await__(self) -> Generator[Any, None, None]:
+        waited_for = self._waited_for
+        with suppress(StopIteration):
+            while True:
+                try:
+                    yield waited_for
+                except BaseException as error:
+                    waited_for = self._steps.throw(error)
+                else:
+                    waited_for = next(self._steps)

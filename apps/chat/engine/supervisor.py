@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.chat.conf import ChatConfig
 from apps.chat.engine.generation import Generation, Status, Stop
-from apps.chat.engine.order import Order, Services
+from apps.chat.engine.order import Order, Question, Services
 from apps.chat.engine.writer import CompletionWriter
-from apps.chat.limits.rate import RateWindows
+from apps.chat.limits.limiter import Lease
+from apps.chat.limits.opening import open_limiter
 from apps.chat.limits.streams import StreamSlots
 from apps.chat.store import completions_write
 from apps.llm.chain import Candidate, Chain
@@ -28,6 +30,8 @@ MAX_KEPT = 10_000
 MAX_KEPT_BYTES = 256 * 1024 * 1024
 """Finished logs held for resuming; past either bound the oldest are dropped early (410 instead of a replay)."""
 _SHUTDOWN_S = 5.0
+_LINGER_S = 0.5
+"""How long a provider may take from `[DONE]` to the end of its answer before its connection is closed; a tick more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +56,22 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self.config = config
         self.chain = chain
-        self.windows = RateWindows(limit=config.rate_limit, window_s=config.rate_window_s)
-        self.slots = StreamSlots(per_user=config.max_streams_per_user, capacity=config.max_streams)
+        self.slots = StreamSlots(config.max_streams)
+        self.limiter = open_limiter(config, self.slots, time.monotonic)
         self.draining = False
         self.prices = prices
-        self.started_monotonic = loop.time()
+        self.started_monotonic = time.monotonic()
         self._loop = loop
         self._writer = CompletionWriter(completions_write)
-        self._services = Services(config=config, prices=prices, writer=self._writer, clock=loop.time, readers=set())
+        self._lingering: dict[asyncio.Task[None], float] = {}
+        self._services = Services(
+            config=config,
+            prices=prices,
+            writer=self._writer,
+            clock=time.monotonic,
+            readers=set(),
+            linger=self._linger,
+        )
         self._running: dict[str, Generation] = {}
         self._kept: dict[str, Generation] = {}
         self._kept_bytes = 0
@@ -71,19 +83,18 @@ class Supervisor:
         self._tick = loop.call_later(config.tick_s, self._beat)
 
     def now(self) -> float:
-        """Return the monotonic seconds that every deadline here is measured in."""
-        return self._loop.time()
+        """Return the monotonic seconds that every deadline here is measured in: a loop's own may be rounded to ms."""
+        return time.monotonic()
 
-    def admit(self, command: Command, candidates: Sequence[Candidate]) -> Generation:
-        """Make a completion and give it a slot; attach a reader, then `launch` it.
+    def admit(self, command: Command, candidates: Sequence[Candidate], lease: Lease) -> Generation:
+        """Make a completion, which releases the lease at its end; attach a reader, then `launch` it.
 
-        Raises ServiceUnavailable if the process is full or draining, RateLimited if the user's slots are taken.
+        Raises ServiceUnavailable if the process is draining: the lease is still the caller's then.
         """
         if self.draining:
             raise ServiceUnavailable(
                 "This server is shutting down. Try again: another one will answer.", code=Code.DRAINING
             )
-        lease = self.slots.lease(command.user_id)
         request = command.request
         on_disconnect = request.on_disconnect or ("continue" if command.idempotency_key else "cancel")
         generation = Generation(
@@ -91,13 +102,13 @@ class Supervisor:
                 id=f"chatcmpl-{secrets.token_hex(16)}",
                 user_id=command.user_id,
                 request_id=command.request_id,
-                request=request,
-                candidates=tuple(candidates),
+                stream=request.stream,
+                include_usage=request.include_usage,
                 survives_disconnect=on_disconnect == "continue",
                 idempotency_key=command.idempotency_key,
                 body_sha256=command.body_sha256,
-                scenario=command.scenario,
             ),
+            Question(request=request, candidates=tuple(candidates), scenario=command.scenario),
             self._services,
             lease,
             self._finished,
@@ -150,8 +161,16 @@ class Supervisor:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_SHUTDOWN_S)
         self._tick.cancel()
+        for source in tuple(self._lingering):
+            source.cancel()
         await self._writer.close()
+        await self.limiter.aclose()
         await self.chain.aclose()
+
+    def _linger(self, source: asyncio.Task[None]) -> None:
+        if not source.done():
+            self._lingering[source] = self.now()
+            source.add_done_callback(self._lingering.pop)
 
     def _finished(self, generation: Generation) -> None:
         self._running.pop(generation.order.id, None)
@@ -177,11 +196,15 @@ class Supervisor:
 
     def _beat(self) -> None:
         self._tick = self._loop.call_later(self.config.tick_s, self._beat)
-        now = self._loop.time()
+        now = time.monotonic()
         for reader in tuple(self._services.readers):
             reader.beat(now, self.config.keepalive_interval_s)
         for generation in tuple(self._running.values()):
             generation.beat(now)
+        for source, since in tuple(self._lingering.items()):
+            if now - since < _LINGER_S:
+                break
+            source.cancel()
         oldest_kept = now - self.config.stream_retention_s
         while self._kept:
             generation = next(iter(self._kept.values()))

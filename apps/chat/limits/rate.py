@@ -1,95 +1,77 @@
-"""The rate limit of each user: an exact sliding window."""
+"""The sliding windows of users: which slots each has taken, and when they are free again."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from apps.llm.errors import RateLimited
+from apps.chat.limits.limiter import Limits, Window
 
-__all__ = ["Admission", "RateWindows"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """What one look at a user's window said."""
-
-    limit: int
-    window_s: float
-    remaining: int
-    reset_s: int
-    """Whole seconds until the window is empty, so that whoever waits them has the full limit again."""
-    taken_at: float | None
-    """The slot that was taken, to give it back by; None if nothing was taken."""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The IETF draft's two headers and the older three. A client that obeys either is never refused."""
-        window = math.ceil(self.window_s)
-        return {
-            "RateLimit-Policy": f'"chat";q={self.limit};w={window}',
-            "RateLimit": f'"chat";r={self.remaining};t={self.reset_s}',
-            "X-RateLimit-Limit": str(self.limit),
-            "X-RateLimit-Remaining": str(self.remaining),
-            "X-RateLimit-Reset": str(self.reset_s),
-        }
+__all__ = ["RateWindows"]
 
 
-class RateWindows:
-    """At most `limit` slots in any `window_s` for each user, in this process.
+class Slot(Protocol):
+    """Something that was taken at a time, told from others by what it is."""
 
-    Holds at most `limit` times for a user who was active within the window; users are forgotten when theirs
-    is empty, looked for one at a time as others come.
+    taken_at: float
+
+
+AnySlot = TypeVar("AnySlot", bound=Slot)
+
+
+class RateWindows(Generic[AnySlot]):
+    """The slots that each user took within `window_s`, the oldest first.
+
+    Holds what its owner adds, at most the owner's limit for a user who was active within the window; users are
+    forgotten when theirs is empty, looked for one at a time as others come.
     """
 
-    def __init__(self, *, limit: int, window_s: float) -> None:
-        self._limit = limit
-        self._window_s = window_s
-        self._taken: dict[int, deque[float]] = {}
+    def __init__(self, window_s: float) -> None:
+        self.window_s = window_s
+        self._taken: dict[int, deque[AnySlot]] = {}
 
-    def take(self, user_id: int, now: float) -> Admission:
-        """Take a slot. Raises RateLimited, with the seconds until one is free, if there is none."""
-        taken = self._live(user_id, now)
-        if len(taken) >= self._limit:
-            wait_s = max(1, math.ceil(taken[0] + self._window_s - now))
-            raise RateLimited(
-                f"Over {self._limit} completions in {math.ceil(self._window_s)} s. Try again in {wait_s} s.",
-                retry_after_s=wait_s,
-            )
-        taken.append(now)
-        return self._admission(taken, now, taken_at=now)
-
-    def look(self, user_id: int, now: float) -> Admission:
-        """Say how the window stands, taking nothing."""
-        return self._admission(self._live(user_id, now), now, taken_at=None)
-
-    def give_back(self, user_id: int, taken_at: float) -> None:
-        """Return a slot whose request failed through no fault of its sender."""
-        taken = self._taken.get(user_id)
-        if taken and taken_at in taken:
-            taken.remove(taken_at)
-
-    def _live(self, user_id: int, now: float) -> deque[float]:
+    def live(self, user_id: int, now: float) -> deque[AnySlot]:
+        """Return a user's slots that still count. Append to it what is taken now."""
         self._forget_one(now)
-        taken = self._taken.setdefault(user_id, deque())
-        while taken and taken[0] + self._window_s <= now:
+        taken = self._taken.get(user_id)
+        if taken is None:
+            taken = self._taken[user_id] = deque()
+        while taken and taken[0].taken_at + self.window_s <= now:
             taken.popleft()
         return taken
+
+    def remove(self, user_id: int, slot: AnySlot) -> None:
+        """Take a slot out; one that is out already stays out."""
+        taken = self._taken.get(user_id)
+        if taken and slot in taken:
+            taken.remove(slot)
+
+    def users(self) -> list[int]:
+        """Return every user with a slot that may still count."""
+        return [user_id for user_id, taken in self._taken.items() if taken]
+
+    def wait_s(self, taken: deque[AnySlot], limit: int, now: float) -> int:
+        """Return the whole seconds until fewer than `limit` of these count."""
+        return max(1, math.ceil(taken[len(taken) - limit].taken_at + self.window_s - now))
+
+    def reset_s(self, taken: deque[AnySlot], now: float) -> int:
+        """Return the whole seconds until none of these counts."""
+        return max(1, math.ceil(taken[-1].taken_at + self.window_s - now)) if taken else 0
+
+    def window(self, limits: Limits, taken: deque[AnySlot], now: float) -> Window:
+        """Return how these stand under the limits."""
+        return Window(
+            limit=limits.rate,
+            window_s=limits.window_s,
+            remaining=max(0, limits.rate - len(taken)),
+            reset_s=self.reset_s(taken, now),
+        )
 
     def _forget_one(self, now: float) -> None:
         """Look at the user longest in the table: drop it if idle, else send it to the back."""
         if self._taken:
             user_id = next(iter(self._taken))
             taken = self._taken.pop(user_id)
-            if taken and taken[-1] + self._window_s > now:
+            if taken and taken[-1].taken_at + self.window_s > now:
                 self._taken[user_id] = taken
-
-    def _admission(self, taken: deque[float], now: float, taken_at: float | None) -> Admission:
-        return Admission(
-            limit=self._limit,
-            window_s=self._window_s,
-            remaining=self._limit - len(taken),
-            reset_s=max(1, math.ceil(taken[-1] + self._window_s - now)) if taken else 0,
-            taken_at=taken_at,
-        )

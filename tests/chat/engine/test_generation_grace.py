@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from apps.chat.engine.generation import Generation, Stop
-from apps.chat.engine.order import Order, Services
+from apps.chat.engine.order import Order, Question, Services
 from apps.chat.engine.reader import STUCK_AFTER_S
+from apps.chat.limits.limiter import Limits
+from apps.chat.limits.process import ProcessLimiter
 from apps.chat.limits.streams import StreamSlots
 from apps.llm.breaker import BreakerPolicy, ProcessBreaker
 from apps.llm.chain import Candidate
@@ -40,19 +42,27 @@ async def generation():
         writer=Kept(),
         clock=asyncio.get_running_loop().time,
         readers=set(),
+        linger=lambda source: None,
     )
     order = Order(
         id="chatcmpl-1",
         user_id=1,
         request_id="req",
-        request=parse_request(b'{"messages":[{"role":"user","content":"hi"}],"stream":true}'),
-        candidates=(candidate,),
+        stream=True,
+        include_usage=False,
         survives_disconnect=False,
         idempotency_key="",
         body_sha256="",
+    )
+    question = Question(
+        request=parse_request(b'{"messages":[{"role":"user","content":"hi"}],"stream":true}'),
+        candidates=(candidate,),
         scenario="stall",
     )
-    one = Generation(order, services, StreamSlots(per_user=1, capacity=1).lease(1), lambda _: None)
+    limits = Limits(rate=1, window_s=60, streams=1)
+    lease = (await ProcessLimiter(limits, StreamSlots(1), services.clock).admit(1)).lease
+    assert lease is not None
+    one = Generation(order, question, services, lease, lambda _: None)
     yield one
     one.stop(Stop.SHUTDOWN)
     await one.done.wait()

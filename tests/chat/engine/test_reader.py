@@ -52,22 +52,88 @@ def text_of(body: bytes) -> str:
     return "".join(json.loads(payload)["content"] for payload in payloads)
 
 
-async def test_what_has_arrived_goes_out_in_one_message():
+async def test_what_was_told_at_once_goes_out_at_once_in_one_message():
     log, peer = MemoryLog(), Peer()
     task = asyncio.ensure_future(Reader(log).drive(peer.send))
     await settle()
     for word in (b"a", b"b", b"c"):
-        say(log, word)
-    await settle()
+        log.append_text(FRAME, word)
+    assert peer.messages == []
+    log.tell()
     assert len(peer.messages) == 1
     assert peer.messages[0]["body"].count(b"id: ") == 3
     assert peer.messages[0]["more_body"] is True
-    say(log, b"d")
+    log.append_text(FRAME, b"d")
     log.close(DONE)
     await task
     assert len(peer.messages) == 2
     assert peer.messages[1]["body"].endswith(b"\n\n" + DONE)
     assert "more_body" not in peer.messages[1]
+
+
+async def test_what_arrives_while_the_peer_is_slow_goes_out_in_one_message():
+    log, peer = MemoryLog(), Peer()
+    task = asyncio.ensure_future(Reader(log).drive(peer.send))
+    await settle()
+    peer.open.clear()
+    for word in (b"a", b"b", b"c"):
+        say(log, word)
+    peer.open.set()
+    await settle()
+    assert [message["body"].count(b"id: ") for message in peer.messages] == [1, 2]
+    log.close(DONE)
+    await task
+    assert text_of(peer.body) == "abc"
+
+
+async def test_a_send_that_fails_ends_the_drive():
+    log = MemoryLog()
+
+    async def broken(message: Any) -> None:
+        raise OSError("gone")
+
+    task = asyncio.ensure_future(Reader(log).drive(broken))
+    await settle()
+    say(log, b"a")
+    say(log, b"b")
+    with pytest.raises(OSError, match="gone"):
+        await task
+
+
+async def test_a_send_that_fails_after_a_wait_ends_the_drive():
+    log, peer = MemoryLog(), Peer()
+
+    async def broken(message: Any) -> None:
+        await peer.open.wait()
+        raise OSError("gone")
+
+    peer.open.clear()
+    task = asyncio.ensure_future(Reader(log).drive(broken))
+    await settle()
+    say(log, b"a")
+    peer.open.set()
+    with pytest.raises(OSError, match="gone"):
+        await task
+
+
+async def test_a_send_that_is_cut_short_is_unwound():
+    log, unwound = MemoryLog(), []
+
+    async def held(message: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            unwound.append(message)
+
+    task = asyncio.ensure_future(Reader(log).drive(held))
+    await settle()
+    say(log, b"a")
+    await settle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await settle()
+    assert len(unwound) == 1
 
 
 async def test_a_closed_log_is_one_message():
@@ -171,13 +237,3 @@ async def test_cancelling_leaves_the_log_and_tells():
     reader.close()
     assert gone == [reader]
     assert peer.messages == []
-
-
-async def test_iteration_gives_what_driving_sends():
-    log = MemoryLog()
-    say(log, b"a")
-    parts = aiter(Reader(log))
-    assert await anext(parts) == b'id: 1\ndata: {"content":"a"}\n\n'
-    say(log, b"b")
-    log.close(DONE)
-    assert [part async for part in parts] == [b'id: 2\ndata: {"content":"b"}\n\n' + DONE]

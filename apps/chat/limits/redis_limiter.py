@@ -1,0 +1,369 @@
+"""The limiter of several processes: books in Redis, and an own share of the limits while Redis is away.
+
+Exact while Redis answers: at most `limits.rate` slots in any window, however many workers ask, by Redis's clock.
+
+**Away** is Redis from the first call that is refused, takes over 250 ms, or is answered with an error. That one call is
+all that a request ever waits: from then on each worker decides by itself, until a probe, tried once a second, has found
+Redis well. What a worker may grant a user meanwhile is the limit divided by the number of workers, and at least 1. The
+number is what Redis last counted, since workers may be on several machines and come and go with deploys. A smaller one
+is believed once it has lasted, for Redis may have lost some; one below WEB_CONCURRENCY never.
+
+**What a worker granted counts for its whole window on both sides.** Each keeps an own book of the slots it granted,
+dated by when it learnt of them, which is never too early; it counts against the share when Redis goes, and is written
+into Redis before the first request asks there again. So one worker alone never grants more than the limit in any
+window, whatever happens to Redis; the same own book refuses without asking once it is full. Several workers may
+together grant their shares once more than the limit when Redis goes, and while the last of them come back.
+
+**Data that Redis has lost while it answered** (FLUSHALL, a failover) is noticed by the worker's own entry being gone,
+and written again, within BEAT_S. **A killed worker's leases** end LEASE_S after it last renewed them, which it did
+every BEAT_S: its users have their stream slots back after at most 6 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+
+from apps.chat.limits.limiter import Admission, Lease, Limits, Window, over_the_rate, too_many_streams
+from apps.chat.limits.rate import RateWindows
+from apps.chat.limits.redis_books import LEASE_S, Answer, Books, Holding, Removal, Verdict, lease_removal, slot_removal
+from apps.chat.limits.redis_link import Command, RedisLink, RedisLost
+from apps.chat.limits.streams import StreamSlots
+
+__all__ = ["BEAT_S", "PROBE_S", "RedisLimiter"]
+
+logger = logging.getLogger("promptcraft.limits")
+
+BEAT_S = 2.0
+"""How often a worker says that it lives and renews its leases."""
+PROBE_S = 1.0
+"""How often Redis is tried while it is away."""
+_AT_ONCE = 64
+"""Commands that write down what is held, before others have their turn on the event loop and on the connection."""
+_MEMBERS = 200
+"""Slots or leases in one of them."""
+_MAX_OWED = 10_000
+"""Slots whose return Redis has not heard of; past it the oldest wait for their time to be over."""
+
+
+class RedisLimiter:
+    """Holds one connection and one task. For each user the own book has at most `limits.rate` slots.
+
+    `clock` gives monotonic seconds; `clock_us`, for tests, replaces Redis's clock. Made inside the event loop; the
+    caller closes it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        limits: Limits,
+        slots: StreamSlots,
+        clock: Callable[[], float],
+        *,
+        least_workers: int = 1,
+        clock_us: Callable[[], int] | None = None,
+    ) -> None:
+        self._limits = limits
+        self._slots = slots
+        self._clock = clock
+        self._worker = secrets.token_hex(8)
+        self._numbers = count()
+        self._link = RedisLink(url, self._on_lost)
+        self._books = Books(self._link, limits, self._worker, clock_us)
+        self._own: RateWindows[_RedisLease] = RateWindows(limits.window_s)
+        self._held: dict[int, set[_RedisLease]] = {}
+        self._owed: deque[Removal] = deque(maxlen=_MAX_OWED)
+        self._unwritten: set[int] = set()
+        """Users to whom something was granted since Redis went away."""
+        self._least_workers = self._workers = least_workers
+        self._counted_at = clock()
+        """When Redis last counted as many."""
+        self._answers = True
+        self._closed = False
+        self._lost = asyncio.Event()
+        self._tending = asyncio.get_running_loop().create_task(self._tend())
+
+    @property
+    def answers(self) -> bool:
+        """Whether Redis is asked."""
+        return self._answers
+
+    async def admit(self, user_id: int) -> Admission:
+        """Take both slots or neither. Raises ServiceUnavailable if the process is full."""
+        self._slots.take()
+        lease = _RedisLease(self, user_id, f"{self._worker}:{next(self._numbers):x}")
+        try:
+            admission = await self._admit(lease)
+        except BaseException:
+            # Cancelled while it waited: Redis may have granted it.
+            self._slots.give_back()
+            self._strike(lease)
+            raise
+        if admission.lease is None:
+            self._slots.give_back()
+        return admission
+
+    async def look(self, user_id: int) -> Window:
+        """Say how a user's window stands, taking nothing."""
+        own = self._own.live(user_id, self._clock())
+        if self._answers and len(own) < self._limits.rate:
+            try:
+                taken, reset_s = await self._books.look(user_id)
+            except RedisLost:
+                pass
+            else:
+                return self._window(user_id, taken=taken, reset_s=reset_s)
+        return self._own_window(user_id)
+
+    async def aclose(self) -> None:
+        """Give back what is held in Redis, as far as it answers, and end the connection."""
+        self._tending.cancel()
+        await asyncio.wait([self._tending])
+        if self._answers:
+            try:
+                await self._books.leave()
+            except RedisLost:
+                # The time to live of what is there does it.
+                pass
+        self._closed = True
+        await self._link.aclose()
+
+    # --- deciding
+
+    async def _admit(self, lease: _RedisLease) -> Admission:
+        user_id, limits = lease.user_id, self._limits
+        if not self._answers:
+            return self._decide(lease)
+        now = self._clock()
+        own = self._own.live(user_id, now)
+        if len(own) >= limits.rate:
+            return Admission(
+                window=self._own_window(user_id),
+                refusal=over_the_rate(limits, self._own.wait_s(own, limits.rate, now)),
+            )
+        if len(self._held.get(user_id, ())) >= limits.streams:
+            return Admission(window=await self.look(user_id), refusal=too_many_streams(limits))
+        try:
+            answer = await self._books.admit(user_id, lease.member)
+        except RedisLost:
+            admission = self._decide(lease)
+            if admission.lease is None:
+                # It may be done yet, if Redis only took its time.
+                self._strike(lease)
+            return admission
+        return self._obey(lease, answer)
+
+    def _obey(self, lease: _RedisLease, answer: Answer) -> Admission:
+        user_id, limits, now = lease.user_id, self._limits, self._clock()
+        own = self._own.live(user_id, now)
+        verdict = answer.verdict
+        if verdict is Verdict.GRANTED:
+            # More than the own book allows is granted only by a Redis that has forgotten.
+            if len(own) >= limits.rate:
+                verdict = Verdict.OVER_THE_RATE
+            elif len(self._held.get(user_id, ())) >= limits.streams:
+                verdict = Verdict.TOO_MANY_STREAMS
+            else:
+                self._grant(lease)
+                window = self._window(user_id, taken=answer.taken, reset_s=answer.reset_s)
+                return Admission(window=window, lease=lease)
+            self._strike(lease)
+        window = self._window(user_id, taken=answer.taken, reset_s=answer.reset_s)
+        if verdict is Verdict.TOO_MANY_STREAMS:
+            return Admission(window=window, refusal=too_many_streams(limits))
+        wait_s = max(1, answer.wait_s)
+        if len(own) >= limits.rate:
+            wait_s = max(wait_s, self._own.wait_s(own, limits.rate, now))
+        return Admission(window=window, refusal=over_the_rate(limits, wait_s))
+
+    def _decide(self, lease: _RedisLease) -> Admission:
+        """Grant or refuse by the own book, within the share."""
+        user_id, limits, now = lease.user_id, self._limits, self._clock()
+        own = self._own.live(user_id, now)
+        share = self._share(limits.rate)
+        if len(own) >= share:
+            refusal = over_the_rate(limits, self._own.wait_s(own, share, now))
+            return Admission(window=self._own_window(user_id), refusal=refusal)
+        if len(self._held.get(user_id, ())) >= self._share(limits.streams):
+            return Admission(window=self._own_window(user_id), refusal=too_many_streams(limits))
+        self._grant(lease)
+        self._unwritten.add(user_id)
+        return Admission(window=self._own_window(user_id), lease=lease)
+
+    def _grant(self, lease: _RedisLease) -> None:
+        lease.taken_at = self._clock()
+        lease.runs = True
+        self._own.live(lease.user_id, lease.taken_at).append(lease)
+        self._held.setdefault(lease.user_id, set()).add(lease)
+
+    def _share(self, limit: int) -> int:
+        return max(1, limit // self._workers)
+
+    def _window(self, user_id: int, *, taken: int, reset_s: int) -> Window:
+        """Return what both Redis's and the own book allow."""
+        now = self._clock()
+        own = self._own.live(user_id, now)
+        return Window(
+            limit=self._limits.rate,
+            window_s=self._limits.window_s,
+            remaining=max(0, self._limits.rate - max(taken, len(own))),
+            reset_s=max(reset_s, self._own.reset_s(own, now)),
+        )
+
+    def _own_window(self, user_id: int) -> Window:
+        now = self._clock()
+        own = self._own.live(user_id, now)
+        share = self._limits.rate if self._answers else self._share(self._limits.rate)
+        return Window(
+            limit=self._limits.rate,
+            window_s=self._limits.window_s,
+            remaining=max(0, share - len(own)),
+            reset_s=self._own.reset_s(own, now),
+        )
+
+    # --- giving back
+
+    def _release(self, lease: _RedisLease) -> None:
+        self._slots.give_back()
+        held = self._held[lease.user_id]
+        held.discard(lease)
+        if not held:
+            del self._held[lease.user_id]
+        self._remove(lease_removal(lease.user_id, lease.member))
+
+    def _give_back(self, lease: _RedisLease) -> None:
+        self._own.remove(lease.user_id, lease)
+        self._remove(slot_removal(lease.user_id, lease.member))
+
+    def _strike(self, lease: _RedisLease) -> None:
+        """Take out of Redis's books whatever it may have granted to a request that is not to have it."""
+        self._remove(lease_removal(lease.user_id, lease.member))
+        self._remove(slot_removal(lease.user_id, lease.member))
+
+    def _remove(self, removal: Removal) -> None:
+        if self._closed:
+            return
+        if self._answers:
+            self._books.remove(removal)
+        else:
+            self._owed.append(removal)
+
+    # --- Redis going and coming
+
+    def _on_lost(self, cause: Exception, undone: Sequence[Command]) -> None:
+        self._owed.extend(command.words for command in undone if command.script is None)
+        if self._answers:
+            self._answers = False
+            self._lost.set()
+            logger.warning(
+                "Redis is away (%s): each worker grants 1/%d of the limits until it is back",
+                type(cause).__name__,
+                self._workers,
+            )
+
+    async def _tend(self) -> None:
+        while True:
+            try:
+                if self._answers:
+                    await self._beat()
+                else:
+                    await self._come_back()
+            except RedisLost:
+                # Said where it was noticed.
+                pass
+            except Exception:
+                logger.exception("the books of the limits could not be kept")
+            pause_s = PROBE_S
+            if self._answers:
+                answered_at = self._clock()
+                try:
+                    async with asyncio.timeout(BEAT_S):
+                        await self._lost.wait()
+                except TimeoutError:
+                    pass
+                else:
+                    # Tried again at once, unless it had only just come back.
+                    pause_s = max(0.0, answered_at + PROBE_S - self._clock())
+            if not self._answers:
+                await asyncio.sleep(pause_s)
+            self._lost.clear()
+
+    async def _beat(self) -> None:
+        known, workers = await self._books.beat()
+        self._count(workers)
+        await self._write(tuple(self._held) if known else self._users(), leases_only=known)
+
+    async def _come_back(self) -> None:
+        """Write everything down, then ask Redis again: what is granted meanwhile goes before the first question."""
+        _, workers = await self._books.beat()
+        self._unwritten.clear()
+        await self._write(self._users())
+        while len(self._unwritten) > _AT_ONCE:
+            users = tuple(self._unwritten)
+            self._unwritten.clear()
+            await self._write(users)
+        owed = tuple(self._owed)
+        self._owed.clear()
+        for removal in owed:
+            self._books.remove(removal)
+        for user_id in self._unwritten:
+            for holding in self._holdings(user_id):
+                self._books.keep(holding)
+        self._unwritten.clear()
+        self._count(workers)
+        self._answers = True
+        logger.warning("Redis is back: limits are shared again")
+
+    def _count(self, workers: int) -> None:
+        workers, now = max(workers, self._least_workers), self._clock()
+        if workers >= self._workers or now - self._counted_at >= LEASE_S:
+            self._workers, self._counted_at = workers, now
+
+    def _users(self) -> tuple[int, ...]:
+        return tuple({*self._own.users(), *self._held})
+
+    async def _write(self, users: Sequence[int], *, leases_only: bool = False) -> None:
+        """Write down what users hold, a few commands at a time."""
+        commands = 0
+        for user_id in users:
+            for holding in self._holdings(user_id, leases_only=leases_only):
+                self._books.keep(holding)
+                commands += 1
+                if commands % _AT_ONCE == 0:
+                    await self._books.settle()
+        if commands % _AT_ONCE:
+            await self._books.settle()
+
+    def _holdings(self, user_id: int, *, leases_only: bool = False) -> Iterator[Holding]:
+        now = self._clock()
+        slots = [] if leases_only else [(one.member, now - one.taken_at) for one in self._own.live(user_id, now)]
+        leases = [one.member for one in self._held.get(user_id, ())]
+        for first in range(0, max(len(slots), len(leases)), _MEMBERS):
+            some = slice(first, first + _MEMBERS)
+            yield Holding(user_id=user_id, slots=slots[some], leases=leases[some])
+
+
+class _RedisLease(Lease):
+    __slots__ = ("_limiter", "member", "runs", "taken_at", "user_id")
+
+    def __init__(self, limiter: RedisLimiter, user_id: int, member: str) -> None:
+        self.user_id = user_id
+        self.member = member
+        self.taken_at = 0.0
+        self.runs = False
+        self._limiter = limiter
+
+    def release(self) -> None:
+        """Give the stream slot back."""
+        if self.runs:
+            self.runs = False
+            self._limiter._release(self)
+
+    def give_back(self) -> None:
+        """Give back both slots."""
+        self.release()
+        self._limiter._give_back(self)
