@@ -10,9 +10,12 @@ import json
 import logging
 import re
 import traceback
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from promptcraft.redaction import scrubbed
 
@@ -21,6 +24,9 @@ __all__ = ["REQUEST_ID", "REQUEST_LOGGER", "ConsoleFormatter", "JsonFormatter", 
 REQUEST_LOGGER = logging.getLogger("promptcraft.request")
 REQUEST_ID: ContextVar[str | None] = ContextVar("promptcraft.request_id", default=None)
 """The request that is being served in this context, for the lines that are written on the way."""
+
+# Looked up for every record, and in none of our lines.
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 _OURS = "promptcraft"
 _MOST_MESSAGE_CHARACTERS = 2_000
@@ -49,7 +55,7 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = described(record.exc_info[1])
-        return scrubbed(json.dumps(line, default=str))
+        return scrubbed(_dumped(line))
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -61,6 +67,15 @@ class ConsoleFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}\n{described(record.exc_info[1])}"
         return scrubbed(text)
+
+
+def _dumped(line: dict[str, Any]) -> str:
+    with suppress(TypeError):
+        data = orjson.dumps(line, default=str)
+        if data.isascii():
+            return data.decode()
+    # Other characters are escaped, each and every one: some end a line, some turn one around.
+    return json.dumps(line, default=str)
 
 
 def one_line(text: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import connection
+
 from apps.chat.engine.record import CompletionRecord
 from apps.chat.models import Completion
 from apps.llm.wire.openai import AssembledMessage, Usage
@@ -22,10 +24,23 @@ IDEMPOTENCY_KEPT = timedelta(hours=24)
 
 StoredCompletion = Completion
 
+_COLUMNS = {field.name: str(field.column) for field in Completion._meta.concrete_fields}
+
 
 def completions_write(records: Sequence[CompletionRecord]) -> None:
-    """Insert the records; the caller's transaction commits them."""
-    Completion.objects.bulk_create([_row(record) for record in records])
+    """Insert the records; the caller's transaction commits them.
+
+    Past the ORM, which makes an object of each row to take it apart again: three quarters of what writing a row costs.
+    """
+    rows = [_row(record) for record in records]
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(_COLUMNS[name]) for name in rows[0])
+    places = ", ".join(["%s"] * len(rows[0]))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {quote(Completion._meta.db_table)} ({columns}) VALUES ({places})",
+            [list(row.values()) for row in rows],
+        )
 
 
 def completion_get(*, completion_id: str, user_id: int) -> Completion | None:
@@ -83,35 +98,37 @@ def usage_of(row: Completion) -> Usage | None:
     )
 
 
-def _row(record: CompletionRecord) -> Completion:
+def _row(record: CompletionRecord) -> dict[str, Any]:
+    """Return the row by the model's fields, all of them, as the database's driver takes it."""
+    ops = connection.ops
     usage = record.usage
     message = record.message
-    return Completion(
-        id=record.id,
-        user_id=record.user_id,
-        request_id=record.request_id,
-        status=record.status,
-        provider=record.provider,
-        model=record.model,
-        finish_reason=message.finish_reason or "",
-        error_code=record.error_code,
-        content=_storable(message.content),
-        reasoning_content=_storable(message.reasoning_content),
-        refusal=_storable(message.refusal),
-        tool_calls=_storable_json(list(message.tool_calls)),
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
-        cached_tokens=usage.cached_tokens if usage else 0,
-        reasoning_tokens=usage.reasoning_tokens if usage else 0,
-        usage_source=record.usage_source.value,
-        cost_nano_usd=record.cost_nano_usd,
-        attempts=list(record.attempts),
-        include_usage=record.include_usage,
-        idempotency_key=record.idempotency_key,
-        body_sha256=record.body_sha256,
-        created_at=datetime.fromtimestamp(record.created_at, UTC),
-        finished_at=datetime.fromtimestamp(record.finished_at, UTC),
-    )
+    return {
+        "id": record.id,
+        "user": record.user_id,
+        "request_id": record.request_id,
+        "status": record.status,
+        "provider": record.provider,
+        "model": record.model,
+        "finish_reason": message.finish_reason or "",
+        "error_code": record.error_code,
+        "content": _storable(message.content),
+        "reasoning_content": _storable(message.reasoning_content),
+        "refusal": _storable(message.refusal),
+        "tool_calls": ops.adapt_json_value(_storable_json(list(message.tool_calls)), None),
+        "prompt_tokens": usage.prompt_tokens if usage else 0,
+        "completion_tokens": usage.completion_tokens if usage else 0,
+        "cached_tokens": usage.cached_tokens if usage else 0,
+        "reasoning_tokens": usage.reasoning_tokens if usage else 0,
+        "usage_source": record.usage_source.value,
+        "cost_nano_usd": record.cost_nano_usd,
+        "attempts": ops.adapt_json_value(list(record.attempts), None),
+        "include_usage": record.include_usage,
+        "idempotency_key": record.idempotency_key,
+        "body_sha256": record.body_sha256,
+        "created_at": ops.adapt_datetimefield_value(datetime.fromtimestamp(record.created_at, UTC)),
+        "finished_at": ops.adapt_datetimefield_value(datetime.fromtimestamp(record.finished_at, UTC)),
+    }
 
 
 def _storable(text: str | None) -> str | None:
