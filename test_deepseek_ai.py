@@ -10,7 +10,9 @@ code is 0 if all passed and 1 if one failed. With a key, one short answer is pai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -166,10 +168,12 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptcraft.settings")
     # With DEBUG=0 the settings would ask for what only a server needs, and leave .env unread.
     os.environ.setdefault("DEBUG", "1")
+    said = io.StringIO()
     try:
-        django.setup()
-    except SystemExit as stop:
-        report(False, "settings", str(stop.code))
+        with contextlib.redirect_stderr(said):
+            django.setup()
+    except SystemExit:
+        report(False, "settings", said.getvalue().strip())
         return 1
     try:
         return 0 if asyncio.run(check_all()) else 1

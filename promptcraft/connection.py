@@ -11,26 +11,50 @@ import asyncio
 import secrets
 import signal
 import socket
+from typing import Any
 
+from django.core.checks import CheckMessage, Error, register
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import Server
 
 from apps.chat.envelope import envelope
 from apps.llm.errors import HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout
 from apps.llm.wire import json
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 
-__all__ = ["GuardedProtocol", "guard_uvicorn"]
+__all__ = ["GuardedProtocol", "guard_uvicorn", "one_worker"]
 
 
 def guard_uvicorn() -> None:
     """Have the uvicorn that runs this process speak HTTP through `GuardedProtocol`; call it before it listens.
 
-    It is found by the signal handler that it has set. Any other server, and a uvicorn without httptools, is left alone.
+    Any other server, and a uvicorn without httptools, is left alone.
     """
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    config = getattr(server, "config", None)
+    config = _uvicorn_config()
     if getattr(config, "http_protocol_class", None) is HttpToolsProtocol:
-        config.http_protocol_class = GuardedProtocol  # type: ignore[union-attr]
+        config.http_protocol_class = GuardedProtocol
+
+
+@register()
+def one_worker(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse `uvicorn --workers`, which WEB_CONCURRENCY does not show. Each of them asks this for itself."""
+    config = _uvicorn_config()
+    workers = 1 if config is None or config.should_reload else config.workers
+    if workers == 1:
+        return []
+    return [
+        Error(
+            f"uvicorn runs {workers} workers, but streams, limits and breakers are kept in the process.",
+            hint="Start it with --workers 1, or without.",
+            id="promptcraft.E001",
+        )
+    ]
+
+
+def _uvicorn_config() -> Any:
+    """Return the configuration of the uvicorn that runs this process, found by its signal handler; else None."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return server.config if isinstance(server, Server) else None
 
 
 class GuardedProtocol(HttpToolsProtocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import sentry_sdk
 from sentry_sdk.integrations.atexit import AtexitIntegration
@@ -21,8 +21,25 @@ from sentry_sdk.types import Event, Hint
 from promptcraft.logs import REQUEST_ID
 from promptcraft.redaction import scrubbed
 
+if TYPE_CHECKING:
+    from sentry_sdk._types import DataCollectionUserOptions
+
 __all__ = ["start_sentry"]
 
+# Nothing. Each field by its name, since what is left out here is collected.
+_COLLECTED: DataCollectionUserOptions = {
+    "user_info": False,
+    "cookies": {"mode": "off"},
+    "http_headers": {"request": {"mode": "off"}},
+    "http_bodies": [],
+    "url_query_params": {"mode": "off"},
+    "graphql": {"document": False, "variables": False},
+    "gen_ai": {"inputs": False, "outputs": False},
+    "database_query_data": False,
+    "queues": False,
+    "stack_frame_variables": False,
+    "frame_context_lines": 0,
+}
 _FACTS = ("event_id", "timestamp", "level", "logger", "platform", "release", "environment", "sdk")
 _FRAME = ("filename", "function", "module", "lineno", "in_app")
 _OURS = "promptcraft"
@@ -46,9 +63,7 @@ def start_sentry(*, dsn: str, release: str, environment: str, transport: Transpo
             ExcepthookIntegration(),
             LoggingIntegration(level=None, event_level=logging.ERROR, sentry_logs_level=None),
         ],
-        send_default_pii=False,
-        include_local_variables=False,
-        include_source_context=False,
+        data_collection=_COLLECTED,
         max_request_body_size="never",
         max_breadcrumbs=0,
         auto_session_tracking=False,
@@ -65,6 +80,8 @@ def start_sentry(*, dsn: str, release: str, environment: str, transport: Transpo
 
 def _allowed(event: Event, hint: Hint) -> Event:
     """Return what may be sent of a report. If it raises, the SDK sends nothing."""
+    # Files that go beside the report, whatever is in them.
+    hint["attachments"] = []
     kept: dict[str, Any] = {name: event[name] for name in _FACTS if name in event}  # type: ignore[literal-required]
     runtime = event.get("contexts", {}).get("runtime")
     if runtime is not None:

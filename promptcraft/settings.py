@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, unquote_plus, urlsplit
 
 import dj_database_url
 from environs import Env, EnvError
@@ -64,8 +64,13 @@ ENVIRONMENT = (
 )
 
 
+# uvicorn starts a worker that left with any other code again, and again.
+_STARTUP_FAILED = 3
+
+
 def _stop(problem: str) -> NoReturn:
-    sys.exit(f"promptcraft: {problem}")
+    print(f"promptcraft: {problem}", file=sys.stderr)
+    raise SystemExit(_STARTUP_FAILED)
 
 
 def _is_set(name: str) -> bool:
@@ -116,6 +121,37 @@ def _url(name: str, schemes: tuple[str, ...]) -> str | None:
     if not valid:
         _stop(f'Environment variable "{name}" invalid: Not a URL of the form {schemes[0]}://host.')
     return text
+
+
+def _redis_url(name: str) -> str | None:
+    """Read redis://host, rediss://host or unix:///path, with what the client knows and we mean it to be told."""
+    text: str = _read(env.str, name, "")
+    if not text:
+        return None
+    known = {"db", "username", "password"}
+    try:
+        parts = urlsplit(text)
+        options = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+        database = (options.get("db") or [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]
+        if parts.scheme == "rediss":
+            known |= {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+        place = parts.path.startswith("/") and len(parts.path) > 1 if parts.scheme == "unix" else bool(parts.hostname)
+        valid = parts.scheme in ("redis", "rediss", "unix") and place and parts.port != 0 and not parts.fragment
+        valid = valid and set(options) <= known and re.fullmatch(r"[0-9]{0,5}", database) is not None
+    except ValueError:
+        valid = False
+    if not valid:
+        _stop(
+            f'Environment variable "{name}" invalid: Not a URL such as redis://host/0, rediss://host/0, unix:///path.'
+        )
+    return text
+
+
+def _redis_secrets(url: str | None) -> list[str]:
+    """Return the passwords in a Redis URL, as they are written there and as they are."""
+    parts = urlsplit(url or "")
+    written = [parts.password or "", *re.findall(r"(?:^|&)password=([^&]*)", parts.query)]
+    return [form for text in written for form in (text, unquote(text), unquote_plus(text))]
 
 
 def _rate(name: str, default: str) -> str:
@@ -354,7 +390,7 @@ LEGACY_WEBSOCKETS = _flag("LEGACY_WEBSOCKETS", False)
 
 # --- The process
 
-REDIS_URL = _url("REDIS_URL", ("redis", "rediss", "unix"))
+REDIS_URL = _redis_url("REDIS_URL")
 METRICS_TOKEN: str | None = _read(env.str, "METRICS_TOKEN", None)
 PORT: int = _read(env.int, "PORT", 8000, validate=Range(min=1, max=65535, error="Not a port."))
 WEB_CONCURRENCY = _count("WEB_CONCURRENCY", 1)
@@ -397,7 +433,7 @@ hide(
         METRICS_TOKEN,
         SENTRY_DSN,
         DATABASES["default"].get("PASSWORD"),
-        urlsplit(REDIS_URL or "").password,
+        *_redis_secrets(REDIS_URL),
         *(provider.api_key for provider in PROVIDERS.values()),
     ]
 )

@@ -18,23 +18,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from tests.canaries import Canaries, reports, search
 from tests.sse_client import SseStream, open_stream
 from tests.upstream import VENDOR_NAMES, UpstreamServer
 
-__all__ = ["PASSWORD", "USERNAME", "ServerFailed", "ServerProcess"]
+__all__ = ["EMAIL", "PASSWORD", "USERNAME", "ServerFailed", "ServerName", "ServerProcess", "other_default_server"]
 
 ROOT = Path(__file__).resolve().parents[1]
 USERNAME = "tester"
 PASSWORD = "tide-table-at-six"
+EMAIL = "tester-4417@canary.example"
 """The user that every fresh database has already."""
 
 ServerName = Literal["uvicorn", "daphne", "granian", "runserver", "serve"]
+APPLICATION = "promptcraft.asgi:application"
+_default_server: ServerName = "uvicorn"
 _START_S = 15.0
 _LIVE = "/api/v2/chat/health/live/"
 # Nothing else of the machine's environment reaches the service.
@@ -54,7 +59,7 @@ import django, sys
 django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0, interactive=False)
-call_command("create_user", sys.argv[1], "--password-stdin", stdout=sys.stderr)
+call_command("create_user", sys.argv[1], "--email", sys.argv[2], "--password-stdin", stdout=sys.stderr)
 """
 
 
@@ -66,20 +71,25 @@ class ServerProcess:
     """One server process on a port and a database of its own.
 
     `env` adds to and overrides the harness's variables, which lift the rate limit and the streams per user and
-    leave every provider without a key; `upstream` points all three at a simulator (`vendors` only some).
-    Leaving the `with` block kills the process at once: a test of shutting down calls `stop()`.
+    leave every provider without a key; `upstream` points all three at a simulator (`vendors` only some). Without a
+    `server` it is uvicorn, unless the tests were asked to run under another (`other_default_server`).
+    Leaving the `with` block kills the process at once: a test of shutting down calls `stop()`. What it printed, what
+    it reported and what its database holds are searched then for keys, tokens, passwords, addresses, prompts and
+    answers that went through here (`tests.canaries`).
     """
 
     def __init__(
         self,
         env: Mapping[str, str] | None = None,
-        server: ServerName = "uvicorn",
+        server: ServerName | None = None,
         *,
         upstream: UpstreamServer | None = None,
         vendors: Sequence[str] = (),
         arguments: Sequence[str] = (),
+        application: str = APPLICATION,
     ) -> None:
-        self.server = server
+        self.server: ServerName = server or _default_server
+        self._application = application
         self.port = 0
         self.returncode: int | None = None
         self._arguments = tuple(arguments)
@@ -87,9 +97,12 @@ class ServerProcess:
         self.database = self._directory / "db.sqlite3"
         self.log_path = self._directory / "server.log"
         pointed = upstream.environment(*vendors) if upstream is not None else {}
-        self.env = _environment(self.database) | pointed | dict(env or {})
+        self.env = _environment(self.database) | {"SENTRY_DSN": reports().dsn} | pointed | dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._tokens: dict[str, str] = {}
+        keys = [value for name, value in self.env.items() if name.endswith("_KEY")]
+        self.canaries = Canaries([*keys, PASSWORD])
+        self.canaries.emails.add(EMAIL)
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -196,13 +209,18 @@ class ServerProcess:
     ) -> SseStream:
         """Send a request as a user, anonymously if None; the rest is `open_stream`'s. The caller closes it."""
         sent = (self.bearer(user) if user is not None else {}) | dict(headers or {})
+        self.canaries.hear(request.get("json"))
         return open_stream(self.url(path), headers=sent, **request)
 
     def call(self, path: str, **request: Any) -> tuple[int, dict[str, str], Any]:
         """Do the same and return status, headers and the JSON body (None if it is empty)."""
         with self.open(path, **request) as stream:
             body = stream.read()
-            return stream.status, stream.headers, json.loads(body) if body else None
+            answer = json.loads(body) if body else None
+            if stream.status >= 400:
+                self._check_silent(body)
+            self.canaries.hear(answer)
+            return stream.status, stream.headers, answer
 
     def create_user(self, username: str, password: str = PASSWORD) -> str:
         """Make a user (about a second: a process of its own) and return the name."""
@@ -216,6 +234,7 @@ class ServerProcess:
             if status != 200:
                 raise ServerFailed(f"no token for {user}: {status} {body}")
             self._tokens[user] = body["access"]
+            self.canaries.secrets |= {body["access"], body["refresh"]}
         return self._tokens[user]
 
     def bearer(self, user: str = USERNAME) -> dict[str, str]:
@@ -224,9 +243,14 @@ class ServerProcess:
 
     def manage(self, *arguments: str, stdin: str = "") -> str:
         """Run a management command on this server's database and return its output. Raises ServerFailed."""
-        return _run([sys.executable, "manage.py", *arguments], self.env, stdin)
+        return _run([sys.executable, "manage.py", *arguments], self.env | {"SENTRY_DSN": ""}, stdin)
 
     # -- inside ----------------------------------------------------------------------------------------
+
+    def _check_silent(self, error: bytes) -> None:
+        secrets = self.canaries.secrets | set(self._tokens.values())
+        told = [secret for secret in secrets if secret.encode() in error]
+        assert not told, f"an error says {told}: {error!r}"
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -235,7 +259,7 @@ class ServerProcess:
 
     def _command(self) -> list[str]:
         host, port = "127.0.0.1", str(self.port)
-        application = "promptcraft.asgi:application"
+        application = self._application
         python = sys.executable
         commands = {
             "uvicorn": [python, "-m", "uvicorn", application, "--host", host, "--port", port, "--no-access-log"],
@@ -279,8 +303,23 @@ class ServerProcess:
         raise ServerFailed(f"/proc has no {field}")
 
     def remove(self) -> None:
-        """Remove the database and the log; the `with` block does it."""
+        """Search and remove the database and the log; the `with` block does it."""
+        self.canaries.secrets |= {*self._tokens.values()} | {
+            token.rpartition(".")[2] for token in self._tokens.values() if token.count(".") == 2
+        }
+        search(self.canaries, name=self._directory.name, output=self.output(), database=self.database)
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+@contextmanager
+def other_default_server(name: ServerName) -> Iterator[None]:
+    """Start every server process under this one, inside the `with` block, where a test names none."""
+    global _default_server
+    before, _default_server = _default_server, name
+    try:
+        yield
+    finally:
+        _default_server = before
 
 
 def _environment(database: Path) -> dict[str, str]:
@@ -295,7 +334,7 @@ def _template() -> Path:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     database = directory / "db.sqlite3"
     environment = _environment(database) | {"DJANGO_SETTINGS_MODULE": "promptcraft.settings"}
-    _run([sys.executable, "-c", _PREPARE, USERNAME], environment, PASSWORD + "\n")
+    _run([sys.executable, "-c", _PREPARE, USERNAME, EMAIL], environment, PASSWORD + "\n")
     return database
 
 

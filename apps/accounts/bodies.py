@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from apps.llm.errors import BodyTooLarge, Code, InvalidRequest, UnsupportedMediaType
+from apps.llm.wire.keys import keys_repeat
 
 __all__ = ["json_object", "text_field"]
 
@@ -18,7 +19,7 @@ def json_object(request: HttpRequest) -> Mapping[str, object]:
 
     Raises:
         BodyTooLarge: it is longer, whether it says so in advance or not.
-        InvalidRequest: it is not JSON (`invalid_json`), or JSON but not an object (`invalid_value`).
+        InvalidRequest: it is not JSON or names a key twice (`invalid_json`), or JSON but no object (`invalid_value`).
         UnsupportedMediaType: it is declared to be something else.
 
     """
@@ -36,6 +37,8 @@ def json_object(request: HttpRequest) -> Mapping[str, object]:
         raise InvalidRequest("The body is not valid JSON.", code=Code.INVALID_JSON) from error
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
+    if keys_repeat(raw, value):
+        raise InvalidRequest("The body names a key twice. Name each key once.", code=Code.INVALID_JSON)
     return value
 
 

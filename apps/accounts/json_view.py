@@ -73,6 +73,16 @@ class JsonView(APIView):
         """Return what `access` asks for."""
         return [permission() for permission in _PERMISSIONS[self.access]]
 
+    def perform_authentication(self, request: Request) -> None:
+        """Ask who calls, but for OPTIONS: it answers everybody alike, as on the plain views."""
+        if request.method != "OPTIONS":
+            super().perform_authentication(request)
+
+    def check_permissions(self, request: Request) -> None:
+        """Ask whether they may, but for OPTIONS."""
+        if request.method != "OPTIONS":
+            super().check_permissions(request)
+
     @property
     def default_response_headers(self) -> dict[str, str]:
         """Return none: the answer varies with nothing, and Allow belongs to 405 and OPTIONS."""

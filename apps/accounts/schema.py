@@ -8,6 +8,8 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse
 
+from apps.accounts.hashing import MOST_PASSWORD_CHARACTERS
+
 __all__ = ["LOGOUT", "ME", "REFRESH", "REGISTER", "TOKEN", "VERIFY", "BearerScheme"]
 
 
@@ -31,37 +33,41 @@ def _body(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
-_SECRET = {"type": "string", "format": "password"}
+_SENT = {"type": "string", "minLength": 1}
+_NAME = {"type": "string", "minLength": 1, "maxLength": 1024}
+_PASSWORD = {"type": "string", "format": "password", "minLength": 1, "maxLength": MOST_PASSWORD_CHARACTERS}
+_EMAIL = {"type": "string", "format": "email", "maxLength": 254}
+_NEW_NAME = {"type": "string", "minLength": 1, "maxLength": 150, "pattern": r"^[\w.@+-]+$"}
 _PAIR = _object(access=_TEXT, refresh=_TEXT)
 
 TOKEN: dict[str, Any] = {
     "operation_id": "token_create",
     "tags": ["auth"],
-    "request": _body(username=_TEXT, password=_SECRET),
+    "request": _body(username=_NAME, password=_PASSWORD),
     "responses": {200: _PAIR},
 }
 REFRESH: dict[str, Any] = {
     "operation_id": "token_refresh",
     "tags": ["auth"],
-    "request": _body(refresh=_TEXT),
+    "request": _body(refresh=_SENT),
     "responses": {200: _PAIR},
 }
 VERIFY: dict[str, Any] = {
     "operation_id": "token_verify",
     "tags": ["auth"],
-    "request": _body(token=_TEXT),
+    "request": _body(token=_SENT),
     "responses": {200: {"type": "object"}},
 }
 LOGOUT: dict[str, Any] = {
     "operation_id": "logout",
     "tags": ["auth"],
-    "request": _body(refresh=_TEXT),
+    "request": _body(refresh=_SENT),
     "responses": {205: OpenApiResponse(description="The log-in has ended. No body.")},
 }
 REGISTER: dict[str, Any] = {
     "operation_id": "register",
     "tags": ["auth"],
-    "request": _body(username=_TEXT, email={"type": "string", "format": "email"}, password=_SECRET),
+    "request": _body(username=_NEW_NAME, email=_EMAIL, password={**_PASSWORD, "minLength": 8}),
     "responses": {201: _object(id={"type": "integer"}, username=_TEXT, email=_TEXT)},
 }
 ME: dict[str, Any] = {

@@ -14,6 +14,7 @@ from apps.llm.errors import (
     PromptCraftError,
     RequestTimeout,
     ServiceUnavailable,
+    UnsupportedMediaType,
 )
 from apps.llm.wire.values import MAX_VALUES, values_exceed
 
@@ -59,10 +60,13 @@ class Body:
     late: bool = False
     crowded: bool = False
     tangled: bool = False
+    encoded: bool = False
 
     @property
     def refusal(self) -> PromptCraftError | None:
         """Why it is not used, None if it may be. What is left of it is not read: the connection is of no use then."""
+        if self.encoded:
+            return UnsupportedMediaType("Send the body as it is, without a Content-Encoding: it is not unpacked here.")
         if self.overflowed:
             return BodyTooLarge("The body is over 1 MiB (20 MiB with image parts). Send less.")
         if self.late:
@@ -119,6 +123,8 @@ async def _read(scope: Mapping[str, Any], receive: Receive, images: bool, deadli
                     return await _overflow(receive) if more else Body(data=b"", overflowed=True)
             if not more:
                 data = parts[0] if len(parts) == 1 else b"".join(parts)
+                if data and _is_encoded(scope):
+                    return Body(data=b"", encoded=True)
                 return Body(data=b"", tangled=True) if values_exceed(data) else Body(data=data)
             if size_bytes > _SMALL_BYTES:
                 _held_bytes += size_bytes - counted_bytes
@@ -128,6 +134,12 @@ async def _read(scope: Mapping[str, Any], receive: Receive, images: bool, deadli
             deadline.reschedule(first_deadline_s + size_bytes / BODY_BYTES_PER_S)
     finally:
         _held_bytes -= counted_bytes
+
+
+def _is_encoded(scope: Mapping[str, Any]) -> bool:
+    """Tell whether a body is said to be compressed. Unpacking would let a few bytes take any amount of memory."""
+    codings = (value.strip().lower() for name, value in scope["headers"] if name == b"content-encoding")
+    return any(coding not in (b"", b"identity") for coding in codings)
 
 
 async def _overflow(receive: Receive) -> Body | None:

@@ -75,9 +75,17 @@ def _sent(name: str, place: str, description: str, schema: Schema) -> dict[str, 
 
 PARAMETERS: dict[str, Any] = {
     "X-Request-Id": _sent(
-        "X-Request-Id", "header", "Your own id for this request; one of another form is replaced.", text(**_REQUEST_ID)
+        "X-Request-Id",
+        "header",
+        "Your own id for this request: 1 to 128 letters, digits, `.`, `_` or `-`. Any other is replaced.",
+        text(),
     ),
-    "traceparent": _sent("traceparent", "header", "W3C Trace Context; taken part in.", text(**_TRACEPARENT)),
+    "traceparent": _sent(
+        "traceparent",
+        "header",
+        "W3C Trace Context; taken part in, or begun anew if it has another form.",
+        text(examples=["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]),
+    ),
     "Idempotency-Key": _sent(
         "Idempotency-Key",
         "header",
@@ -101,7 +109,7 @@ PARAMETERS: dict[str, Any] = {
     "after_event": _sent(
         "after", "query", "The same as `Last-Event-ID`, and wins over it.", whole(minimum=0, maximum=2**53)
     ),
-    "after_completion": _sent("after", "query", "The `next` of the page before.", text()),
+    "after_completion": _sent("after", "query", "The `next` of the page before.", text(minLength=1)),
     "limit": _sent("limit", "query", "How many at most.", whole(minimum=1, maximum=100, default=20)),
     "format": _sent("format", "query", "Wins over the `Accept` header.", words(("json", "yaml"))),
     "completion_id": _sent("completion_id", "path", "The `id` of a completion.", text()),

@@ -45,7 +45,7 @@ COMPLETIONS = "/api/v2/chat/completions/"
 HEALTH = "/api/v2/chat/health/"
 LIVE = f"{HEALTH}live/"
 READY = f"{HEALTH}ready/"
-KEY = "sk-canary-key-4417"
+KEY = "sk-canary-key-kqzw"
 """The provider's key that the talkative server has."""
 PROMPT = [{"role": "user", "content": "When does the tide turn?"}]
 # Breakers out of the way, and no deadline that a machine under load could meet.

@@ -8,10 +8,10 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -24,13 +24,14 @@ __all__ = [
     "COMPLETIONS",
     "OTHER",
     "PROMPT",
+    "Manner",
     "Relay",
+    "Relays",
     "events_of",
-    "fleet",
     "hasty",
     "relay",
+    "relays",
     "simulator",
-    "stream_servers",
     "upstream",
 ]
 
@@ -55,6 +56,10 @@ _HASTY = _PATIENT | {
     "STREAM_RETENTION": "0.3",
     "CHAT_RATE_LIMIT": "60/m",
 }
+_STRICT = _PATIENT | {"CHAT_RATE_LIMIT": "3/m", "MAX_STREAMS_PER_USER": "2"}
+
+Manner = Literal["patient", "hasty", "strict"]
+_MANNERS: Mapping[Manner, Mapping[str, str]] = {"patient": _PATIENT, "hasty": _HASTY, "strict": _STRICT}
 
 
 @dataclass(frozen=True)
@@ -192,26 +197,39 @@ def simulator() -> Iterator[UpstreamServer]:
         yield server
 
 
-@pytest.fixture(scope="package")
-def stream_servers(simulator: UpstreamServer) -> Iterator[tuple[Relay, Relay]]:
-    """A patient and a hasty server on one database, as one server that was started again would be."""
-    patient = ServerProcess(_PATIENT, upstream=simulator)
-    hurried = ServerProcess(_HASTY | _database_of(patient), upstream=simulator)
-    with started(patient, hurried):
-        add_user(patient, OTHER)
-        yield Relay(patient, simulator, patient), Relay(hurried, simulator, patient)
+class Relays:
+    """The same application under every server that it promises to run under, on one database.
+
+    Each is started when it is first asked for: as one server that was started again would be, they share the
+    database and nothing else.
+    """
+
+    def __init__(self, simulator: UpstreamServer, stack: ExitStack) -> None:
+        self._simulator = simulator
+        self._stack = stack
+        self._started: dict[tuple[ServerName, Manner], ServerProcess] = {}
+        self._accounts: ServerProcess | None = None
+
+    def relay(self, name: ServerName, manner: Manner) -> Relay:
+        """Return one of them."""
+        server = self._started.get((name, manner))
+        if server is None:
+            settings = _MANNERS[manner] | (_database_of(self._accounts) if self._accounts is not None else {})
+            server = ServerProcess(settings, name, upstream=self._simulator)
+            self._stack.enter_context(started(server))
+            self._started[name, manner] = server
+            if self._accounts is None:
+                self._accounts = server
+                add_user(server, OTHER)
+        assert self._accounts is not None
+        return Relay(server, self._simulator, self._accounts)
 
 
 @pytest.fixture(scope="package")
-def fleet(simulator: UpstreamServer, stream_servers: tuple[Relay, Relay]) -> Iterator[dict[str, Relay]]:
-    """The same application under every server that it promises to run under."""
-    patient = stream_servers[0]
-    names: tuple[ServerName, ...] = ("daphne", "granian", "runserver")
-    servers = {name: ServerProcess(_PATIENT | _database_of(patient.server), name, upstream=simulator) for name in names}
-    with started(*servers.values()):
-        yield {"uvicorn": patient} | {
-            name: Relay(server, simulator, patient.server) for name, server in servers.items()
-        }
+def relays(simulator: UpstreamServer) -> Iterator[Relays]:
+    """All servers of the package's tests of streams."""
+    with ExitStack() as stack:
+        yield Relays(simulator, stack)
 
 
 @pytest.fixture
@@ -222,15 +240,17 @@ def upstream(simulator: UpstreamServer) -> UpstreamServer:
 
 
 @pytest.fixture
-def relay(stream_servers: tuple[Relay, Relay], upstream: UpstreamServer) -> Relay:
+def relay(relays: Relays, server_name: ServerName, upstream: UpstreamServer) -> Relay:
     """The patient server: no deadline of its own shows itself in a test."""
-    return stream_servers[0]
+    return relays.relay(server_name, "patient")
 
 
 @pytest.fixture
-def hasty(stream_servers: tuple[Relay, Relay], upstream: UpstreamServer) -> Relay:
+def hasty(relays: Relays, server_name: ServerName, upstream: UpstreamServer) -> Relay:
     """The hasty one: every deadline shows itself soon."""
-    return stream_servers[1]
+    # The database is the patient one's.
+    relays.relay(server_name, "patient")
+    return relays.relay(server_name, "hasty")
 
 
 def _database_of(server: ServerProcess) -> dict[str, str]:

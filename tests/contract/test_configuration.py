@@ -21,7 +21,7 @@ Outcome = dict[str, Any]
 
 # Reads the settings again for each environment on its input, and says what became of it.
 _READ_SETTINGS = """
-import dataclasses, json, os, runpy, sys
+import contextlib, dataclasses, io, json, os, runpy, sys
 
 def plain(value):
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else repr(value)
@@ -30,11 +30,13 @@ inherited = dict(os.environ)
 for case in json.load(sys.stdin):
     os.environ.clear()
     os.environ.update(inherited | case)
+    said = io.StringIO()
     try:
-        settings = runpy.run_path(sys.argv[1])
+        with contextlib.redirect_stderr(said):
+            settings = runpy.run_path(sys.argv[1])
         outcome = {"settings": {name: value for name, value in settings.items() if name.isupper()}}
     except SystemExit as stop:
-        outcome = {"stop": stop.code}
+        outcome = {"stop": said.getvalue().rstrip("\\n"), "code": stop.code}
     except BaseException as error:
         outcome = {"broke": repr(error)}
     print(json.dumps(outcome, default=plain))
@@ -205,6 +207,7 @@ def test_malformed(outcomes: dict[str, list[Outcome]], index: int) -> None:
     name, value = WRONG[index]
     outcome = outcomes["malformed"][index]
     assert isinstance(outcome.get("stop"), str), outcome
+    assert outcome["code"] == 3
     line = outcome["stop"]
     assert line.count("\n") == 0
     assert name in line

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from apps.chat.checks import one_process
+from promptcraft.connection import one_worker
 from tests.contract.limit_fixtures import CALM, COMPLETIONS, HEALTH, LIVE, Door, error_of, eventually, started
 from tests.server import ROOT, ServerProcess
 from tests.upstream import UpstreamServer, unanswering_port
@@ -23,7 +24,6 @@ from tests.upstream import UpstreamServer, unanswering_port
 SECRET = "only-for-tests-" + "x" * 40
 
 APPLICATION = "promptcraft.asgi:application"
-SEVERAL_WORKERS = "several workers"
 # What is started, what is wrong about its environment, and the value that is wrong.
 STARTS: dict[str, tuple[list[str], str, str]] = {
     "check": (["manage.py", "check"], "SECRET_KEY", ""),
@@ -32,7 +32,7 @@ STARTS: dict[str, tuple[list[str], str, str]] = {
     "uvicorn": (["-m", "uvicorn", APPLICATION, "--port", "0"], "SECRET_KEY", ""),
     "daphne": (["-m", "daphne", "-p", "0", APPLICATION], "GAP_TIMEOUT", "soon"),
     # Under any server it is the application that refuses them.
-    SEVERAL_WORKERS: (["-c", "import promptcraft.asgi"], "WEB_CONCURRENCY", "2"),
+    "several workers": (["-c", "import promptcraft.asgi"], "WEB_CONCURRENCY", "2"),
 }
 
 
@@ -66,14 +66,44 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
         yield {name: pool.submit(start, name, directory) for name in STARTS}
 
 
+def start_workers() -> str:
+    server = ServerProcess(arguments=["--workers", "2"], server="uvicorn")
+    try:
+        server.start(wait=False).wait(40)
+        return server.output()
+    finally:
+        server.kill()
+        server.remove()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers() -> Iterator[Future[str]]:
+    """Two workers, begun beside the other tests: uvicorn takes some seconds to give them up."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(start_workers)
+
+
 @pytest.mark.parametrize("name", STARTS)
 def test_a_bad_value_stops_every_start_with_one_line(stopped: dict[str, Future[Stopped]], name: str) -> None:
     seen = stopped[name].result(60)
-    # uvicorn reads WEB_CONCURRENCY too, and starts a worker that has left with any other code again, for ever.
-    assert seen.code == (3 if name == SEVERAL_WORKERS else 1)
+    # uvicorn starts a worker that has left with any other code again, for ever.
+    assert seen.code == 3
     assert len(seen.lines) == 1
     assert STARTS[name][1] in seen.lines[0]
     assert not seen.database_made
+
+
+def test_workers_that_only_uvicorn_was_told_of_are_refused_too(workers: Future[str]) -> None:
+    """Each worker refuses by itself; with the code that it leaves with, uvicorn does not start it again."""
+    output = workers.result(60)
+    lines = [line for line in output.splitlines() if line.startswith("promptcraft: ")]
+    assert lines
+    assert all("uvicorn runs 2 workers" in line for line in lines)
+    assert "startup complete" not in output
+
+
+def test_one_worker_and_another_server_are_fine() -> None:
+    assert one_worker(None) == []
 
 
 def test_several_workers_are_an_error_of_the_system_check(settings: Any) -> None:

@@ -1,23 +1,38 @@
-"""A core of the stream's contract under every server that the application promises to run under."""
+"""What every server must do that the application promises to run under, Django's own for development included.
+
+Besides these, a core of the package's tests runs under three of them: see conftest.
+"""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.contract.stream_fixtures import PROMPT, Relay, events_of
+from tests.contract.conftest import EVERY_SERVER, SERVERS
+from tests.contract.limit_fixtures import eventually
+from tests.contract.stream_fixtures import PROMPT, Relay, Relays, events_of
+from tests.server import ServerName
 from tests.sse_answer import collect
 from tests.upstream import Answer, Gate, Scenario, healthy
 
 PIECES = ("One ", "two ", "🦉 three ", "four\u2028")
-NAMES = ("uvicorn", "daphne", "granian", "runserver")
+NAMES: tuple[ServerName, ...] = (*SERVERS, "runserver")
 
 
 @pytest.fixture(params=NAMES)
-def served(request: pytest.FixtureRequest, fleet: dict[str, Relay], upstream: object) -> Relay:
-    return fleet[request.param]
+def served(request: pytest.FixtureRequest, relays: Relays, upstream: object) -> Relay:
+    return relays.relay(request.param, "patient")
+
+
+@pytest.fixture(params=SERVERS)
+def strict(request: pytest.FixtureRequest, relays: Relays, upstream: object) -> Relay:
+    """Three completions a minute, two streams at once."""
+    relays.relay("uvicorn", "patient")
+    return relays.relay(request.param, "strict")
 
 
 def said(gate: Gate | None = None, after: int | None = None) -> Scenario:
@@ -144,6 +159,42 @@ def test_head_of_a_stream_has_no_body(served: Relay):
     with served.events(body["id"], method="HEAD") as response:
         assert response.status == 200
         assert response.read() == b""
+
+
+def test_rate_limit(strict: Relay):
+    user = strict.new_user()
+    for remaining in ("2", "1", "0"):
+        status, headers, _ = strict.whole(as_user=user)
+        assert (status, headers["x-ratelimit-remaining"]) == (200, remaining)
+    with strict.begin(as_user=user) as stream:
+        assert (stream.status, stream.json()["error"]["code"]) == (429, "rate_limited")
+        assert 55 <= int(stream.headers["retry-after"]) <= 60
+
+
+def test_streams_of_a_user(strict: Relay):
+    user, gate = strict.new_user(), Gate()
+    strict.upstream.script("deepseek", said(gate, 1))
+    with strict.begin(as_user=user) as first, strict.begin(as_user=user) as second:
+        events_of(first, 1)
+        events_of(second, 1)
+        with strict.begin(as_user=user) as third:
+            assert (third.status, third.json()["error"]["code"]) == (429, "too_many_streams")
+        second.reset()
+        # The lost one's slot comes back by itself.
+        eventually(lambda: strict.active_streams() == 1, "one stream left")
+        with strict.begin(as_user=user) as third:
+            gate.release()
+            assert collect(third).done
+        assert collect(first).done
+
+
+def test_names_of_the_core_are_tests():
+    for module, names in EVERY_SERVER.items():
+        source = importlib.import_module(f"tests.contract.{module}")
+        functions = {name for name, _ in inspect.getmembers(source, inspect.isfunction)}
+        for _, kind in inspect.getmembers(source, inspect.isclass):
+            functions |= {name for name, _ in inspect.getmembers(kind, inspect.isfunction)}
+        assert names - functions == set(), module
 
 
 def test_nothing_was_logged_that_should_not_be(served: Relay):

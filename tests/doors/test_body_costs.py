@@ -31,6 +31,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "100,000 empty messages": (b'{"messages":[' + b",".join([b"{}"] * 100_000) + b"]}", "invalid_json"),
     "300,000 arrays": (b'{"a":[' + b",".join([b"[]"] * 300_000) + b"]," + GOOD[1:], "invalid_json"),
     "90,000 keys": (b"{" + b"".join(b'"%x":1,' % n for n in range(90_000)) + GOOD[1:], "invalid_json"),
+    "60,000 equal keys": (b"{" + b'"a":1,' * 60_000 + GOOD[1:], "invalid_json"),
+    "a key twice": (b'{"model":"mock","model":"auto",' + GOOD[1:], "invalid_json"),
     "140,000 equal keys": (b"{" + b'"a":1,' * 140_000 + GOOD[1:], "invalid_json"),
     "1,000,000 digits": (b'{"seed":' + b"9" * 1_000_000 + b"," + GOOD[1:], "invalid_json"),
     "1,000,000 digits of a fraction": (
@@ -66,7 +68,7 @@ def test_a_bad_body_costs_little(door: Door, name: str) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("name", ["300,000 arrays", "depth of 100,000", "140,000 equal keys"])
+@pytest.mark.parametrize("name", ["300,000 arrays", "depth of 100,000", "60,000 equal keys", "a key twice"])
 def test_so_it_does_where_nobody_has_to_sign_in(door: Door, name: str) -> None:
     costs = []
     for _ in range(TRIES):

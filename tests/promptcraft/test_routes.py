@@ -85,6 +85,15 @@ def test_a_bad_token_opens_nothing(client, caller, route, token):
 
 
 @each_route
+@pytest.mark.parametrize("token", [None, "nonsense"])
+def test_options_tells_everybody_the_same(client, caller, route, token):
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    asked, known = client.options(route.sample, headers=headers), caller.options(route.sample)
+    assert (asked.status_code, asked.content) == (204, b"")
+    assert asked.headers["Allow"] == known.headers["Allow"]
+
+
+@each_route
 @pytest.mark.parametrize("signed_in", [False, True], ids=["visitor", "user"])
 def test_slash_or_not_is_the_same(server, clients, route, signed_in):
     sender = clients(server, signed_in=signed_in)

@@ -68,7 +68,7 @@ def test_start_that_fails_says_why():
 def test_start_that_must_fail_is_waited_for():
     process = ServerProcess({"GAP_TIMEOUT": "soon"})
     try:
-        assert process.start(wait=False).wait(15) == 1
+        assert process.start(wait=False).wait(15) == 3
         assert "GAP_TIMEOUT" in process.output()
     finally:
         process.kill()

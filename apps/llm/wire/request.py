@@ -21,6 +21,7 @@ from apps.llm.wire.checks import (
     unsupported,
 )
 from apps.llm.wire.json import depth_exceeds, loads
+from apps.llm.wire.keys import keys_repeat
 from apps.llm.wire.messages import parse_messages
 from apps.llm.wire.tools import parse_response_format, parse_tool_choice, parse_tools
 from apps.llm.wire.types import CompletionRequest, OnDisconnect, OnInterrupt
@@ -121,6 +122,8 @@ def _load(body: bytes) -> dict[str, Any]:
         raise _not_json(f"The body is not valid JSON in UTF-8 ({error}). Mend it and send it again.") from None
     if not isinstance(value, dict):
         raise _not_json(f"The body must be a JSON object, not {shown(value)}.")
+    if keys_repeat(body, value):
+        raise _not_json("An object in the body names a key twice. Name each key once.")
     return value
 
 

@@ -1,0 +1,79 @@
+"""What `SECURITY.md` says, held against the code."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from django.conf import settings
+
+from apps.accounts.attempts import FAILURES_OF_ADDRESS, FAILURES_OF_NAME
+from apps.accounts.families import REPLAY_WINDOW_S
+from apps.accounts.hashing import MOST_HASHING, MOST_WAITING
+from apps.accounts.memory import REMEMBERED_S
+from apps.accounts.tokens import MOST_TOKEN_BYTES
+from apps.chat import body
+from apps.chat.engine.log_memory import MAX_LOG_BYTES
+from apps.llm.providers.push_answer import MOST_HEAD_BYTES as PROVIDER_HEAD_BYTES
+from apps.llm.wire.request import MAX_DEPTH
+from apps.llm.wire.sse import MAX_EVENT_BYTES
+from apps.llm.wire.values import MAX_VALUES
+from promptcraft.connection import GuardedProtocol
+from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
+from promptcraft.settings import ENVIRONMENT
+from tests.server import ROOT
+
+DOCUMENT = ROOT / "SECURITY.md"
+KIB, MIB = 1024, 1024 * 1024
+MOST_LINES = 80
+"""What is called a page."""
+
+
+def bounds() -> dict[str, str]:
+    section = DOCUMENT.read_text().split("\n## Bounds\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.strip("|").split("|") for line in section.split("\n") if line.startswith("| ")]
+    return {what.strip(): bound.strip() for what, bound in rows[1:]}
+
+
+def test_the_bounds_are_those_of_the_code() -> None:
+    assert bounds() == {
+        "path, query and headers of a request": (
+            f"{MOST_HEAD_BYTES // KIB} KiB, {MOST_HEADERS} headers, {GuardedProtocol.head_s:g} s"
+        ),
+        "body": (
+            f"{body.MAX_BODY_BYTES // MIB} MiB, {body.MAX_BODY_WITH_IMAGES_BYTES // MIB} MiB with image parts; "
+            f"{body.BODY_S:g} s, and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"
+        ),
+        "bodies that are arriving, together": f"{body.MOST_HELD_BYTES // MIB} MiB",
+        "JSON": f"{MAX_DEPTH} levels, {MAX_VALUES} values",
+        "a token": f"{MOST_TOKEN_BYTES // KIB} KiB",
+        "log-ins that wait for a hash": f"{MOST_WAITING}",
+        "a reader that takes nothing": f"{GuardedProtocol.stuck_s:g} s",
+        "a provider's head, and one event of its stream": (
+            f"{PROVIDER_HEAD_BYTES // KIB} KiB, {MAX_EVENT_BYTES // MIB} MiB"
+        ),
+        "an answer": f"{MAX_LOG_BYTES // MIB} MiB",
+    }
+
+
+def test_the_figures_of_the_table_are_those_of_the_code() -> None:
+    text = DOCUMENT.read_text()
+    assert FAILURES_OF_NAME.rate == "5/m"
+    assert "5 failures a minute for one name" in text
+    assert FAILURES_OF_ADDRESS.rate == "20/m"
+    assert "and 20 for one address" in text
+    assert MOST_HASHING == 2
+    assert "two hashes at a time" in text
+    assert f"used twice more than {REPLAY_WINDOW_S} s apart" in text
+    assert settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"] == timedelta(minutes=15)
+    assert "15 minutes; " in text
+    assert REMEMBERED_S < 5
+    assert "within 5 s" in text
+
+
+def test_it_is_one_page_of_variables_that_there_are() -> None:
+    text = DOCUMENT.read_text()
+    assert text.count("\n") < MOST_LINES
+    named = set(re.findall(r"`([A-Z][A-Z_]+)`", text))
+    assert named
+    assert named <= set(ENVIRONMENT)
