@@ -23,7 +23,7 @@ from apps.chat.body import REFUSED, read_body  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
 from promptcraft.connection import guard_uvicorn  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
-from promptcraft.scope import made_safe  # noqa: E402
+from promptcraft.scope import made_safe, safe_path  # noqa: E402
 
 __all__ = ["application"]
 
@@ -54,11 +54,10 @@ class Dispatcher:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
-        scope = made_safe(scope)
-        if scope["path"].startswith(_STREAM_PREFIXES):
-            await self._stream(scope, receive, send)
-        else:
-            await self._django_bounded(scope, receive, send)
+        path = safe_path(scope["path"])
+        serve = self._stream if path.startswith(_STREAM_PREFIXES) else self._django_bounded
+        # Bound to no name here, so that a stream can let go of it.
+        await serve(made_safe(scope, path), receive, send)
 
     async def _django_bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand Django a body that is read and within its bound: by itself it would spool any size to a file."""

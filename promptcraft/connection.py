@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import Server
 
 from apps.chat.envelope import envelope
-from apps.llm.errors import HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout
+from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout, ServiceUnavailable
 from apps.llm.wire import json
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 
@@ -57,6 +57,15 @@ def _uvicorn_config() -> Any:
     return server.config if isinstance(server, Server) else None
 
 
+class _Held:
+    """What all connections of the process together hold of heads that have not ended."""
+
+    bytes = 0
+
+
+_held = _Held()
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. A head over its bound is 431, one that does not end in time 408, one that is no HTTP 400.
 
@@ -64,8 +73,14 @@ class GuardedProtocol(HttpToolsProtocol):
     it leave.
     """
 
+    # More names than the class's instances can share would cost every connection a table of its own, 1.5 KB.
+    __slots__ = ("_head_timer", "_in_head", "_problem", "_stuck_timer", "_undelivered_bytes")
+
     most_head_bytes = MOST_HEAD_BYTES
     most_headers = MOST_HEADERS
+    most_held_bytes = 64 * 1024 * 1024
+    """Of heads that are still arriving, all together; at the bound those over `small_bytes` are refused with 503."""
+    small_bytes = 8 * 1024
     head_s = 10.0
     """From the connection, or from the first byte of a later request, to the end of the head."""
     stuck_s = 60.0
@@ -86,6 +101,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock."""
+        self._delivered()
         self._stop_head_clock()
         self._stop_stuck_clock()
         super().connection_lost(exc)
@@ -97,9 +113,16 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head and self._head_timer is None:
             self._head_timer = self.loop.call_later(self.head_s, self._head_is_late)
         self._undelivered_bytes += len(data)
+        _held.bytes += len(data)
         super().data_received(data)
-        if self._undelivered_bytes > self.most_head_bytes and not self.transport.is_closing():
+        if self.transport.is_closing():
+            self._delivered()
+        elif self._undelivered_bytes > self.most_head_bytes:
             self._refuse(HeadTooLarge())
+        elif self._undelivered_bytes > self.small_bytes and _held.bytes > self.most_held_bytes:
+            self._refuse(
+                ServiceUnavailable("Too many large requests are arriving at once. Try again.", code=Code.OVERLOADED)
+            )
 
     def on_headers_complete(self) -> None:
         """Hand a head to the application; trailers that follow the body do not become part of it."""
@@ -112,19 +135,23 @@ class GuardedProtocol(HttpToolsProtocol):
         self.scope["headers"] = self.headers.copy()
         super().on_headers_complete()
         self._in_head = False
-        self._undelivered_bytes = 0
+        self._delivered()
         self._stop_head_clock()
 
     def on_body(self, body: bytes) -> None:
         """Hand on a piece of the body."""
-        self._undelivered_bytes = 0
+        self._delivered()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the request; what comes next is another head."""
         self._in_head = True
-        self._undelivered_bytes = 0
+        self._delivered()
         super().on_message_complete()
+
+    def _delivered(self) -> None:
+        _held.bytes -= self._undelivered_bytes
+        self._undelivered_bytes = 0
 
     # --- what goes out
 
@@ -197,6 +224,7 @@ class GuardedProtocol(HttpToolsProtocol):
         body = json.dumps(envelope(error, request_id))
         headers: list[tuple[bytes, bytes]] = [
             *self.server_state.default_headers,
+            *((name.lower().encode(), value.encode()) for name, value in error.headers.items()),
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
@@ -207,4 +235,5 @@ class GuardedProtocol(HttpToolsProtocol):
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[error.http_status], lines, body))
         self.transport.close()
+        self._delivered()
         self._watch_writing()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-__all__ = ["MOST_HEADERS", "MOST_HEAD_BYTES", "head_is_too_large", "made_safe"]
+__all__ = ["MOST_HEADERS", "MOST_HEAD_BYTES", "head_is_too_large", "made_safe", "safe_path"]
 
 MOST_HEAD_BYTES = 160 * 1024
 """Path, query and headers together. Ours have some hundred bytes; a token of 100 KB is still told that it is none."""
@@ -17,18 +17,20 @@ MOST_HEADERS = 128
 Scope = dict[str, Any]
 
 
-def made_safe(scope: Scope) -> Scope:
-    """Return a copy of an HTTP scope: its path with a slash at both ends, its query ASCII, its headers of this moment.
+def safe_path(path: str) -> str:
+    """Return a path with a slash at both ends."""
+    if not path.startswith("/"):
+        # The asterisk of OPTIONS, or a whole address.
+        path = f"/{path}"
+    return path if path.endswith("/") else f"{path}/"
+
+
+def made_safe(scope: Scope, path: str) -> Scope:
+    """Return a copy of an HTTP scope with that path, its query ASCII, its headers of this moment.
 
     Of Content-Type only the media type is kept: Django would decode its parameters by whatever they name. Headers are
     copied because some servers add the trailers, which come behind the body, to the same list.
     """
-    path: str = scope["path"]
-    if not path.startswith("/"):
-        # The asterisk of OPTIONS, or a whole address.
-        path = f"/{path}"
-    if not path.endswith("/"):
-        path = f"{path}/"
     query: bytes = scope.get("query_string", b"")
     if not query.isascii():
         query = quote_from_bytes(query, safe="".join(map(chr, range(33, 127)))).encode()

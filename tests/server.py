@@ -297,10 +297,17 @@ class ServerProcess:
         return False
 
     def _status_bytes(self, field: str) -> int:
-        for line in Path(f"/proc/{self.pid}/status").read_text().split("\n"):
-            if line.startswith(field):
-                return int(line.split()[1]) * 1024
-        raise ServerFailed(f"/proc has no {field}")
+        # Granian serves from a child.
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        lines = [
+            line
+            for pid in (self.pid, *children)
+            for line in Path(f"/proc/{pid}/status").read_text().split("\n")
+            if line.startswith(field)
+        ]
+        if not lines:
+            raise ServerFailed(f"/proc has no {field}")
+        return sum(int(line.split()[1]) * 1024 for line in lines)
 
     def remove(self) -> None:
         """Search and remove the database and the log; the `with` block does it."""

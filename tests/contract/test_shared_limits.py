@@ -158,7 +158,7 @@ class TestTogether:
         fleet.doors[0].upstream.script("deepseek", healthy(gate=gate))
         together = threading.Barrier(8)
 
-        def post(_: int) -> tuple[int, str]:
+        def post(number: int) -> tuple[int, str]:
             together.wait(30)
             status, _, body = fleet.doors[0].whole(user, headers={"Idempotency-Key": "one"})
             return status, body["id"]
@@ -196,7 +196,7 @@ class TestStreams:
             eventually(lambda: other.whole(user)[0] == 200, "a free slot", timeout_s=2)
 
     def test_of_a_killed_server_come_back_by_themselves(self, pair: list[Door]) -> None:
-        killed, survivor = pair
+        survivor, killed = pair
         user = survivor.user()
         killed.server._tokens[user] = survivor.server._tokens[user]
         with ExitStack() as stack:
@@ -281,7 +281,9 @@ class TestWithoutRedis:
         try:
             for door in fleet.doors:
                 door.whole(fleet.user())
-                eventually(lambda door=door: "Redis is away" in door.server.output(), "a line in the log")
+            eventually(
+                lambda: all("Redis is away" in door.server.output() for door in fleet.doors), "a line in each log"
+            )
         finally:
             fleet.redis.start()
         assert not [door.server.port for door in fleet.doors if PASSWORD in door.server.output()]

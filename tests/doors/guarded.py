@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
+from promptcraft import connection
 from promptcraft.connection import GuardedProtocol
 
 __all__ = ["Client", "Served", "serving"]
@@ -36,6 +37,10 @@ class Client:
         """Send; raises ConnectionError once the server has cut the connection."""
         async with asyncio.timeout(_PATIENCE_S):
             await self._loop.sock_sendall(self._socket, data)
+
+    def close(self) -> None:
+        """Leave."""
+        self._socket.close()
 
     async def flood(self, piece: bytes, most_bytes: int) -> int:
         """Send a piece again and again until the server cuts the connection; return how many bytes went."""
@@ -129,6 +134,14 @@ class Served:
                 and not self.state.tasks
             )
         )
+
+    async def wait_held(self, size_bytes: int) -> None:
+        """Wait until the connections hold so many bytes of heads, or of what frames a body."""
+        await self._wait(lambda: connection._held.bytes == size_bytes)
+
+    async def wait_begun(self) -> None:
+        """Wait until the application has a request."""
+        await self._wait(lambda: bool(self.state.tasks))
 
     async def wait_answered(self) -> None:
         """Wait until a request was answered whole."""

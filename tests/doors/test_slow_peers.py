@@ -12,6 +12,7 @@ import pytest
 
 from apps.chat.envelope import envelope
 from apps.llm.errors import InvalidRequest
+from promptcraft.connection import GuardedProtocol
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 from tests.doors.guarded import Receive, Scope, Send, serving
 
@@ -142,6 +143,56 @@ class TestHeads:
             )
             await client.until(b"ok")
         assert [name for name, _ in seen] == [b"host", b"transfer-encoding"]
+
+
+class TestHeadsTogether:
+    """A head may have its bytes; all that do not end share fewer."""
+
+    async def test_at_their_bound_only_small_ones_are_taken(self) -> None:
+        assert GuardedProtocol.most_held_bytes == 64 * KIB * KIB
+        large = HEAD + b"a: " + b"b" * 40 * KIB
+        bounds = {"most_held_bytes": 64 * KIB, "small_bytes": 8 * KIB}
+        async with serving(hello, **bounds) as served, served.client() as first:
+            await first.send(large)
+            await served.wait_held(len(large))
+            async with served.client() as second:
+                await second.send(large)
+                assert_refused(await second.rest(), 503, "overloaded")
+            await served.wait_held(len(large))
+            async with served.client() as small:
+                await small.send(HEAD + b"\r\n")
+                assert (await small.until(b"ok")).startswith(b"HTTP/1.1 200 ")
+            await first.send(b"\r\n\r\n")
+            assert (await first.until(b"ok")).startswith(b"HTTP/1.1 200 ")
+            await served.wait_held(0)
+            async with served.client() as third:
+                await third.send(large + b"\r\n\r\n")
+                assert (await third.until(b"ok")).startswith(b"HTTP/1.1 200 ")
+
+    @pytest.mark.parametrize("end", ["leave", "late", "too large", "garbage", "body", "body cut"])
+    async def test_the_room_is_given_back_on_every_way_out(self, end: str) -> None:
+        async with serving(hello, head_s=0.2) as served, served.client() as client:
+            begun = HEAD + b"a: b"
+            if end.startswith("body"):
+                await client.send(CHUNKED)
+                await served.wait_begun()
+                begun = b"1;" + b"a" * 100
+            await client.send(begun)
+            await served.wait_held(len(begun))
+            match end:
+                case "leave" | "body cut":
+                    client.close()
+                case "late":
+                    await client.rest()
+                case "too large":
+                    await client.flood(b"a" * 16 * KIB, 64 * KIB * KIB)
+                case "garbage":
+                    await client.send(b"\r\n\0\r\n\r\n")
+                    await client.rest()
+                case "body":
+                    await client.send(b"\r\nx\r\n0\r\n\r\n")
+                    await client.until(b"ok")
+            await served.wait_held(0)
 
 
 class TestBadRequests:

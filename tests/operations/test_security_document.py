@@ -40,6 +40,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "path, query and headers of a request": (
             f"{MOST_HEAD_BYTES // KIB} KiB, {MOST_HEADERS} headers, {GuardedProtocol.head_s:g} s"
         ),
+        "heads that are arriving, together": f"{GuardedProtocol.most_held_bytes // MIB} MiB",
         "body": (
             f"{body.MAX_BODY_BYTES // MIB} MiB, {body.MAX_BODY_WITH_IMAGES_BYTES // MIB} MiB with image parts; "
             f"{body.BODY_S:g} s, and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"

@@ -45,6 +45,24 @@ class Attempts:
     nobody else is left. After the first content a failure is the end.
     """
 
+    __slots__ = (
+        "_exchange",
+        "_log",
+        "_message",
+        "_on_first_content",
+        "_order",
+        "_question",
+        "_retry_after_s",
+        "_services",
+        "_started",
+        "_stop",
+        "_stopped",
+        "asks_mock",
+        "made",
+        "passed_over",
+        "stamp",
+    )
+
     def __init__(
         self,
         order: Order,

@@ -3,7 +3,7 @@
 Exact while Redis answers: at most `limits.rate` slots in any window, however many workers ask, by Redis's clock.
 
 **Away** is Redis from the first call that is refused, takes over 250 ms, or is answered with an error. That one call is
-all that a request ever waits: from then on each worker decides by itself, until a probe, tried once a second, has found
+all that a request ever waits: from then on each worker decides by itself, until a probe, tried twice a second, has found
 Redis well. What a worker may grant a user meanwhile is the limit divided by the number of workers, and at least 1. The
 number is what Redis last counted, since workers may be on several machines and come and go with deploys. A smaller one
 is believed once it has lasted, for Redis may have lost some; one below WEB_CONCURRENCY never.
@@ -25,12 +25,12 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
-from apps.chat.limits.limiter import Admission, Lease, Limits, Window, over_the_rate, too_many_streams
-from apps.chat.limits.rate import RateWindows
-from apps.chat.limits.redis_books import LEASE_S, Answer, Books, Holding, Removal, Verdict, lease_removal, slot_removal
+from apps.chat.limits.limiter import Admission, Limits, Window, over_the_rate, too_many_streams
+from apps.chat.limits.own_book import OwnBook, SharedLease
+from apps.chat.limits.redis_books import LEASE_S, Answer, Books, Removal, Verdict, lease_removal, slot_removal
 from apps.chat.limits.redis_link import Command, RedisLink, RedisLost
 from apps.chat.limits.streams import StreamSlots
 
@@ -40,12 +40,10 @@ logger = logging.getLogger("promptcraft.limits")
 
 BEAT_S = 2.0
 """How often a worker says that it lives and renews its leases."""
-PROBE_S = 1.0
+PROBE_S = 0.5
 """How often Redis is tried while it is away."""
 _AT_ONCE = 64
 """Commands that write down what is held, before others have their turn on the event loop and on the connection."""
-_MEMBERS = 200
-"""Slots or leases in one of them."""
 _MAX_OWED = 10_000
 """Slots whose return Redis has not heard of; past it the oldest wait for their time to be over."""
 
@@ -74,8 +72,7 @@ class RedisLimiter:
         self._numbers = count()
         self._link = RedisLink(url, self._on_lost)
         self._books = Books(self._link, limits, self._worker, clock_us)
-        self._own: RateWindows[_RedisLease] = RateWindows(limits.window_s)
-        self._held: dict[int, set[_RedisLease]] = {}
+        self._own = OwnBook(limits.window_s)
         self._owed: deque[Removal] = deque(maxlen=_MAX_OWED)
         self._unwritten: set[int] = set()
         """Users to whom something was granted since Redis went away."""
@@ -95,7 +92,7 @@ class RedisLimiter:
     async def admit(self, user_id: int) -> Admission:
         """Take both slots or neither. Raises ServiceUnavailable if the process is full."""
         self._slots.take()
-        lease = _RedisLease(self, user_id, f"{self._worker}:{next(self._numbers):x}")
+        lease = SharedLease(self, user_id, f"{self._worker}:{next(self._numbers):x}")
         try:
             admission = await self._admit(lease)
         except BaseException:
@@ -109,7 +106,7 @@ class RedisLimiter:
 
     async def look(self, user_id: int) -> Window:
         """Say how a user's window stands, taking nothing."""
-        own = self._own.live(user_id, self._clock())
+        own = self._own.taken(user_id, self._clock())
         if self._answers and len(own) < self._limits.rate:
             try:
                 taken, reset_s = await self._books.look(user_id)
@@ -134,18 +131,18 @@ class RedisLimiter:
 
     # --- deciding
 
-    async def _admit(self, lease: _RedisLease) -> Admission:
+    async def _admit(self, lease: SharedLease) -> Admission:
         user_id, limits = lease.user_id, self._limits
         if not self._answers:
             return self._decide(lease)
         now = self._clock()
-        own = self._own.live(user_id, now)
+        own = self._own.taken(user_id, now)
         if len(own) >= limits.rate:
             return Admission(
                 window=self._own_window(user_id),
-                refusal=over_the_rate(limits, self._own.wait_s(own, limits.rate, now)),
+                refusal=over_the_rate(limits, self._own.windows.wait_s(own, limits.rate, now)),
             )
-        if len(self._held.get(user_id, ())) >= limits.streams:
+        if self._own.running(user_id) >= limits.streams:
             return Admission(window=await self.look(user_id), refusal=too_many_streams(limits))
         try:
             answer = await self._books.admit(user_id, lease.member)
@@ -157,18 +154,18 @@ class RedisLimiter:
             return admission
         return self._obey(lease, answer)
 
-    def _obey(self, lease: _RedisLease, answer: Answer) -> Admission:
+    def _obey(self, lease: SharedLease, answer: Answer) -> Admission:
         user_id, limits, now = lease.user_id, self._limits, self._clock()
-        own = self._own.live(user_id, now)
+        own = self._own.taken(user_id, now)
         verdict = answer.verdict
         if verdict is Verdict.GRANTED:
             # More than the own book allows is granted only by a Redis that has forgotten.
             if len(own) >= limits.rate:
                 verdict = Verdict.OVER_THE_RATE
-            elif len(self._held.get(user_id, ())) >= limits.streams:
+            elif self._own.running(user_id) >= limits.streams:
                 verdict = Verdict.TOO_MANY_STREAMS
             else:
-                self._grant(lease)
+                self._own.grant(lease, now)
                 window = self._window(user_id, taken=answer.taken, reset_s=answer.reset_s)
                 return Admission(window=window, lease=lease)
             self._strike(lease)
@@ -177,28 +174,22 @@ class RedisLimiter:
             return Admission(window=window, refusal=too_many_streams(limits))
         wait_s = max(1, answer.wait_s)
         if len(own) >= limits.rate:
-            wait_s = max(wait_s, self._own.wait_s(own, limits.rate, now))
+            wait_s = max(wait_s, self._own.windows.wait_s(own, limits.rate, now))
         return Admission(window=window, refusal=over_the_rate(limits, wait_s))
 
-    def _decide(self, lease: _RedisLease) -> Admission:
+    def _decide(self, lease: SharedLease) -> Admission:
         """Grant or refuse by the own book, within the share."""
         user_id, limits, now = lease.user_id, self._limits, self._clock()
-        own = self._own.live(user_id, now)
+        own = self._own.taken(user_id, now)
         share = self._share(limits.rate)
         if len(own) >= share:
-            refusal = over_the_rate(limits, self._own.wait_s(own, share, now))
+            refusal = over_the_rate(limits, self._own.windows.wait_s(own, share, now))
             return Admission(window=self._own_window(user_id), refusal=refusal)
-        if len(self._held.get(user_id, ())) >= self._share(limits.streams):
+        if self._own.running(user_id) >= self._share(limits.streams):
             return Admission(window=self._own_window(user_id), refusal=too_many_streams(limits))
-        self._grant(lease)
+        self._own.grant(lease, now)
         self._unwritten.add(user_id)
         return Admission(window=self._own_window(user_id), lease=lease)
-
-    def _grant(self, lease: _RedisLease) -> None:
-        lease.taken_at = self._clock()
-        lease.runs = True
-        self._own.live(lease.user_id, lease.taken_at).append(lease)
-        self._held.setdefault(lease.user_id, set()).add(lease)
 
     def _share(self, limit: int) -> int:
         return max(1, limit // self._workers)
@@ -206,40 +197,39 @@ class RedisLimiter:
     def _window(self, user_id: int, *, taken: int, reset_s: int) -> Window:
         """Return what both Redis's and the own book allow."""
         now = self._clock()
-        own = self._own.live(user_id, now)
+        own = self._own.taken(user_id, now)
         return Window(
             limit=self._limits.rate,
             window_s=self._limits.window_s,
             remaining=max(0, self._limits.rate - max(taken, len(own))),
-            reset_s=max(reset_s, self._own.reset_s(own, now)),
+            reset_s=max(reset_s, self._own.windows.reset_s(own, now)),
         )
 
     def _own_window(self, user_id: int) -> Window:
         now = self._clock()
-        own = self._own.live(user_id, now)
+        own = self._own.taken(user_id, now)
         share = self._limits.rate if self._answers else self._share(self._limits.rate)
         return Window(
             limit=self._limits.rate,
             window_s=self._limits.window_s,
             remaining=max(0, share - len(own)),
-            reset_s=self._own.reset_s(own, now),
+            reset_s=self._own.windows.reset_s(own, now),
         )
 
     # --- giving back
 
-    def _release(self, lease: _RedisLease) -> None:
+    def release(self, lease: SharedLease) -> None:
+        """Take the stream slot of a lease back: for the lease."""
         self._slots.give_back()
-        held = self._held[lease.user_id]
-        held.discard(lease)
-        if not held:
-            del self._held[lease.user_id]
+        self._own.end(lease)
         self._remove(lease_removal(lease.user_id, lease.member))
 
-    def _give_back(self, lease: _RedisLease) -> None:
-        self._own.remove(lease.user_id, lease)
+    def give_back(self, lease: SharedLease) -> None:
+        """Take the rate slot of a lease back: for the lease."""
+        self._own.strike(lease)
         self._remove(slot_removal(lease.user_id, lease.member))
 
-    def _strike(self, lease: _RedisLease) -> None:
+    def _strike(self, lease: SharedLease) -> None:
         """Take out of Redis's books whatever it may have granted to a request that is not to have it."""
         self._remove(lease_removal(lease.user_id, lease.member))
         self._remove(slot_removal(lease.user_id, lease.member))
@@ -295,13 +285,13 @@ class RedisLimiter:
     async def _beat(self) -> None:
         known, workers = await self._books.beat()
         self._count(workers)
-        await self._write(tuple(self._held) if known else self._users(), leases_only=known)
+        await self._write(self._own.with_leases() if known else self._own.users(), leases_only=known)
 
     async def _come_back(self) -> None:
         """Write everything down, then ask Redis again: what is granted meanwhile goes before the first question."""
         _, workers = await self._books.beat()
         self._unwritten.clear()
-        await self._write(self._users())
+        await self._write(self._own.users())
         while len(self._unwritten) > _AT_ONCE:
             users = tuple(self._unwritten)
             self._unwritten.clear()
@@ -311,7 +301,7 @@ class RedisLimiter:
         for removal in owed:
             self._books.remove(removal)
         for user_id in self._unwritten:
-            for holding in self._holdings(user_id):
+            for holding in self._own.holdings(user_id, self._clock()):
                 self._books.keep(holding)
         self._unwritten.clear()
         self._count(workers)
@@ -323,47 +313,14 @@ class RedisLimiter:
         if workers >= self._workers or now - self._counted_at >= LEASE_S:
             self._workers, self._counted_at = workers, now
 
-    def _users(self) -> tuple[int, ...]:
-        return tuple({*self._own.users(), *self._held})
-
     async def _write(self, users: Sequence[int], *, leases_only: bool = False) -> None:
         """Write down what users hold, a few commands at a time."""
         commands = 0
         for user_id in users:
-            for holding in self._holdings(user_id, leases_only=leases_only):
+            for holding in self._own.holdings(user_id, self._clock(), leases_only=leases_only):
                 self._books.keep(holding)
                 commands += 1
                 if commands % _AT_ONCE == 0:
                     await self._books.settle()
         if commands % _AT_ONCE:
             await self._books.settle()
-
-    def _holdings(self, user_id: int, *, leases_only: bool = False) -> Iterator[Holding]:
-        now = self._clock()
-        slots = [] if leases_only else [(one.member, now - one.taken_at) for one in self._own.live(user_id, now)]
-        leases = [one.member for one in self._held.get(user_id, ())]
-        for first in range(0, max(len(slots), len(leases)), _MEMBERS):
-            some = slice(first, first + _MEMBERS)
-            yield Holding(user_id=user_id, slots=slots[some], leases=leases[some])
-
-
-class _RedisLease(Lease):
-    __slots__ = ("_limiter", "member", "runs", "taken_at", "user_id")
-
-    def __init__(self, limiter: RedisLimiter, user_id: int, member: str) -> None:
-        self.user_id = user_id
-        self.member = member
-        self.taken_at = 0.0
-        self.runs = False
-        self._limiter = limiter
-
-    def release(self) -> None:
-        """Give the stream slot back."""
-        if self.runs:
-            self.runs = False
-            self._limiter._release(self)
-
-    def give_back(self) -> None:
-        """Give back both slots."""
-        self.release()
-        self._limiter._give_back(self)

@@ -152,10 +152,16 @@ class OpenAICompatibleProvider:
     async def _exchange(self, call: Call, sink: Sink) -> None:
         response = await self._open(call)
         form = _form(response.headers) if response.status_code == 200 else "refusal"
+        stream = response.stream
+        if form == "stream" and isinstance(stream, PushStream):
+            # Of the response no more is needed, perhaps for minutes.
+            del response
+            try:
+                await _push(stream, sink)
+            finally:
+                await stream.aclose()
+            return
         try:
-            if form == "stream" and isinstance(response.stream, PushStream):
-                await _push(response.stream, sink)
-                return
             async with aclosing(_body(response)) as body:
                 match form:
                     case "stream":

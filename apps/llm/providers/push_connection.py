@@ -6,32 +6,60 @@ import asyncio
 import select
 import ssl
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import Protocol, cast
 
 import httpx
 
 from apps.llm.providers.push_answer import Answer
 from apps.llm.providers.push_stream import PushStream
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Keeper", "Origin"]
+
+
+Origin = tuple[bytes, str, int]
+"""Scheme, host, port."""
+
+
+class Keeper(Protocol):
+    """Who has connections, busy and idle."""
+
+    def keep(self, connection: Connection) -> None:
+        """Take a connection that is free for another exchange."""
+
+    def forget(self, connection: Connection) -> None:
+        """Learn that a connection has closed."""
 
 
 class Connection(asyncio.Protocol):
     """Carries one exchange after the other. Closing it is one synchronous step, `abort`, at any time.
 
-    `on_free` is told when an exchange has ended so cleanly that another may follow, `on_close` once, when it closes.
+    Its keeper is told when an exchange has ended so cleanly that another may follow, and once, when it closes.
     """
 
-    def __init__(self, *, on_free: Callable[[Connection], None], on_close: Callable[[Connection], None]) -> None:
+    __slots__ = (
+        "_answer",
+        "_head",
+        "_keeper",
+        "_paused",
+        "_reusable",
+        "_stream",
+        "_transport",
+        "_writable",
+        "answered",
+        "closed",
+        "idle_since_s",
+        "origin",
+    )
+
+    def __init__(self, keeper: Keeper, origin: Origin) -> None:
+        self.origin = origin
         self.closed = False
         self.answered = False
         """Whether a byte of the present answer has come."""
         self.idle_since_s = 0.0
         """When it was kept, by the loop's clock; for its keeper."""
-        self._on_free = on_free
-        self._on_close = on_close
+        self._keeper = keeper
         self._transport: asyncio.Transport | None = None
         self._paused = False
         self._reusable = False
@@ -68,7 +96,8 @@ class Connection(asyncio.Protocol):
                     await head
             except TimeoutError:
                 raise httpx.ReadTimeout("no answer in time") from None
-        return httpx.Response(answer.status, headers=answer.headers, stream=stream)
+        headers, answer.headers = answer.headers, []
+        return httpx.Response(answer.status, headers=headers, stream=stream)
 
     def leave(self) -> None:
         """End the exchange: be free for another after a clean end, close otherwise."""
@@ -76,7 +105,7 @@ class Connection(asyncio.Protocol):
         if self._reusable and not self.closed and not self._paused:
             self._stream = None
             self._reusable = False
-            self._on_free(self)
+            self._keeper.keep(self)
         else:
             self.abort()
 
@@ -86,7 +115,7 @@ class Connection(asyncio.Protocol):
             self.closed = True
             if self._transport is not None:
                 self._transport.abort()
-            self._on_close(self)
+            self._keeper.forget(self)
 
     def is_silent(self) -> bool:
         """Whether nothing has come on an idle connection, not even what the loop has yet to read.

@@ -30,6 +30,8 @@ class Carrier(Protocol):
 class PushStream(httpx.AsyncByteStream):
     """A response's body: `push` it or iterate over it, once. `aclose` it on every way out."""
 
+    __slots__ = ("_carrier", "_error", "_over", "_queue", "_read_timeout_s", "_sink", "_waiter")
+
     def __init__(self, carrier: Carrier, read_timeout_s: float | None) -> None:
         self._carrier: Carrier | None = carrier
         self._read_timeout_s = read_timeout_s

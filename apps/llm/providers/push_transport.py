@@ -17,7 +17,7 @@ from functools import partial
 
 import httpx
 
-from apps.llm.providers.push_connection import Connection
+from apps.llm.providers.push_connection import Connection, Origin
 from apps.llm.providers.push_dial import addresses_of, first_to_connect
 from apps.llm.providers.push_stream import PushStream
 
@@ -33,8 +33,6 @@ _TARGET = re.compile(rb"[\x21-\x7e]+")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
-Origin = tuple[bytes, str, int]
-"""Scheme, host, port."""
 Timeouts = Mapping[str, float | None]
 """As httpx has them in a request's extensions, in seconds."""
 
@@ -124,7 +122,7 @@ class PushTransport(httpx.AsyncBaseTransport):
     async def _open(self, origin: Origin, address: str) -> Connection:
         scheme, host, port = origin
         secure = scheme == b"https"
-        connection = Connection(on_free=partial(self._keep, origin), on_close=partial(self._forget, origin))
+        connection = Connection(self, origin)
         self._busy.add(connection)
         try:
             await asyncio.get_running_loop().create_connection(
@@ -142,9 +140,10 @@ class PushTransport(httpx.AsyncBaseTransport):
 
     # -- idle connections
 
-    def _keep(self, origin: Origin, connection: Connection) -> None:
+    def keep(self, connection: Connection) -> None:
+        """Take a connection that is free for another exchange; close it if there are enough."""
         self._busy.discard(connection)
-        idle = self._idle.setdefault(origin, deque())
+        idle = self._idle.setdefault(connection.origin, deque())
         if len(idle) >= _MOST_KEPT:
             connection.abort()
             return
@@ -165,9 +164,10 @@ class PushTransport(httpx.AsyncBaseTransport):
             connection.abort()
         return None
 
-    def _forget(self, origin: Origin, connection: Connection) -> None:
+    def forget(self, connection: Connection) -> None:
+        """Learn that a connection has closed."""
         self._busy.discard(connection)
-        idle = self._idle.get(origin)
+        idle = self._idle.get(connection.origin)
         if idle is not None and connection in idle:
             idle.remove(connection)
 

@@ -220,10 +220,10 @@ class TestRequestsThatLeave:
                     await asyncio.sleep(0)
                 for one in asking:
                     one.cancel()
-                for one in await asyncio.gather(*asking, return_exceptions=True):
-                    if isinstance(one, Admission):
-                        assert one.lease is not None
-                        one.lease.give_back()
+                for outcome in await asyncio.gather(*asking, return_exceptions=True):
+                    if isinstance(outcome, Admission):
+                        assert outcome.lease is not None
+                        outcome.lease.give_back()
                 assert (await limiter.look(user_id)).remaining == 5
                 assert slots.active == 0
             assert rate_slots(lasting_redis, user_id) == leases(lasting_redis, user_id) == 0
