@@ -73,11 +73,11 @@ class StreamHandler(ASGIHandler):
         # Django would read the stream again, against its own bound; the body is here, bounded by ours.
         request._body = body.data
         request.META["promptcraft.body"] = body
-        response = await self.get_response_async(request)
+        # Not `get_response_async`, which hands every answer from 400 on to a thread, for a log line that is off.
+        response: HttpResponseBase = await self._middleware_chain(request)  # type: ignore[attr-defined]
         request.close()
         # What `response.close` would call, without its signal.
-        closers: list[Callable[[], None]] = response._resource_closers  # type: ignore[attr-defined]
-        finish += [closer for closer in closers if closer != request.close]
+        finish += response._resource_closers  # type: ignore[attr-defined]
         if isinstance(response, StreamResponse):
             finish.append(response.reader.close)
         if body.refusal is not None:

@@ -128,6 +128,8 @@ def _completion_headers(opened: services.Opened) -> dict[str, str]:
 
 def _header_safe(text: str) -> str:
     """Keep a model name, which a client may have chosen, to what a header can carry."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(character for character in text if " " <= character <= "~")
 
 

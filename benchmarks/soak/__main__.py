@@ -149,6 +149,8 @@ async def _run(options: argparse.Namespace, upstream: SoakUpstream, server: Serv
         seed=options.seed,
         longest_s=options.longest,
         stuck_s=2.0 if options.quick else 8.0,
+        # Whoever comes back later than its answer is kept finds nothing.
+        away_s=min(2.0, options.retention / 3),
     )
     users = await sign_up(client, options.users)
     signed_in = asyncio.ensure_future(keep_signed_in(client, users, _REFRESH_S))
@@ -199,8 +201,7 @@ async def _run(options: argparse.Namespace, upstream: SoakUpstream, server: Serv
         return
 
     try:
-        for turn in churn.names:
-            await churn.turn(turn, users[0])
+        await asyncio.gather(*(churn.turn(turn, users[0]) for turn in churn.names))
         # Threads and their database connections come with need and stay: all of them, before anything is counted.
         await asyncio.gather(*(churn.turn("look", user) for user in users * _AT_ONCE))
         await load(options.warm, nothing)

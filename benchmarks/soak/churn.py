@@ -31,7 +31,9 @@ Turn = Callable[["Churn", User, Plan], Awaitable[None]]
 class Churn:
     """What all workers share: the plans' seeds, what was done, what was wrong."""
 
-    def __init__(self, client: Client, upstream: SoakUpstream, *, seed: int, longest_s: float, stuck_s: float) -> None:
+    def __init__(
+        self, client: Client, upstream: SoakUpstream, *, seed: int, longest_s: float, stuck_s: float, away_s: float
+    ) -> None:
         self.turns: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.first_faults: list[str] = []
@@ -45,6 +47,7 @@ class Churn:
         self._chance = random.Random(seed)
         self._longest_s = longest_s
         self._stuck_s = stuck_s
+        self._away_s = away_s
         self._next_seed = seed * 1_000_000
 
     @property
@@ -210,7 +213,7 @@ class Churn:
             self._complete("resume", plan, first)
             return
         exchange.reset()
-        await asyncio.sleep(self._chance.random() * 2.0)
+        await asyncio.sleep(self._chance.random() * self._away_s)
         following = await self._follow(user, first.completion_id, first.last_id)
         second = await following.read_to_end()
         if second.status == 204:

@@ -72,7 +72,7 @@ class Exchange:
         """Read a whole body."""
         length = self.answer.headers.get("content-length")
         if length is not None:
-            data = await _in_time(self._reader.readexactly(int(length)))
+            data: bytes = await _in_time(self._reader.readexactly(int(length)))
         else:
             data = b"".join([chunk async for chunk in self._chunks()])
         self.answer.clean = True

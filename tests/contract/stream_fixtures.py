@@ -214,7 +214,7 @@ class Relays:
         """Return one of them."""
         server = self._started.get((name, manner))
         if server is None:
-            settings = _MANNERS[manner] | (_database_of(self._accounts) if self._accounts is not None else {})
+            settings = dict(_MANNERS[manner]) | (_database_of(self._accounts) if self._accounts is not None else {})
             server = ServerProcess(settings, name, upstream=self._simulator)
             self._stack.enter_context(started(server))
             self._started[name, manner] = server

@@ -67,7 +67,8 @@ def test_any_other_stops_the_start_with_a_line_that_names_it_and_hides_it() -> N
         assert isinstance(line, str), url
         assert "REDIS_URL" in line
         assert line.count("\n") == 0
-        assert url not in line
+        # A bare scheme is in the example that the line gives.
+        assert len(url) < 9 or url not in line
 
 
 @pytest.mark.parametrize("url", PASSWORDS)

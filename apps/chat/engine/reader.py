@@ -69,6 +69,14 @@ class Reader:
 
     def push(self, events: bytes) -> None:
         """Take events just appended; drop the queue at its bound and fall back to the log."""
+        if self._send is not None and not (
+            self._sending or self._behind or self._queue or self._log.terminal is not None
+        ):
+            # As nearly always: nothing waits, so these are all there is to send.
+            self._position = self._log.last_id
+            self._ping_due = False
+            self._pass(self._send, {"type": "http.response.body", "body": events, "more_body": True})
+            return
         if not self._behind:
             self._queue.append(events)
             self._queued_bytes += len(events)

@@ -3,10 +3,10 @@
 Exact while Redis answers: at most `limits.rate` slots in any window, however many workers ask, by Redis's clock.
 
 **Away** is Redis from the first call that is refused, takes over 250 ms, or is answered with an error. That one call is
-all that a request ever waits: from then on each worker decides by itself, until a probe, tried twice a second, has found
-Redis well. What a worker may grant a user meanwhile is the limit divided by the number of workers, and at least 1. The
-number is what Redis last counted, since workers may be on several machines and come and go with deploys. A smaller one
-is believed once it has lasted, for Redis may have lost some; one below WEB_CONCURRENCY never.
+all that a request ever waits: from then on each worker decides by itself, until a probe, tried twice a second, has
+found Redis well. What a worker may grant a user meanwhile is the limit divided by the number of workers, and at least
+1. The number is what Redis last counted, since workers may be on several machines and come and go with deploys. A
+smaller one is believed once it has lasted, for Redis may have lost some; one below WEB_CONCURRENCY never.
 
 **What a worker granted counts for its whole window on both sides.** Each keeps an own book of the slots it granted,
 dated by when it learnt of them, which is never too early; it counts against the share when Redis goes, and is written
@@ -31,7 +31,7 @@ from itertools import count
 from apps.chat.limits.limiter import Admission, Limits, Window, over_the_rate, too_many_streams
 from apps.chat.limits.own_book import OwnBook, SharedLease
 from apps.chat.limits.redis_books import LEASE_S, Answer, Books, Removal, Verdict, lease_removal, slot_removal
-from apps.chat.limits.redis_link import Command, RedisLink, RedisLost
+from apps.chat.limits.redis_link import CALL_S, Command, RedisLink, RedisLost
 from apps.chat.limits.streams import StreamSlots
 
 __all__ = ["BEAT_S", "PROBE_S", "RedisLimiter"]
@@ -51,7 +51,8 @@ _MAX_OWED = 10_000
 class RedisLimiter:
     """Holds one connection and one task. For each user the own book has at most `limits.rate` slots.
 
-    `clock` gives monotonic seconds; `clock_us`, for tests, replaces Redis's clock. Made inside the event loop; the
+    `clock` gives monotonic seconds. `call_s`, what a call may take, and `clock_us`, which replaces Redis's clock, are
+    for tests. Made inside the event loop; the
     caller closes it.
     """
 
@@ -63,6 +64,7 @@ class RedisLimiter:
         clock: Callable[[], float],
         *,
         least_workers: int = 1,
+        call_s: float = CALL_S,
         clock_us: Callable[[], int] | None = None,
     ) -> None:
         self._limits = limits
@@ -70,12 +72,12 @@ class RedisLimiter:
         self._clock = clock
         self._worker = secrets.token_hex(8)
         self._numbers = count()
-        self._link = RedisLink(url, self._on_lost)
+        self._link = RedisLink(url, self._on_lost, call_s=call_s)
         self._books = Books(self._link, limits, self._worker, clock_us)
         self._own = OwnBook(limits.window_s)
         self._owed: deque[Removal] = deque(maxlen=_MAX_OWED)
-        self._unwritten: set[int] = set()
-        """Users to whom something was granted since Redis went away."""
+        self._unwritten: set[int] | None = None
+        """Users to whom something was granted while the own book was being written into Redis; None at other times."""
         self._least_workers = self._workers = least_workers
         self._counted_at = clock()
         """When Redis last counted as many."""
@@ -188,7 +190,8 @@ class RedisLimiter:
         if self._own.running(user_id) >= self._share(limits.streams):
             return Admission(window=self._own_window(user_id), refusal=too_many_streams(limits))
         self._own.grant(lease, now)
-        self._unwritten.add(user_id)
+        if self._unwritten is not None:
+            self._unwritten.add(user_id)
         return Admission(window=self._own_window(user_id), lease=lease)
 
     def _share(self, limit: int) -> int:
@@ -290,20 +293,24 @@ class RedisLimiter:
     async def _come_back(self) -> None:
         """Write everything down, then ask Redis again: what is granted meanwhile goes before the first question."""
         _, workers = await self._books.beat()
-        self._unwritten.clear()
-        await self._write(self._own.users())
-        while len(self._unwritten) > _AT_ONCE:
-            users = tuple(self._unwritten)
-            self._unwritten.clear()
+        try:
+            users = self._own.users()
+            self._unwritten = set()
             await self._write(users)
+            while len(self._unwritten) > _AT_ONCE:
+                users, self._unwritten = list(self._unwritten), set()
+                await self._write(users)
+            unwritten = self._unwritten
+        finally:
+            self._unwritten = None
+        # From here to the end nothing else runs.
         owed = tuple(self._owed)
         self._owed.clear()
         for removal in owed:
             self._books.remove(removal)
-        for user_id in self._unwritten:
+        for user_id in unwritten:
             for holding in self._own.holdings(user_id, self._clock()):
                 self._books.keep(holding)
-        self._unwritten.clear()
         self._count(workers)
         self._answers = True
         logger.warning("Redis is back: limits are shared again")

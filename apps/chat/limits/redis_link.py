@@ -20,6 +20,8 @@ CALL_S = 0.25
 _MAX_BATCH = 256
 """Commands that go out together; more would hold up the event loop for milliseconds."""
 _MAX_QUEUE = 20_000
+_TURNS = 5
+"""Turns of the event loop in which an answer that came in time is read, where the loop itself was late."""
 
 
 class RedisLost(Exception):
@@ -33,6 +35,7 @@ class Command:
     words: tuple[str | int, ...]
     script: Script | None = None
     reply: asyncio.Future[Any] | None = None
+    asked_at: float = 0.0
 
 
 class RedisLink:
@@ -42,9 +45,14 @@ class RedisLink:
     refused connection to an error reply, ends the connection: everybody who waits gets RedisLost and `on_lost` gets
     the cause and the commands that nobody waited for, sent or not. So does a queue over its bound. The next command
     makes a new connection. The owner closes it.
+
+    The time of a call begins when it is sent, or when it has to wait for another: a busy event loop is none of Redis's
+    doing.
     """
 
-    def __init__(self, url: str, on_lost: Callable[[Exception, Sequence[Command]], None]) -> None:
+    def __init__(
+        self, url: str, on_lost: Callable[[Exception, Sequence[Command]], None], *, call_s: float = CALL_S
+    ) -> None:
         arguments: dict[str, Any] = dict(parse_url(url))
         self._connection_class: Any = arguments.pop("connection_class", Connection)
         # Our own deadline is the only one, and nothing is tried twice behind our back.
@@ -55,6 +63,7 @@ class RedisLink:
             "driver_info": None,
         }
         self._on_lost = on_lost
+        self._call_s = call_s
         self._connection: Any = None
         self._queue: deque[Command] = deque()
         self._batch: Sequence[Command] = ()
@@ -66,61 +75,78 @@ class RedisLink:
         self._put(_command(words, script))
 
     async def call(self, *words: str | int, script: Script | None = None) -> Any:
-        """Have a command done in its turn and return its reply. Raises RedisLost, at the latest after CALL_S."""
+        """Have a command done in its turn and return its reply. Raises RedisLost, at the latest after `call_s`."""
         command = _command(words, script)
         command.reply = asyncio.get_running_loop().create_future()
         self._put(command)
-        try:
-            async with asyncio.timeout(CALL_S):
-                reply = await command.reply
-        except TimeoutError as error:
-            self.drop(error)
-            raise RedisLost from error
+        reply = await command.reply
         if isinstance(reply, RedisLost):
             raise reply
         return reply
 
     def drop(self, cause: Exception) -> None:
         """End the connection and fail everybody who waits."""
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._flushing = None
-        self._disconnect()
-        undone = [*self._batch, *self._queue]
-        self._batch = ()
-        self._queue.clear()
-        for command in undone:
-            _settle(command, RedisLost(str(cause)))
+        undone = self._end(str(cause))
         self._on_lost(cause, [command for command in undone if command.reply is None])
 
     async def aclose(self) -> None:
         """End the connection; what is not done stays undone."""
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._flushing = None
-        self._disconnect()
+        self._end("closed")
         if self._closing:
             await asyncio.wait(self._closing)
 
+    def _end(self, why: str) -> list[Command]:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            closing = asyncio.get_running_loop().create_task(connection.disconnect(nowait=True))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        undone = [*self._batch, *self._queue]
+        self._batch = ()
+        self._queue.clear()
+        for command in undone:
+            _settle(command, RedisLost(why))
+        return undone
+
     def _put(self, command: Command) -> None:
+        loop = asyncio.get_running_loop()
+        command.asked_at = loop.time()
         self._queue.append(command)
         if len(self._queue) > _MAX_QUEUE:
             self.drop(OverflowError("too many commands wait for Redis"))
         elif self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+            self._flushing = loop.create_task(self._flush())
 
     async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
         try:
             while self._queue:
-                self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
-                async with asyncio.timeout(CALL_S):
-                    await self._exchange(self._batch)
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
+                self._batch = batch
+                deadline = loop.call_at(asked_at + self._call_s, self._overdue, batch, _TURNS)
+                try:
+                    await self._exchange(batch)
+                finally:
+                    deadline.cancel()
                 self._batch = ()
+                if self._queue:
+                    asked_at = self._queue[0].asked_at
             self._flushing = None
         except Exception as error:
-            # Whatever went wrong: refused, cut, late, unwilling, or nonsense.
+            # Whatever went wrong: refused, cut, unwilling, or nonsense.
             self._flushing = None
             self.drop(error)
+
+    def _overdue(self, batch: Sequence[Command], turns: int) -> None:
+        if self._batch is batch:
+            if turns:
+                asyncio.get_running_loop().call_soon(self._overdue, batch, turns - 1)
+            else:
+                self.drop(TimeoutError("Redis takes too long"))
 
     async def _exchange(self, batch: Sequence[Command]) -> None:
         if self._connection is None:
@@ -149,13 +175,6 @@ class RedisLink:
                 if again and command.reply is None:
                     again.append(command)
         return again
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            closing = asyncio.get_running_loop().create_task(connection.disconnect(nowait=True))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
 
 
 def _command(words: tuple[str | int, ...], script: Script | None) -> Command:

@@ -15,6 +15,9 @@ from apps.llm.errors import Code
 __all__ = ["Clock", "Store", "admitted", "refused_for_s", "taken"]
 
 
+PATIENT_S = 10.0
+
+
 class Clock:
     """Seconds, as the process counts them and as Redis does. They stand still until they are turned."""
 
@@ -38,15 +41,23 @@ class Store:
 
     @asynccontextmanager
     async def open(
-        self, limits: Limits, clock: Clock, *, slots: StreamSlots | None = None, workers: int = 1
+        self,
+        limits: Limits,
+        clock: Clock,
+        *,
+        slots: StreamSlots | None = None,
+        workers: int = 1,
+        call_s: float = PATIENT_S,
     ) -> AsyncIterator[Limiter]:
-        """Open a limiter, and close it."""
+        """Open a limiter, and close it. It waits for Redis as long as a busy machine may take, unless told otherwise."""
         slots = slots or StreamSlots(10_000)
         limiter: Limiter
         if self.url is None:
             limiter = ProcessLimiter(limits, slots, clock)
         else:
-            limiter = RedisLimiter(self.url, limits, slots, clock, least_workers=workers, clock_us=clock.microseconds)
+            limiter = RedisLimiter(
+                self.url, limits, slots, clock, least_workers=workers, call_s=call_s, clock_us=clock.microseconds
+            )
         try:
             yield limiter
         finally:
