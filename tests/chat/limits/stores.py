@@ -49,7 +49,7 @@ class Store:
         workers: int = 1,
         call_s: float = PATIENT_S,
     ) -> AsyncIterator[Limiter]:
-        """Open a limiter, and close it. It waits for Redis as long as a busy machine may take, unless told otherwise."""
+        """Open a limiter, and close it. It waits for Redis as long as a busy machine needs, unless told otherwise."""
         slots = slots or StreamSlots(10_000)
         limiter: Limiter
         if self.url is None:

@@ -19,7 +19,7 @@ __all__ = ["CALL_S", "FIVE", "RECOVERY_S", "SLACK_S", "back", "leases", "rate_sl
 FIVE = Limits(rate=5, window_s=60, streams=100)
 CALL_S = 0.25
 # What the machine may add to a call that was cut.
-SLACK_S = 0.15
+SLACK_S = 0.3
 RECOVERY_S = 5.0
 
 
