@@ -51,7 +51,11 @@ async def _one(name: str, authorization: str) -> int:
     cuts = sorted(chance.randint(0, len(body)) for _ in range(chance.choice((0, 0, 0, 1, 3))))
     pieces = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
     try:
-        answer = await ask(COMPLETIONS, headers=headers, pieces=pieces)
+        try:
+            answer = await ask(COMPLETIONS, headers=headers, pieces=pieces)
+        except TimeoutError:
+            # A machine that stood still for ten seconds looks the same; a body that hangs will hang again.
+            answer = await ask(COMPLETIONS, headers=headers, pieces=pieces, timeout_s=60)
     except Exception as error:
         raise Found(f"{name}: {type(error).__name__} for {body[:2000]!r} {headers}") from error
     problem = _problem(answer.status, answer.headers.get("content-type", ""), answer.body)

@@ -43,9 +43,10 @@ class RateWindows(Generic[AnySlot]):
 
     def remove(self, user_id: int, slot: AnySlot) -> None:
         """Take a slot out; one that is out already stays out."""
-        taken = self._taken.get(user_id)
-        if taken and slot in taken:
-            taken.remove(slot)
+        try:
+            self._taken[user_id].remove(slot)
+        except (KeyError, ValueError):
+            pass
 
     def users(self) -> list[int]:
         """Return every user with a slot that may still count."""
