@@ -13,19 +13,20 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Providers hand whole /64 networks to single customers: one such network counts as one address.
 _IPV6_PREFIX = 64
+_MOST_HOPS = 32
 
 
 def client_network(request: HttpRequest) -> str:
     """Return the client's IPv4 address or IPv6 /64 network, for counting.
 
     The peer of the connection, unless `settings.TRUSTED_PROXIES` holds it: then the right-most address of
-    X-Forwarded-For which it does not hold. Whatever stands left of that one was written by the client. All requests
-    whose peer has no address (a Unix socket) count as one.
+    X-Forwarded-For which it does not hold. Whatever stands left of that one was written by the client, as may all be
+    that is more than 32 places from the right. All requests whose peer has no address (a Unix socket) count as one.
     """
     address = _parse(request.META.get("REMOTE_ADDR") or "")
     if address is None:
         return "unknown"
-    for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+    for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
         if not _is_trusted(address):
             break
         forwarded = _parse(hop)

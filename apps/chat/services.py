@@ -97,16 +97,17 @@ async def open_completion(asked: Asked) -> Opened:
         )
     admission = await supervisor.limiter.admit(user_id)
     asked.on_window(admission.window)
-    if admission.refusal is not None:
-        raise admission.refusal
     lease = admission.lease
-    if lease is None:
-        raise RuntimeError("an admission is a lease or a refusal")
     begun = None if key is None else supervisor.find_by_key(user_id, key)
     if begun is not None:
-        # A request with the same key came in while this one was being admitted.
-        lease.give_back()
+        # A request with the same key came in while this one was being admitted, and took what there was.
+        if lease is not None:
+            lease.give_back()
         return await _attached(asked, begun, body_sha256)
+    if admission.refusal is not None:
+        raise admission.refusal
+    if lease is None:
+        raise RuntimeError("an admission is a lease or a refusal")
 
     def on_failure(error: PromptCraftError) -> None:
         if error.http_status in _THEIR_FAULT:

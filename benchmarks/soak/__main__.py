@@ -57,6 +57,8 @@ class Measured:
     base: dict[str, float] = field(default_factory=dict)
     samples: list[dict[str, float]] = field(default_factory=list)
     last: dict[str, float] = field(default_factory=dict)
+    trimmed: dict[str, float] = field(default_factory=dict)
+    """As `last`, once the C library has given back what it keeps of freed memory."""
     objects: list[dict[str, int]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -78,7 +80,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="promptcraft-soak-") as name:
         measured, churn = uvloop.run(_soak(options, Path(name)))
     slopes = {key: round(kib_per_minute(measured.samples, key), 1) for key in ("rss_kib", "pss_kib")}
-    print(table([measured.base, *measured.samples, measured.last]))
+    print(table([measured.base, *measured.samples, measured.last, measured.trimmed]))
     print()
     print("turns:", ", ".join(f"{count} {turn}" for turn, count in sorted(churn.turns.items())))
     print(
@@ -102,6 +104,7 @@ def main() -> int:
         "problems": measured.problems,
         "base": measured.base,
         "last": measured.last,
+        "trimmed": measured.trimmed,
         "samples": measured.samples,
         "objects": measured.objects,
     }
@@ -206,7 +209,9 @@ async def _run(options: argparse.Namespace, upstream: SoakUpstream, server: Serv
         await asyncio.gather(*(churn.turn("look", user) for user in users * _AT_ONCE))
         await load(options.warm, nothing)
         measured.base = await settled(time.monotonic(), None)
-        measured.base["minute"] = 0.0
+        _, seen = await client.call("GET", "/__process?objects=1")
+        measured.objects.append(seen["objects"])
+        measured.base = {**await sample(time.monotonic()), "minute": 0.0}
         began_s = time.monotonic()
         churn.gone_s = 2.0 if options.quick else 63.0
 
@@ -218,6 +223,7 @@ async def _run(options: argparse.Namespace, upstream: SoakUpstream, server: Serv
         measured.last = await settled(began_s, measured.base)
         _, seen = await client.call("GET", "/__process?objects=1")
         measured.objects.append(seen["objects"])
+        measured.trimmed = await sample(began_s)
     finally:
         signed_in.cancel()
     _judge(measured, churn, options)

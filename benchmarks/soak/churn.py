@@ -138,6 +138,9 @@ class Churn:
         """Check that the upstream of an answer that nobody wants was let go of."""
         deadline_s = since_s + _CLOSED_WITHIN_S + _CLOSED_GRACE_S
         while plan.seed not in self._upstream.hung_up_at_s:
+            if plan.seed in self._upstream.finished:
+                # The client was so slow that there was nothing left to leave.
+                return
             if time.monotonic() > deadline_s:
                 self.fault(name, plan, "the upstream was not let go of")
                 return
@@ -213,8 +216,12 @@ class Churn:
             self._complete("resume", plan, first)
             return
         exchange.reset()
+        left_at_s = time.monotonic()
         await asyncio.sleep(self._chance.random() * self._away_s)
         following = await self._follow(user, first.completion_id, first.last_id)
+        if following.answer.status not in (200, 204):
+            away_s = time.monotonic() - left_at_s
+            self.fault("resume", plan, f"{following.answer.status} after {away_s:.1f} s, {first.events} events read")
         second = await following.read_to_end()
         if second.status == 204:
             second.status, second.finish, second.done, second.clean = 200, first.finish, True, True
@@ -316,4 +323,4 @@ _TURNS: dict[str, tuple[Turn, float]] = {
 
 def _long_enough(plan: Plan) -> Plan:
     """Return a plan that cannot end by itself before its client has done what it means to do."""
-    return replace(plan, tokens=max(plan.tokens, 4 + 4000 // plan.interval_ms))
+    return replace(plan, tokens=max(plan.tokens, 4 + 6000 // plan.interval_ms))

@@ -25,6 +25,7 @@ COLUMNS = (
     "readers",
     "busy_connections",
     "idle_connections",
+    "python_blocks",
     "kept",
     "keys",
     "rate_users",

@@ -30,6 +30,8 @@ class SoakUpstream:
         """Answers under way."""
         self.served = 0
         self.hung_up_at_s: dict[int, float] = {}
+        self.finished: set[int] = set()
+        """The seeds of answers that ended by themselves."""
         self._connections: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> SoakUpstream:
@@ -100,6 +102,7 @@ class SoakUpstream:
                     writer.write(_event({}, finish="stop") + _usage(plan))
                     writer.write(_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
                     await writer.drain()
+                    self.finished.add(plan.seed)
                     return
             raise ConnectionResetError("the answer is over, and so is its connection")
         except ConnectionError:

@@ -77,6 +77,7 @@ _TAKES_NO_HEED = "Twisted's write never waits: what a reader does not take is he
 _READS_WHOLE_BODIES = "daphne reads a body to its end before it calls an application"
 OWN_LIMITS: Mapping[tuple[ServerName, str], str] = {
     ("daphne", "test_slow_readers.py::test_those_that_read_nothing_cost_little"): _TAKES_NO_HEED,
+    ("daphne", "test_slow_readers.py::test_reader_that_stops_and_goes_on"): _TAKES_NO_HEED,
     ("daphne", "TestSize::test_an_upload_without_end_is_cut"): _READS_WHOLE_BODIES,
     ("daphne", "refused_by_the_server[Content-Length: 99999999]"): _READS_WHOLE_BODIES,
     ("granian", "refused_by_the_server[Transfer-Encoding: chunk]"): "granian refuses it with a 500 of its own",

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 __all__ = ["Found", "fuzz"]
@@ -105,6 +106,8 @@ def _main() -> int:
         settings.CHAT_RATE_LIMIT = "999999/s"
         settings.MAX_STREAMS_PER_USER = 1000
         settings.STREAM_RETENTION_S = 1.0
+        # One token for all of it, however slow the machine is.
+        settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"] = timedelta(days=1)
         django.setup()
         call_command("migrate", verbosity=0, interactive=False)
         import promptcraft.asgi  # noqa: F401 - it sets up the log

@@ -39,7 +39,7 @@ ENVIRONMENT = {
 }
 
 
-REHEARSED = {"all_providers_failed", "first_token_timeout"}
+REHEARSED = {"all_providers_failed", "first_token_timeout", "stream_interrupted"}
 
 
 def _looked_at(log: str) -> tuple[Counter[int], list[str]]:

@@ -39,7 +39,10 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
     monkeypatch.setattr(redaction, "_hidden", (PASSWORD,))
     transport = Kept()
     start_sentry(dsn="http://key@127.0.0.1:9/1", release="1", environment="test", transport=transport)
+    # Another test's request may have been served in this very context.
+    before = REQUEST_ID.set(None)
     yield transport
+    REQUEST_ID.reset(before)
     sentry_sdk.get_client().close(timeout=0)
     sentry_sdk.get_global_scope().set_client(None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ def say(log: MemoryLog, text: bytes) -> None:
 
 
 class Peer:
-    """The other side of `send`: takes messages, or holds them until released."""
+    """The other side of `send`: takes messages, or holds them until released. The empty first one only flushes a head."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -34,7 +35,8 @@ class Peer:
 
     async def send(self, message: Any) -> None:
         await self.open.wait()
-        self.messages.append(dict(message))
+        if message["body"] or "more_body" not in message:
+            self.messages.append(dict(message))
 
     @property
     def body(self) -> bytes:
@@ -136,6 +138,20 @@ async def test_a_send_that_is_cut_short_is_unwound():
     assert len(unwound) == 1
 
 
+async def test_a_reader_with_nothing_to_say_yet_has_its_head_sent():
+    log, sent = MemoryLog(), []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    task = asyncio.ensure_future(Reader(log).drive(send))
+    await settle()
+    assert sent == [{"type": "http.response.body", "body": b"", "more_body": True}]
+    log.close(DONE)
+    await task
+    assert sent[1:] == [{"type": "http.response.body", "body": DONE}]
+
+
 async def test_a_closed_log_is_one_message():
     log, peer = MemoryLog(), Peer()
     say(log, b"a")
@@ -192,13 +208,15 @@ def test_any_interleaving_gives_each_event_once(steps, after):
 
 async def test_a_ping_after_silence_only():
     log, peer = MemoryLog(), Peer()
-    reader = Reader(log, now=0.0)
+    reader = Reader(log)
+    before = time.monotonic()
     task = asyncio.ensure_future(reader.drive(peer.send))
     await settle()
-    reader.beat(14.9, keepalive_interval_s=15)
+    after = time.monotonic()
+    reader.beat(before + 14.9, keepalive_interval_s=15)
     await settle()
     assert peer.messages == []
-    reader.beat(15.0, keepalive_interval_s=15)
+    reader.beat(after + 15.0, keepalive_interval_s=15)
     await settle()
     assert peer.body == PING
     log.close(DONE)
