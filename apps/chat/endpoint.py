@@ -74,4 +74,6 @@ async def _answered(
         ours = translate(error)
         context = context_of(request)
         context.error_code = ours.code.value
+        # A completion keeps why it failed; the frames on the way here have the completion.
+        ours.__traceback__ = ours.__context__ = None
         return error_response(ours, context.request_id)

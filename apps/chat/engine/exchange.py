@@ -33,7 +33,6 @@ class Exchange:
     __slots__ = (
         "_clock",
         "_decoder",
-        "_on_first_content",
         "_provider",
         "_lessons",
         "_log",
@@ -42,6 +41,7 @@ class Exchange:
         "attempt",
         "finish_reason",
         "last_content_monotonic",
+        "on_first_content",
         "over",
         "usage",
     )
@@ -68,7 +68,8 @@ class Exchange:
         self._lessons = _LESSONS
         self._clock = clock
         self._decoder = Decoder()
-        self._on_first_content = on_first_content
+        self.on_first_content: Callable[[], None] | None = on_first_content
+        """Called once. None from then on, and once the attempt is over: whoever is called has us in turn."""
 
     @property
     def has_content(self) -> bool:
@@ -159,7 +160,9 @@ class Exchange:
         if self.attempt.first_content_monotonic is None:
             self.attempt.first_content_monotonic = now
             self._stamp.serve(model=self.attempt.model, mock=self._provider.mock)
-            self._on_first_content()
+            told, self.on_first_content = self.on_first_content, None
+            if told is not None:
+                told()
 
     def _translated(self, reason: str) -> str:
         meaning = self._provider.finish_reasons().get(reason, reason)

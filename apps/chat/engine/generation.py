@@ -53,6 +53,7 @@ class Generation:
     """
 
     __slots__ = (
+        "__weakref__",
         "_alone_since",
         "_attempts",
         "_lease",

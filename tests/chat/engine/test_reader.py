@@ -26,7 +26,7 @@ def say(log: MemoryLog, text: bytes) -> None:
 
 
 class Peer:
-    """The other side of `send`: takes messages, or holds them until released. The empty first one only flushes a head."""
+    """The other side of `send`: takes messages, or holds them until released. An empty first one flushes a head."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
