@@ -83,7 +83,6 @@ class Code(enum.StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     RATE_LIMITED = "rate_limited"
     TOO_MANY_STREAMS = "too_many_streams"
-    TOO_MANY_ATTEMPTS = "too_many_attempts"
     HEAD_TOO_LARGE = "head_too_large"
     INTERNAL_ERROR = "internal_error"
     ALL_PROVIDERS_FAILED = "all_providers_failed"

@@ -115,11 +115,6 @@ _LIMITED = _Answer(
             retry_after_s=1,
             code=Code.TOO_MANY_STREAMS,
         ),
-        RateLimited(
-            "Too many failed log-ins for this name. Wait before trying again.",
-            retry_after_s=41,
-            code=Code.TOO_MANY_ATTEMPTS,
-        ),
     ),
 )
 _NONE_ANSWERED = _Answer(
