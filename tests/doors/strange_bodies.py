@@ -125,7 +125,7 @@ def _changed(value: Any, chance: random.Random, *, may_grow: bool) -> Any:
     places = list(_places(value, ()))
     path = chance.choice(places)
     if not path:
-        return chance.choice((value, [value], {"messages": value}, chance.choice(_VALUES)))
+        return chance.choice((value, [value], {"messages": value}, copy.deepcopy(chance.choice(_VALUES))))
     parent = value
     for step in path[:-1]:
         parent = parent[step]
