@@ -1,0 +1,85 @@
+"""Templates with `{{ names }}` in them, filled in. Pure: no template engine, no formatting language, no attributes.
+
+A placeholder is two braces, at most eight spaces, a name, at most eight spaces, two braces. Everything else is text
+and stays as it is, and so is what a value holds: it is written once and never looked at again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from apps.llm.errors import InvalidRequest
+from apps.templates.variables import Variable, written
+
+__all__ = ["MAX_RENDERED_CHARACTERS", "placeholders", "render"]
+
+MAX_RENDERED_CHARACTERS = 4_000_000
+"""Of a whole prompt; a template that repeats a long value often is refused at this."""
+_MOST_NAMED = 10
+_PLACEHOLDER = re.compile(r"\{\{ {0,8}([a-z][a-z0-9_]{0,63}) {0,8}\}\}")
+
+
+def placeholders(text: str) -> tuple[str, ...]:
+    """Return the names in a template, each once, in the order of their first places. Linear in its length."""
+    return tuple(dict.fromkeys(match[1] for match in _PLACEHOLDER.finditer(text)))
+
+
+def render(text: str, variables: Sequence[Variable], values: Mapping[str, object]) -> str:
+    """Return a template with its variables filled in: given values, else defaults. Linear in what comes out.
+
+    A name in the text that is no variable stays as it is. Raises InvalidRequest, naming every variable that is
+    missing, unknown or of another type, or if the prompt would be too long.
+    """
+    filled = _filled(variables, values)
+    parts: list[str] = []
+    end = length = 0
+    for match in _PLACEHOLDER.finditer(text):
+        value = filled.get(match[1])
+        if value is None:
+            continue
+        parts += (text[end : match.start()], value)
+        length += match.start() - end + len(value)
+        end = match.end()
+        if length > MAX_RENDERED_CHARACTERS:
+            raise InvalidRequest(
+                f"The prompt would be over {MAX_RENDERED_CHARACTERS:,} characters. Send shorter values.",
+                param="variables",
+            )
+    parts.append(text[end:])
+    return "".join(parts)
+
+
+def _filled(variables: Sequence[Variable], values: Mapping[str, object]) -> dict[str, str]:
+    filled: dict[str, str] = {}
+    missing: list[str] = []
+    mistyped: list[str] = []
+    for variable in variables:
+        value = values.get(variable.name, variable.default)
+        if value is None:
+            missing.append(variable.name)
+            continue
+        try:
+            filled[variable.name] = written(variable, value)
+        except ValueError as error:
+            mistyped.append(f"{variable.name} ({error})")
+    known = {variable.name for variable in variables}
+    unknown = [name for name in values if name not in known]
+    if missing or mistyped or unknown:
+        raise _refusal(missing, mistyped, unknown)
+    return filled
+
+
+def _refusal(missing: Sequence[str], mistyped: Sequence[str], unknown: Sequence[str]) -> InvalidRequest:
+    said = [
+        f"{what}: {_listed(names)}."
+        for what, names in (("Missing", missing), ("Of another type", mistyped), ("Unknown", unknown))
+        if names
+    ]
+    first = (*missing, *(name.partition(" ")[0] for name in mistyped), *unknown)[0]
+    return InvalidRequest(" ".join(said), param=f"variables.{first[:64]}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"{name[:200]}" for name in names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
