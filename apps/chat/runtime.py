@@ -31,6 +31,9 @@ _LAST_BYTES_S = 1.0
 
 _YOUNG_OBJECTS = 20_000
 """Allocations between two looks at the young objects. By default 700, which is every other request."""
+_LOOKS_BEFORE_ALL = 200
+"""Looks at the middle-aged before one at all: that one takes tens of milliseconds when hundreds of streams are open, and
+our own paths leave it nothing to find. A cycle that it alone would find had to live through two of the others first."""
 
 _supervisor: Supervisor | None = None
 _drains: set[asyncio.Task[None]] = set()
@@ -67,7 +70,7 @@ def _settle_garbage_collector() -> None:
     """Have Python look for cycles less often, and never among what the start has made, which stays."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
+    gc.set_threshold(_YOUNG_OBJECTS, 20, _LOOKS_BEFORE_ALL)
 
 
 def _chain(config: ChatConfig) -> Chain:
