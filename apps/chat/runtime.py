@@ -32,7 +32,7 @@ _LAST_BYTES_S = 1.0
 _YOUNG_OBJECTS = 20_000
 """Allocations between two looks at the young objects. By default 700, which is every other request."""
 _LOOKS_BEFORE_ALL = 200
-"""Looks at the middle-aged before one at all: that one takes tens of milliseconds when hundreds of streams are open, and
+"""Looks at the middle-aged before one at all. That one takes tens of milliseconds among hundreds of open streams, and
 our own paths leave it nothing to find. A cycle that it alone would find had to live through two of the others first."""
 
 _supervisor: Supervisor | None = None
