@@ -14,8 +14,8 @@ from io import BytesIO
 from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
-from django.http import HttpResponse, HttpResponseBase
-from django.urls import set_script_prefix
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import ResolverMatch, set_script_prefix
 
 from apps.chat.body import Body, read_body
 from apps.chat.engine.reader import Reader
@@ -34,6 +34,11 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 class StreamHandler(ASGIHandler):
     """Serves one request on the loop; the view and the send are cancelled when the client goes, or takes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # As many as there are routes of that kind.
+        self._matches: dict[str, ResolverMatch] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Read the bounded body, run the view, send its response."""
@@ -65,6 +70,16 @@ class StreamHandler(ASGIHandler):
             watcher.cancel()
             for one in finish:
                 one()
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """Return the view for a path; one whose route captures nothing is looked up once."""
+        match = self._matches.get(request.path_info)
+        if match is None:
+            match = super().resolve_request(request)
+            if not (match.args or match.kwargs):
+                self._matches[request.path_info] = match
+        request.resolver_match = match
+        return match
 
     async def _answer(self, scope: dict[str, Any], body: Body, finish: list[Callable[[], None]]) -> HttpResponseBase:
         """Return the view's response, stripped for HEAD; add to `finish` what is due at the end of it."""

@@ -10,8 +10,10 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from corsheaders.middleware import CorsMiddleware
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import async_only_middleware
 
 from apps.chat.body import REFUSED
@@ -22,7 +24,7 @@ from promptcraft.headers import add_headers, checked_headers, set_headers
 from promptcraft.logs import REQUEST_ID, REQUEST_LOGGER
 from promptcraft.scope import head_is_too_large
 
-__all__ = ["RefusalMiddleware", "RequestContextMiddleware"]
+__all__ = ["CrossOriginMiddleware", "RefusalMiddleware", "RequestContextMiddleware"]
 
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -81,6 +83,18 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
         return response
 
     return middleware
+
+
+class CrossOriginMiddleware(CorsMiddleware):
+    """django-cors-headers, which has nothing to do for a request without an Origin but to say that it looks for one."""
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer a preflight, or add what a browser on another origin needs."""
+        if "HTTP_ORIGIN" in request.META or request.method == "OPTIONS":
+            return await super().__acall__(request)
+        response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
+        patch_vary_headers(response, ("origin",))
+        return response
 
 
 @async_only_middleware

@@ -196,7 +196,7 @@ INSTALLED_APPS = [
 # All of these run on the event loop: one sync-only layer would cost a thread for each request.
 MIDDLEWARE = [
     "promptcraft.middleware.RequestContextMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
+    "promptcraft.middleware.CrossOriginMiddleware",
     "promptcraft.middleware.RefusalMiddleware",
 ]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]

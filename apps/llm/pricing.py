@@ -141,11 +141,10 @@ def cost_nano_usd(row: PriceRow | None, usage: Usage, at: datetime) -> int | Non
     output = rates.output_nano_usd_per_mtok * usage.completion_tokens
     rule = row.long_context
     if rule is None or usage.prompt_tokens <= rule.over_prompt_tokens:
-        total = Fraction(prompt + output)
-    else:
-        total = prompt * rule.input_multiplier + output * rule.output_multiplier
-    return _half_up(total / _MILLION)
+        return _half_up(prompt + output, _MILLION)
+    total = prompt * rule.input_multiplier + output * rule.output_multiplier
+    return _half_up(total.numerator, total.denominator * _MILLION)
 
 
-def _half_up(amount: Fraction) -> int:
-    return (2 * amount.numerator + amount.denominator) // (2 * amount.denominator)
+def _half_up(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)

@@ -18,7 +18,8 @@ import httpx
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.providers.base import Call, ModelFacts, ProviderConfig, Sink, Target, TransportKind
 from apps.llm.providers.dialect import Dialect
-from apps.llm.providers.push_transport import Endpoint, PushStream, PushTransport
+from apps.llm.providers.push_stream import PushResponse, PushStream
+from apps.llm.providers.push_transport import Endpoint, PushTransport
 from apps.llm.providers.refusal import read_refusal, read_retry_after
 from apps.llm.wire.json import dumps, loads
 from apps.llm.wire.openai import CompletionRequest
@@ -150,17 +151,23 @@ class OpenAICompatibleProvider:
             exchange.exception()
 
     async def _exchange(self, call: Call, sink: Sink) -> None:
-        response = await self._open(call)
+        answered = await self._open(call)
+        if isinstance(answered, PushResponse):
+            if answered.is_plain_event_stream:
+                # Of the response no more is needed, perhaps for minutes.
+                stream = answered.stream
+                del answered
+                try:
+                    await _push(stream, sink)
+                finally:
+                    await stream.aclose()
+                return
+            answered = answered.as_httpx()
+        await self._pull(answered, sink)
+
+    async def _pull(self, response: httpx.Response, sink: Sink) -> None:
+        """Take whatever answer it is, a stream included, as an iterator gives it; close it."""
         form = _form(response.headers) if response.status_code == 200 else "refusal"
-        stream = response.stream
-        if form == "stream" and isinstance(stream, PushStream):
-            # Of the response no more is needed, perhaps for minutes.
-            del response
-            try:
-                await _push(stream, sink)
-            finally:
-                await stream.aclose()
-            return
         try:
             async with aclosing(_body(response)) as body:
                 match form:
@@ -181,7 +188,7 @@ class OpenAICompatibleProvider:
     def _request(self, content: bytes) -> httpx.Request:
         return httpx.Request("POST", self._url, headers=self._headers, content=content, extensions=self._extensions)
 
-    async def _open(self, call: Call) -> httpx.Response:
+    async def _open(self, call: Call) -> httpx.Response | PushResponse:
         content = dumps(self._dialect.body(call))
         try:
             if self._endpoint is not None:

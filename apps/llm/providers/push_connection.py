@@ -12,7 +12,7 @@ from typing import Protocol, cast
 import httpx
 
 from apps.llm.providers.push_answer import Answer
-from apps.llm.providers.push_stream import PushStream
+from apps.llm.providers.push_stream import PushResponse, PushStream
 
 __all__ = ["Connection", "Keeper", "Origin"]
 
@@ -73,8 +73,8 @@ class Connection(asyncio.Protocol):
 
     async def exchange(
         self, request: bytes, *, write_timeout_s: float | None, read_timeout_s: float | None
-    ) -> httpx.Response:
-        """Send a whole request and return the response when its headers are there; closing the response ends it.
+    ) -> PushResponse:
+        """Send a whole request and return the response when its headers are there; closing its stream ends it.
 
         Raises httpx.WriteError, WriteTimeout, ReadError, ReadTimeout or RemoteProtocolError. The caller aborts the
         connection on any exception, a cancellation included.
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
             except TimeoutError:
                 raise httpx.ReadTimeout("no answer in time") from None
         headers, answer.headers = answer.headers, []
-        return httpx.Response(answer.status, headers=headers, stream=stream)
+        return PushResponse(answer.status, headers, stream)
 
     def leave(self) -> None:
         """End the exchange: be free for another after a clean end, close otherwise."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import httpx
 
-__all__ = ["MOST_QUEUED_BYTES", "Carrier", "PushStream"]
+__all__ = ["MOST_QUEUED_BYTES", "Carrier", "PushResponse", "PushStream"]
 
 MOST_QUEUED_BYTES = 256 * 1024
 """Body bytes that wait to be taken; past it (by one read at most) reading pauses until they are."""
@@ -113,3 +114,29 @@ class PushStream(httpx.AsyncByteStream):
                 await self._waiter
         except TimeoutError:
             raise httpx.ReadTimeout("the answer paused for too long") from None
+
+
+@dataclass(frozen=True, slots=True)
+class PushResponse:
+    """What came of a request, without what httpx makes of it. Close its stream."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    """As they came: names in any case, some perhaps more than once."""
+    stream: PushStream
+
+    @property
+    def is_plain_event_stream(self) -> bool:
+        """Whether it is a 200 whose one Content-Type is that of an event stream, and nothing is said of an encoding."""
+        media_types = []
+        for name, value in self.headers:
+            match name.lower():
+                case b"content-type":
+                    media_types.append(value.partition(b";")[0].strip().lower())
+                case b"content-encoding":
+                    return False
+        return self.status == 200 and media_types == [b"text/event-stream"]
+
+    def as_httpx(self) -> httpx.Response:
+        """Return it as httpx has it."""
+        return httpx.Response(self.status, headers=self.headers, stream=self.stream)

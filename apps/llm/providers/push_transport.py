@@ -19,7 +19,7 @@ import httpx
 
 from apps.llm.providers.push_connection import Connection, Origin
 from apps.llm.providers.push_dial import addresses_of, first_to_connect
-from apps.llm.providers.push_stream import PushStream
+from apps.llm.providers.push_stream import PushResponse, PushStream
 
 __all__ = ["Endpoint", "PushStream", "PushTransport"]
 
@@ -74,14 +74,14 @@ class PushTransport(httpx.AsyncBaseTransport):
         content = await request.aread()
         if request.headers.get("content-length", "0") != str(len(content)):
             raise httpx.LocalProtocolError("a body of another length than the headers say")
-        return await self.endpoint(request).send(content)
+        return (await self.endpoint(request).send(content)).as_httpx()
 
     def endpoint(self, request: httpx.Request) -> Endpoint:
         """Return where requests like this one go with other bodies. Raises UnsupportedProtocol, LocalProtocolError."""
         return Endpoint(self, request)
 
-    async def exchange(self, origin: Origin, data: bytes, timeouts: Timeouts) -> httpx.Response:
-        """Send a request that is written out already; what `handle_async_request` returns and raises."""
+    async def exchange(self, origin: Origin, data: bytes, timeouts: Timeouts) -> PushResponse:
+        """Send a request that is written out already; raises what `handle_async_request` does."""
         if self._closed:
             raise httpx.ConnectError("the transport is closed")
         if self._max_connections is not None and len(self._busy) >= self._max_connections:
@@ -194,13 +194,13 @@ class Endpoint:
         self._has_body = "content-length" in request.headers
         self._timeouts: Timeouts = request.extensions.get("timeout", {})
 
-    async def send(self, content: bytes) -> httpx.Response:
-        """Send the request with this body; what `PushTransport.handle_async_request` returns and raises."""
+    async def send(self, content: bytes) -> PushResponse:
+        """Send the request with this body; raises what `PushTransport.handle_async_request` does."""
         size = b"Content-Length: %d\r\n" % len(content) if self._has_body else b""
         return await self._transport.exchange(self._origin, b"%b%b\r\n%b" % (self._head, size, content), self._timeouts)
 
 
-async def _exchange(connection: Connection, data: bytes, timeouts: Timeouts) -> httpx.Response:
+async def _exchange(connection: Connection, data: bytes, timeouts: Timeouts) -> PushResponse:
     try:
         return await connection.exchange(
             data, write_timeout_s=timeouts.get("write"), read_timeout_s=timeouts.get("read")
