@@ -83,7 +83,9 @@ class StreamHandler(ASGIHandler):
 
     async def _answer(self, scope: dict[str, Any], body: Body, finish: list[Callable[[], None]]) -> HttpResponseBase:
         """Return the view's response, stripped for HEAD; add to `finish` what is due at the end of it."""
-        set_script_prefix(get_script_prefix(scope))
+        prefix = get_script_prefix(scope)
+        if prefix != "/":
+            set_script_prefix(prefix)
         request = ASGIRequest(scope, BytesIO(body.data))
         # Django would read the stream again, against its own bound; the body is here, bounded by ours.
         request._body = body.data

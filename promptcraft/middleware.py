@@ -182,4 +182,9 @@ def _write_line(context: RequestContext, method: str, path: str, status: int, du
     }
     if context.error_code is not None:
         fields["error_code"] = context.error_code
-    REQUEST_LOGGER.info("%s %s %s %s ms", method, path, status, duration_ms, extra={"fields": fields})
+    # Not `info`, which looks for the place that called it.
+    record = logging.LogRecord(
+        REQUEST_LOGGER.name, logging.INFO, __file__, 0, "%s %s %s %s ms", (method, path, status, duration_ms), None
+    )
+    record.fields = fields
+    REQUEST_LOGGER.handle(record)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apps.chat.begun import Rest, begin
 from apps.llm.errors import (
     BodyTooLarge,
     Code,
@@ -87,19 +88,39 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool 
 
     The bound is 1 MiB, or, where `images` may come, 20 MiB once an image part has shown itself within the first.
     """
+    first = begin(receive())
+    if (
+        not isinstance(first, Rest)
+        and not first.get("more_body", False)
+        and not _is_declared_over(scope, MAX_BODY_BYTES)
+    ):
+        # It is here already, as small ones are: no clock is needed.
+        data: bytes = first.get("body", b"")
+        if first["type"] == "http.disconnect":
+            return None
+        if len(data) <= MAX_BODY_BYTES:
+            return _whole(scope, data)
     try:
         async with asyncio.timeout(BODY_S) as deadline:
-            return await _read(scope, receive, images, deadline)
+            message = await first if isinstance(first, Rest) else first
+            return await _read(scope, receive, message, images, deadline)
     except TimeoutError:
         return Body(data=b"", late=True)
 
 
-async def _read(scope: Mapping[str, Any], receive: Receive, images: bool, deadline: asyncio.Timeout) -> Body | None:
+async def _read(
+    scope: Mapping[str, Any],
+    receive: Receive,
+    message: Mapping[str, Any],
+    images: bool,
+    deadline: asyncio.Timeout,
+) -> Body | None:
     global _held_bytes
     most_bytes = MAX_BODY_WITH_IMAGES_BYTES if images else MAX_BODY_BYTES
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    if declared.isdigit() and int(declared[:20]) > most_bytes:
-        return await _overflow(receive)
+    if _is_declared_over(scope, most_bytes):
+        if message["type"] == "http.disconnect":
+            return None
+        return await _overflow(receive) if message.get("more_body", False) else Body(data=b"", overflowed=True)
     parts: list[bytes] = []
     size_bytes = counted_bytes = 0
     bound = MAX_BODY_BYTES
@@ -107,7 +128,6 @@ async def _read(scope: Mapping[str, Any], receive: Receive, images: bool, deadli
     assert first_deadline_s is not None
     try:
         while True:
-            message = await receive()
             if message["type"] == "http.disconnect":
                 return None
             part: bytes = message.get("body", b"")
@@ -122,18 +142,27 @@ async def _read(scope: Mapping[str, Any], receive: Receive, images: bool, deadli
                     parts.clear()
                     return await _overflow(receive) if more else Body(data=b"", overflowed=True)
             if not more:
-                data = parts[0] if len(parts) == 1 else b"".join(parts)
-                if data and _is_encoded(scope):
-                    return Body(data=b"", encoded=True)
-                return Body(data=b"", tangled=True) if values_exceed(data) else Body(data=data)
+                return _whole(scope, parts[0] if len(parts) == 1 else b"".join(parts))
             if size_bytes > _SMALL_BYTES:
                 _held_bytes += size_bytes - counted_bytes
                 counted_bytes = size_bytes
                 if _held_bytes > MOST_HELD_BYTES:
                     return Body(data=b"", crowded=True)
             deadline.reschedule(first_deadline_s + size_bytes / BODY_BYTES_PER_S)
+            message = await receive()
     finally:
         _held_bytes -= counted_bytes
+
+
+def _is_declared_over(scope: Mapping[str, Any], most_bytes: int) -> bool:
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return declared.isdigit() and int(declared[:20]) > most_bytes
+
+
+def _whole(scope: Mapping[str, Any], data: bytes) -> Body:
+    if data and _is_encoded(scope):
+        return Body(data=b"", encoded=True)
+    return Body(data=b"", tangled=True) if values_exceed(data) else Body(data=data)
 
 
 def _is_encoded(scope: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import time
 from itertools import groupby
 
@@ -44,6 +45,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Parse the command line and serve until interrupted."""
+    # A shell that starts this in the background, or started whoever starts it, has it ignore the interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="python -m tests.upstream", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--scenario", default="steady", help="what every vendor answers, see --list")

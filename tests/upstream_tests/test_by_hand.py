@@ -47,7 +47,8 @@ def test_serves_prints_its_environment_and_its_journal():
                 assert lines[-1], "it left"
             assert "done-without-finish: two deltas" in lines[0]
             assert "#1 zai POST" in lines[-1]
-        finally:
             process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
             guard.cancel()
-        assert process.wait(10) == 0
+            process.kill()

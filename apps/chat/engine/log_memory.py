@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 from apps.chat.engine.log import Frame, LogFull, Subscriber
 from apps.llm.wire.sse import encode_event
@@ -29,7 +30,7 @@ class _Run:
 class MemoryLog:
     """A `StreamLog` held by this process. About 4 bytes an event besides its text; at most MAX_LOG_BYTES."""
 
-    __slots__ = ("_bytes", "_ends", "_runs", "_subscribers", "_untold", "last_id", "terminal")
+    __slots__ = ("_bytes", "_ends", "_frame", "_runs", "_subscribers", "_untold", "last_id", "terminal")
 
     def __init__(self) -> None:
         self.last_id = 0
@@ -38,6 +39,8 @@ class MemoryLog:
         # _ends[i] is where event i ends in _bytes; event 0 does not exist and ends at 0.
         self._ends = array("I", [0])
         self._runs: list[_Run] = []
+        self._frame: Frame | None = None
+        """Of the newest run."""
         self._subscribers: list[Subscriber] = []
         self._untold: list[bytes] = []
 
@@ -48,15 +51,22 @@ class MemoryLog:
 
     def append_text(self, frame: Frame, fragment: bytes) -> None:
         """Append a text delta; subscribers learn of it at the next `tell`. Raises LogFull."""
-        if not self._runs or self._runs[-1].frame is not frame:
+        # `_keep`, written out: this is the one step that every token takes.
+        if self.terminal is not None or len(self._bytes) + len(fragment) > MAX_LOG_BYTES:
+            self._refuse()
+        if frame is not self._frame:
+            self._frame = frame
             self._runs.append(_Run(self.last_id + 1, frame))
-        self._keep(fragment)
+        self._bytes += fragment
+        self._ends.append(len(self._bytes))
+        self.last_id += 1
         if self._subscribers:
             # Neither a frame nor a fragment has a line end in it.
             self._untold.append(b"id: %d\ndata: %b%b%b\n\n" % (self.last_id, frame.head, fragment, frame.tail))
 
     def append(self, payload: bytes) -> None:
         """Append any other event by its data, one line of JSON; as `append_text`."""
+        self._frame = None
         self._runs.append(_Run(self.last_id + 1, None))
         self._keep(payload)
         if self._subscribers:
@@ -106,11 +116,14 @@ class MemoryLog:
         if subscriber in self._subscribers:
             self._subscribers.remove(subscriber)
 
-    def _keep(self, data: bytes) -> None:
+    def _refuse(self) -> NoReturn:
         if self.terminal is not None:
             raise RuntimeError("the log is closed")
-        if len(self._bytes) + len(data) > MAX_LOG_BYTES:
-            raise LogFull
+        raise LogFull
+
+    def _keep(self, data: bytes) -> None:
+        if self.terminal is not None or len(self._bytes) + len(data) > MAX_LOG_BYTES:
+            self._refuse()
         self._bytes += data
         self._ends.append(len(self._bytes))
         self.last_id += 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from apps.chat.begun import Rest, begin
 from apps.chat.engine.log import StreamLog
 from apps.llm.wire.sse import PING
 
@@ -168,17 +168,19 @@ class Reader:
     def _pass(self, send: Send, message: Mapping[str, Any]) -> None:
         """Begin to send; nearly always that is all there is to it, else a task waits for the rest."""
         self._sent_at, self._sending = time.monotonic(), True
-        steps = send(message).__await__()
         try:
-            waited_for = next(steps)
-        except StopIteration:
-            self._passed(message)
+            rest = begin(send(message))
         except Exception as error:
             self._fail(error)
+            return
+        if rest is None:
+            self._sending = False
+            if "more_body" not in message:
+                self._end()
         else:
-            self._finishing = asyncio.get_running_loop().create_task(self._finish(_Rest(waited_for, steps), message))
+            self._finishing = asyncio.get_running_loop().create_task(self._finish(rest, message))
 
-    async def _finish(self, rest: _Rest, message: Mapping[str, Any]) -> None:
+    async def _finish(self, rest: Rest[None], message: Mapping[str, Any]) -> None:
         try:
             await rest
         except Exception as error:
@@ -186,38 +188,17 @@ class Reader:
             return
         self._finishing = None
         self._sent_at = time.monotonic()
-        self._passed(message)
-        self._flow()
-
-    def _passed(self, message: Mapping[str, Any]) -> None:
         self._sending = False
         if "more_body" not in message:
-            self._send = None
-            if self._over is not None and not self._over.done():
-                self._over.set_result(None)
+            self._end()
+        self._flow()
+
+    def _end(self) -> None:
+        self._send = None
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
 
     def _fail(self, error: Exception) -> None:
         self._send = None
         if self._over is not None and not self._over.done():
             self._over.set_exception(error)
-
-
-class _Rest:
-    """An awaitable that was begun outside a task and has yet to end: what it waits for, then its further steps."""
-
-    __slots__ = ("_steps", "_waited_for")
-
-    def __init__(self, waited_for: Any, steps: Generator[Any, None, None]) -> None:
-        self._waited_for = waited_for
-        self._steps = steps
-
-    def __await__(self) -> Generator[Any, None, None]:
-        waited_for = self._waited_for
-        with suppress(StopIteration):
-            while True:
-                try:
-                    yield waited_for
-                except BaseException as error:
-                    waited_for = self._steps.throw(error)
-                else:
-                    waited_for = next(self._steps)

@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
             self._wake_writer()
         if body:
             try:
-                stream.take(body)
+                (stream.sink or stream.take)(body)
             except Exception as error:
                 self._fail(error)
                 return

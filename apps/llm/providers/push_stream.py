@@ -31,13 +31,14 @@ class Carrier(Protocol):
 class PushStream(httpx.AsyncByteStream):
     """A response's body: `push` it or iterate over it, once. `aclose` it on every way out."""
 
-    __slots__ = ("_carrier", "_error", "_over", "_queue", "_read_timeout_s", "_sink", "_waiter")
+    __slots__ = ("_carrier", "_error", "_over", "_queue", "_read_timeout_s", "_waiter", "sink")
 
     def __init__(self, carrier: Carrier, read_timeout_s: float | None) -> None:
         self._carrier: Carrier | None = carrier
         self._read_timeout_s = read_timeout_s
         self._queue = bytearray()
-        self._sink: Callable[[bytes], None] | None = None
+        self.sink: Callable[[bytes], None] | None = None
+        """Where the connection puts the bytes of a read past `take`, once they are pushed."""
         self._waiter: asyncio.Future[None] | None = None
         self._over = False
         self._error: Exception | None = None
@@ -50,7 +51,7 @@ class PushStream(httpx.AsyncByteStream):
         """
         if self._queue:
             sink(self._taken())
-        self._sink = sink
+        self.sink = sink
         if not self._over:
             await self._wait(None)
         if self._error is not None:
@@ -79,8 +80,8 @@ class PushStream(httpx.AsyncByteStream):
 
     def take(self, data: bytes) -> None:
         """Take the bytes of one read, from the connection. Raises what the sink raises."""
-        if self._sink is not None:
-            self._sink(data)
+        if self.sink is not None:
+            self.sink(data)
             return
         self._queue += data
         if len(self._queue) > MOST_QUEUED_BYTES and self._carrier is not None:
