@@ -15,14 +15,14 @@ from apps.templates.variables import Variable, written
 __all__ = ["MAX_RENDERED_CHARACTERS", "placeholders", "render"]
 
 MAX_RENDERED_CHARACTERS = 4_000_000
-"""Of a whole prompt; a template that repeats a long value often is refused at this."""
+"""Of a prompt and its template together; a template that repeats a long value often is refused at this."""
 _MOST_NAMED = 10
-_PLACEHOLDER = re.compile(r"\{\{ {0,8}([a-z][a-z0-9_]{0,63}) {0,8}\}\}")
+_PLACEHOLDER = re.compile(r"(\{\{ {0,8}([a-z][a-z0-9_]{0,63}) {0,8}\}\})")
 
 
 def placeholders(text: str) -> tuple[str, ...]:
     """Return the names in a template, each once, in the order of their first places. Linear in its length."""
-    return tuple(dict.fromkeys(match[1] for match in _PLACEHOLDER.finditer(text)))
+    return tuple(dict.fromkeys(match[2] for match in _PLACEHOLDER.finditer(text)))
 
 
 def render(text: str, variables: Sequence[Variable], values: Mapping[str, object]) -> str:
@@ -32,22 +32,17 @@ def render(text: str, variables: Sequence[Variable], values: Mapping[str, object
     missing, unknown or of another type, or if the prompt would be too long.
     """
     filled = _filled(variables, values)
-    parts: list[str] = []
-    end = length = 0
-    for match in _PLACEHOLDER.finditer(text):
-        value = filled.get(match[1])
-        if value is None:
-            continue
-        parts += (text[end : match.start()], value)
-        length += match.start() - end + len(value)
-        end = match.end()
-        if length > MAX_RENDERED_CHARACTERS:
-            raise InvalidRequest(
-                f"The prompt would be over {MAX_RENDERED_CHARACTERS:,} characters. Send shorter values.",
-                param="variables",
-            )
-    parts.append(text[end:])
-    return "".join(parts)
+    # Text, placeholder, its name, text, placeholder, its name, …, text.
+    parts = _PLACEHOLDER.split(text)
+    written_out = [filled.get(name, whole) for whole, name in zip(parts[1::3], parts[2::3], strict=True)]
+    length = len(text) + sum(map(len, written_out))
+    if length > MAX_RENDERED_CHARACTERS:
+        raise InvalidRequest(
+            f"The prompt would be over {MAX_RENDERED_CHARACTERS:,} characters. Send shorter values.",
+            param="variables",
+        )
+    texts = parts[0::3]
+    return "".join([piece for pair in zip(texts, (*written_out, ""), strict=True) for piece in pair])
 
 
 def _filled(variables: Sequence[Variable], values: Mapping[str, object]) -> dict[str, str]:

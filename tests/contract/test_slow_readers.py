@@ -49,7 +49,7 @@ def test_those_that_read_nothing_cost_little_and_get_everything(relay: Relay):
 def test_reader_that_stops_and_goes_on(relay: Relay):
     """It falls behind, is merged forward, catches up and is live again; a quick one is not held by it."""
     # More than any server and kernel hold for it.
-    pieces = tuple(f"{number:04d} {'x' * 2_000}\n" for number in range(2_000))
+    pieces = tuple(f"{number:04d} {'x' * 4_000}\n" for number in range(3_000))
     relay.upstream.script("zai", healthy(answer=Answer(pieces=pieces, reasoning="")))
     with relay.begin(model="glm-4.7", receive_buffer_bytes=8192) as slow:
         (event,) = events_of(slow, 1)
