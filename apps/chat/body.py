@@ -121,7 +121,7 @@ async def _read(
         if message["type"] == "http.disconnect":
             return None
         return await _overflow(receive) if message.get("more_body", False) else Body(data=b"", overflowed=True)
-    parts: list[bytes] = []
+    held = bytearray()
     size_bytes = counted_bytes = 0
     bound = MAX_BODY_BYTES
     first_deadline_s = deadline.when()
@@ -132,17 +132,20 @@ async def _read(
                 return None
             part: bytes = message.get("body", b"")
             if part:
-                parts.append(part)
+                held += part
                 size_bytes += len(part)
             more: bool = message.get("more_body", False)
             if size_bytes > bound:
-                if bound < most_bytes and _IMAGE_MARK in b"".join(parts):
+                if bound < most_bytes and _IMAGE_MARK in held:
                     bound = most_bytes
                 if size_bytes > bound:
-                    parts.clear()
+                    held.clear()
                     return await _overflow(receive) if more else Body(data=b"", overflowed=True)
             if not more:
-                return _whole(scope, parts[0] if len(parts) == 1 else b"".join(parts))
+                data = bytes(held)
+                # One copy is enough while it is looked at.
+                held.clear()
+                return _whole(scope, data)
             if size_bytes > _SMALL_BYTES:
                 _held_bytes += size_bytes - counted_bytes
                 counted_bytes = size_bytes

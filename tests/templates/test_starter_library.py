@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from apps.templates.categories import CATEGORIES
-from apps.templates.library import StarterTemplate, read_library, read_template
 from apps.templates.rendering import placeholders, render
+from apps.templates.starter_library import StarterTemplate, read_library, read_template
 from apps.templates.variables import VariableType
 
 LIBRARY = read_library()
