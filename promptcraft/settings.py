@@ -192,6 +192,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "apps.accounts",
     "apps.chat",
+    "apps.templates",
 ]
 # All of these run on the event loop: one sync-only layer would cost a thread for each request.
 MIDDLEWARE = [

@@ -1,0 +1,109 @@
+"""Prompt templates as the database keeps them: what is said of one, its immutable versions, labels that move."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from apps.templates.categories import CATEGORIES
+
+__all__ = ["Label", "Tag", "Template", "Version"]
+
+
+class Tag(models.Model):
+    """A word that templates are filed under."""
+
+    name = models.CharField(max_length=50, unique=True)
+
+    class Meta:
+        """Alphabetical."""
+
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Template(models.Model):
+    """One template. What is said of it may change; its text and variables are in its versions."""
+
+    # None: of the starter library, which is public and changed by staff alone.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="prompt_templates"
+    )
+    slug = models.SlugField(max_length=100)
+    title = models.CharField(max_length=200)
+    description = models.TextField(max_length=2_000, blank=True)
+    category = models.CharField(max_length=32, choices=[(name, name) for name in CATEGORIES])
+    language = models.CharField(max_length=8, default="en")
+    tags = models.ManyToManyField(Tag, blank=True, related_name="templates")
+    is_public = models.BooleanField(default=False)
+    uses = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        """A slug is one template to whoever may see it; an own one comes before a public one."""
+
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "slug"], name="template_slug_of_owner"),
+            models.UniqueConstraint(
+                fields=["slug"], condition=models.Q(is_public=True), name="template_slug_of_public"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["category", "id"], name="template_by_category"),
+            models.Index(fields=["uses", "id"], name="template_by_uses"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Version(models.Model):
+    """A template's text and variables at one time. Written once."""
+
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    text = models.TextField()
+    # As `apps.templates.variables.Variable` has them, an object each.
+    variables = models.JSONField(default=list)
+    note = models.CharField(max_length=500, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Numbered from 1 for each template."""
+
+        ordering = ["template_id", "number"]
+        constraints = [models.UniqueConstraint(fields=["template", "number"], name="version_number_of_template")]
+
+    def __str__(self) -> str:
+        return f"{self.template_id} v{self.number}"
+
+
+class Label(models.Model):
+    """A name that stands at one version of a template and can be moved to another."""
+
+    class Name(models.TextChoices):
+        """Which labels there are. A version without one is a draft."""
+
+        PRODUCTION = "production"
+        STAGING = "staging"
+
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="labels")
+    name = models.CharField(max_length=16, choices=Name.choices)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="labels")
+    moved_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        """One place for each label of a template."""
+
+        ordering = ["template_id", "name"]
+        constraints = [models.UniqueConstraint(fields=["template", "name"], name="label_of_template")]
+
+    def __str__(self) -> str:
+        return f"{self.template_id} {self.name}"
