@@ -17,6 +17,7 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefi
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import ResolverMatch, set_script_prefix
 
+from apps.chat.begun import Listening, listen
 from apps.chat.body import Body, read_body
 from apps.chat.engine.reader import Reader
 from apps.chat.responses import StreamResponse
@@ -48,8 +49,7 @@ class StreamHandler(ASGIHandler):
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an ASGI application is called inside a task")
-        watch = _Watch(task)
-        watcher = asyncio.get_running_loop().create_task(watch.run(receive))
+        watch = _Watch(task, receive)
         reader: Reader | None = None
         finish: list[Callable[[], None]] = []
         try:
@@ -67,7 +67,7 @@ class StreamHandler(ASGIHandler):
             if not watch.gone and not (reader is not None and reader.detached):
                 raise
         finally:
-            watcher.cancel()
+            watch.close()
             for one in finish:
                 one()
 
@@ -81,10 +81,19 @@ class StreamHandler(ASGIHandler):
         request.resolver_match = match
         return match
 
+    async def _get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        """Return what the view does. Middleware that has hooks around views gets Django's own, longer way."""
+        if self._view_middleware or self._template_response_middleware or self._exception_middleware:  # type: ignore[attr-defined]
+            return await super()._get_response_async(request)  # type: ignore[misc, no-any-return]
+        match = self.resolve_request(request)
+        response: HttpResponseBase = await match.func(request, *match.args, **match.kwargs)
+        return response
+
     async def _answer(self, scope: dict[str, Any], body: Body, finish: list[Callable[[], None]]) -> HttpResponseBase:
         """Return the view's response, stripped for HEAD; add to `finish` what is due at the end of it."""
+        # Empty nearly always, and then what it is by itself.
         prefix = get_script_prefix(scope)
-        if prefix != "/":
+        if prefix:
             set_script_prefix(prefix)
         request = ASGIRequest(scope, BytesIO(body.data))
         # Django would read the stream again, against its own bound; the body is here, bounded by ours.
@@ -107,15 +116,24 @@ class StreamHandler(ASGIHandler):
 
 
 class _Watch:
-    """Cancels a request's task when its client goes."""
+    """Cancels a request's task when its client goes, until it is closed.
 
-    __slots__ = ("_task", "gone")
+    It listens without a task of its own: only a client that goes, or says more than its request, makes one.
+    """
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
+    __slots__ = ("_listening", "_task", "gone")
+
+    def __init__(self, task: asyncio.Task[Any], receive: Receive) -> None:
         self._task = task
         self.gone = False
+        self._listening: Listening | None = listen(self._run(receive))
 
-    async def run(self, receive: Receive) -> None:
+    def close(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+
+    async def _run(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             continue
         self.gone = True

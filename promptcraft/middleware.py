@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from corsheaders.middleware import CorsMiddleware
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import patch_vary_headers
@@ -48,6 +49,10 @@ _HEADERS = checked_headers(
 )
 _API_HEADERS = checked_headers({"Cache-Control": "no-store"})
 _MOST_PATH_CHARACTERS = 256
+
+_MOST_GOOD_HOSTS = 256
+"""A wildcard lets any number of names in; at the bound all are forgotten, and looked at again."""
+_good_hosts: set[tuple[str | None, ...]] = set()
 
 
 @async_only_middleware
@@ -119,12 +124,25 @@ def _refusal(request: HttpRequest) -> PromptCraftError | None:
     scope = getattr(request, "scope", {})
     if scope and head_is_too_large(scope):
         return HeadTooLarge()
-    try:
-        request.get_host()
-    except DisallowedHost:
+    if not _is_for_us(request):
         return InvalidRequest("This host name is not served here. Use one from ALLOWED_HOSTS.", param="Host")
     refused: PromptCraftError | None = scope.get(REFUSED)
     return refused
+
+
+def _is_for_us(request: HttpRequest) -> bool:
+    """Tell whether the request's host is one of ALLOWED_HOSTS, as Django sees it; what it found good is remembered."""
+    seen = (request.META.get("HTTP_HOST"), *settings.ALLOWED_HOSTS)
+    if seen in _good_hosts:
+        return True
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return False
+    if len(_good_hosts) >= _MOST_GOOD_HOSTS:
+        _good_hosts.clear()
+    _good_hosts.add(seen)
+    return True
 
 
 def _context_of(request: HttpRequest) -> RequestContext:
@@ -132,7 +150,7 @@ def _context_of(request: HttpRequest) -> RequestContext:
     given_id = request.META.get("HTTP_X_REQUEST_ID", "")
     trace = _TRACEPARENT.fullmatch(request.META.get("HTTP_TRACEPARENT", ""))
     # One call of the system's for all three.
-    random = secrets.token_hex(36)
+    random = os.urandom(36).hex()
     return RequestContext(
         request_id=given_id if _REQUEST_ID.fullmatch(given_id) else f"req_{random[:24]}",
         trace_id=trace[1] if trace else random[24:56],

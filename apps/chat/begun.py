@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Generator
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Rest", "begin"]
+__all__ = ["Listening", "Rest", "begin", "listen"]
 
 _T = TypeVar("_T")
 
 
 class Rest(Generic[_T]):
-    """An awaitable that was begun and waits; await it for its end, once, inside a task."""
+    """An awaitable that was begun and waits; await it for its end, once, inside a task, or close it."""
 
-    __slots__ = ("_steps", "_waited_for")
+    __slots__ = ("_steps", "waited_for")
 
     def __init__(self, steps: Generator[Any, Any, _T], waited_for: Any) -> None:
         self._steps = steps
-        self._waited_for = waited_for
+        self.waited_for = waited_for
+        """What it gave to the event loop: a future, but for servers that have things of their own."""
 
     def __await__(self) -> Generator[Any, Any, _T]:
         """Go on where it waits."""
-        waited_for = self._waited_for
+        waited_for = self.waited_for
         while True:
             try:
                 try:
@@ -33,6 +35,10 @@ class Rest(Generic[_T]):
             except StopIteration as ended:
                 value: _T = ended.value
                 return value
+
+    def close(self) -> None:
+        """End it where it waits."""
+        self._steps.close()
 
 
 def begin(awaitable: Awaitable[_T]) -> _T | Rest[_T]:
@@ -46,3 +52,42 @@ def begin(awaitable: Awaitable[_T]) -> _T | Rest[_T]:
     except StopIteration as ended:
         value: _T = ended.value
         return value
+
+
+class Listening:
+    """What listens for an event that seldom comes: a task is made for it when it does. Close it when done with it."""
+
+    __slots__ = ("_rest", "_task")
+
+    def __init__(self, rest: Rest[None]) -> None:
+        self._rest: Rest[None] | None = rest
+        self._task: asyncio.Task[None] | None = None
+        if asyncio.isfuture(rest.waited_for):
+            rest.waited_for.add_done_callback(self._go_on)
+        else:
+            # A task knows how to wait for it.
+            self._go_on()
+
+    def close(self) -> None:
+        """Stop listening."""
+        rest, self._rest = self._rest, None
+        if self._task is not None:
+            self._task.cancel()
+        elif rest is not None:
+            rest.waited_for.remove_done_callback(self._go_on)
+            rest.close()
+
+    def _go_on(self, _: object = None) -> None:
+        # The event may have come, and this be on its way, when it was closed.
+        if self._rest is not None:
+            self._task = asyncio.get_running_loop().create_task(_finished(self._rest))
+
+
+def listen(awaitable: Awaitable[None]) -> Listening | None:
+    """Begin an awaitable and listen on where it waits; None if it ended without."""
+    rest = begin(awaitable)
+    return Listening(rest) if isinstance(rest, Rest) else None
+
+
+async def _finished(rest: Rest[None]) -> None:
+    await rest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -22,10 +22,12 @@ def public(**methods: View) -> View:
     """Return a view that anyone may call; `methods` maps GET, POST, … to `async (request, **route)`."""
 
     async def view(request: HttpRequest, **route: str) -> HttpResponseBase:
-        async def answer() -> HttpResponseBase:
+        if request.method == "OPTIONS":
+            return _options(methods)
+        try:
             return await _pick(methods, request)(request, **route)
-
-        return await _answered(request, methods, answer)
+        except Exception as error:
+            return _refused(request, error)
 
     return _declared(view, Access.PUBLIC)
 
@@ -34,13 +36,15 @@ def signed_in(**methods: View) -> View:
     """Return a view for callers with a valid access token; methods are `async (request, caller, **route)`."""
 
     async def view(request: HttpRequest, **route: str) -> HttpResponseBase:
-        async def answer() -> HttpResponseBase:
+        if request.method == "OPTIONS":
+            return _options(methods)
+        try:
             method = _pick(methods, request)
             caller: Caller = await authenticate(request.META.get("HTTP_AUTHORIZATION"))
             context_of(request).user_id = caller.user_id
             return await method(request, caller, **route)
-
-        return await _answered(request, methods, answer)
+        except Exception as error:
+            return _refused(request, error)
 
     return _declared(view, Access.AUTHENTICATED)
 
@@ -63,17 +67,14 @@ def _allowed(methods: Mapping[str, View]) -> list[str]:
     return sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])})
 
 
-async def _answered(
-    request: HttpRequest, methods: Mapping[str, View], answer: Callable[[], Awaitable[HttpResponseBase]]
-) -> HttpResponseBase:
-    if request.method == "OPTIONS":
-        return HttpResponse(status=204, headers={"Allow": ", ".join(_allowed(methods))})
-    try:
-        return await answer()
-    except Exception as error:
-        ours = translate(error)
-        context = context_of(request)
-        context.error_code = ours.code.value
-        # A completion keeps why it failed; the frames on the way here have the completion.
-        ours.__traceback__ = ours.__context__ = None
-        return error_response(ours, context.request_id)
+def _options(methods: Mapping[str, View]) -> HttpResponse:
+    return HttpResponse(status=204, headers={"Allow": ", ".join(_allowed(methods))})
+
+
+def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
+    ours = translate(error)
+    context = context_of(request)
+    context.error_code = ours.code.value
+    # A completion keeps why it failed; the frames on the way here have the completion.
+    ours.__traceback__ = ours.__context__ = None
+    return error_response(ours, context.request_id)

@@ -26,9 +26,14 @@ class Completion(models.Model):
         NONE = "none"
 
     id = models.CharField(primary_key=True, max_length=64)
-    # Without a constraint: a user deleted while streaming must not lose the row, nor the rows beside it.
+    # Without a constraint: a user deleted while streaming must not lose the row, nor the rows beside it. Without an
+    # index of its own: two others begin with it.
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="completions", db_constraint=False
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="completions",
+        db_constraint=False,
+        db_index=False,
     )
     request_id = models.CharField(max_length=128)
     status = models.CharField(max_length=16, choices=Status.choices)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 
 from apps.chat.engine.reader import Reader
 from apps.llm.wire import json
@@ -16,14 +17,16 @@ from promptcraft.headers import Headers, add_headers, checked_headers, set_heade
 __all__ = ["StreamResponse", "json_response"]
 
 
-class StreamResponse(StreamingHttpResponse):
+class StreamResponse(HttpResponseBase):
     """A log as Server-Sent Events, sent by `promptcraft.handler`: its `reader` is driven, there is no content.
 
     `headers` are of our own making: ids, names and numbers in printable ASCII.
     """
 
+    streaming = True
+
     def __init__(self, reader: Reader, headers: Mapping[str, str]) -> None:
-        super().__init__((), content_type="text/event-stream; charset=utf-8")
+        super().__init__(content_type="text/event-stream; charset=utf-8")
         add_headers(self, _stream_headers())
         set_headers(self, headers)
         self.reader = reader

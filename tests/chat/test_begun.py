@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from apps.chat.begun import Rest, begin
+from apps.chat.begun import Rest, begin, listen
 
 
 async def test_one_that_does_not_wait_is_over_with_its_value():
@@ -71,3 +71,97 @@ async def test_a_cancellation_reaches_it_and_may_be_refused():
     task.cancel()
     assert await task == "still here"
     assert said == ["no"]
+
+
+class _Foreign:
+    """What a server may wait on that is no future of asyncio's: it gives the loop a turn and looks again."""
+
+    def __init__(self) -> None:
+        self.come = False
+
+    def __await__(self):
+        while not self.come:
+            yield
+
+
+def _heard(event: asyncio.Event | _Foreign) -> tuple[list[str], object]:
+    said: list[str] = []
+
+    async def hear() -> None:
+        try:
+            if isinstance(event, asyncio.Event):
+                await event.wait()
+            else:
+                await event
+            said.append("come")
+        finally:
+            said.append("over")
+
+    return said, listen(hear())
+
+
+async def _turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_listening_makes_a_task_when_the_event_comes_and_none_before():
+    event = asyncio.Event()
+    before = asyncio.all_tasks()
+    said, listening = _heard(event)
+    await _turns()
+    assert asyncio.all_tasks() == before
+    assert said == []
+    event.set()
+    await _turns()
+    assert said == ["come", "over"]
+    assert listening is not None
+    listening.close()
+
+
+async def test_listening_that_is_closed_hears_no_more():
+    event = asyncio.Event()
+    said, listening = _heard(event)
+    listening.close()
+    assert said == ["over"]
+    event.set()
+    await _turns()
+    assert said == ["over"]
+
+
+async def test_listening_may_be_closed_while_the_event_is_on_its_way():
+    event = asyncio.Event()
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    said, listening = _heard(event)
+    event.set()
+    listening.close()
+    await _turns()
+    assert said == ["over"]
+    assert told == []
+    again, listening = _heard(asyncio.Event())
+    listening.close()
+    listening.close()
+    assert again == ["over"]
+
+
+async def test_listening_works_on_what_is_no_future():
+    event = _Foreign()
+    said, listening = _heard(event)
+    await _turns()
+    event.come = True
+    await _turns()
+    assert said == ["come", "over"]
+    silent, listening = _heard(_Foreign())
+    await _turns()
+    listening.close()
+    await _turns()
+    assert silent == ["over"]
+
+
+async def test_what_has_happened_already_is_not_listened_for():
+    event = asyncio.Event()
+    event.set()
+    said, listening = _heard(event)
+    assert said == ["come", "over"]
+    assert listening is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import logging
 import time
@@ -285,5 +286,6 @@ async def _close(source: asyncio.Task[None]) -> None:
         await asyncio.wait({source}, timeout=_CLOSE_S)
 
 
+@functools.lru_cache(maxsize=4096)
 def _user_hash(key: str, user_id: int) -> str:
     return hmac.digest(key.encode(), b"provider-user:%d" % user_id, "sha256").hex()[:32]

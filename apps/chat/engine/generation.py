@@ -188,7 +188,7 @@ class Generation:
 
     def message(self) -> AssembledMessage:
         """Return the answer so far."""
-        return assemble(self.log.payloads())
+        return assemble(self.log.parts())
 
     def log_fields(self) -> dict[str, Any]:
         """Return what the request's log line says of it: never a text."""

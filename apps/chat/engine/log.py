@@ -19,13 +19,16 @@ class LogFull(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """The constant bytes around a text delta: an event's data is `head + fragment + tail`.
+    """The constant bytes around what an event says: its data is `head + fragment + tail`.
 
-    A fragment is the inside of a JSON string, already escaped, so that fragments of one frame can be joined.
+    A fragment is the inside of a JSON string, already escaped, so that fragments of one frame can be joined; of the
+    kind `usage` it is an object, and its frame has no second one.
     """
 
     head: bytes
     tail: bytes
+    kind: str
+    """What its fragments are: `content`, `reasoning_content`, `refusal`, `finish_reason` or `usage`."""
 
 
 class Subscriber(Protocol):
@@ -50,7 +53,7 @@ class StreamLog(Protocol):
     """None while the log is open; then what readers get after the last event: `[DONE]`, or nothing."""
 
     def append_text(self, frame: Frame, fragment: bytes) -> None:
-        """Append a text delta; subscribers learn of it at the next `tell`. Raises LogFull."""
+        """Append an event by its frame and fragment; subscribers learn of it at the next `tell`. Raises LogFull."""
 
     def tell(self) -> None:
         """Tell subscribers of the events appended since the last time."""
@@ -67,8 +70,8 @@ class StreamLog(Protocol):
         Stops once `limit_bytes` is passed, so call again from the returned id.
         """
 
-    def payloads(self) -> Iterator[bytes]:
-        """Yield the data of all events so far, text merged."""
+    def parts(self) -> Iterator[tuple[str, bytes]]:
+        """Yield what all events so far say: (its frame's kind, fragments joined), or ("", data) of one without."""
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Tell a subscriber of every event from now on."""

@@ -50,7 +50,7 @@ class MemoryLog:
         return len(self._bytes) + 4 * len(self._ends)
 
     def append_text(self, frame: Frame, fragment: bytes) -> None:
-        """Append a text delta; subscribers learn of it at the next `tell`. Raises LogFull."""
+        """Append an event by its frame and fragment; subscribers learn of it at the next `tell`. Raises LogFull."""
         # `_keep`, written out: this is the one step that every token takes.
         if self.terminal is not None or len(self._bytes) + len(fragment) > MAX_LOG_BYTES:
             self._refuse()
@@ -102,9 +102,13 @@ class MemoryLog:
                 break
         return b"".join(out), last
 
-    def payloads(self) -> Iterator[bytes]:
-        """Yield the data of all events so far, text merged."""
-        return (payload for _, payload in self._merged(0))
+    def parts(self) -> Iterator[tuple[str, bytes]]:
+        """Yield what all events so far say: (its frame's kind, fragments joined), or ("", data) of one without."""
+        start = 0
+        for index, run in enumerate(self._runs):
+            end = self._ends[self._last_of(index)]
+            yield (run.frame.kind if run.frame is not None else ""), bytes(self._bytes[start:end])
+            start = end
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Tell a subscriber of every event from now on."""
@@ -128,6 +132,10 @@ class MemoryLog:
         self._ends.append(len(self._bytes))
         self.last_id += 1
 
+    def _last_of(self, index: int) -> int:
+        """Return the id of a run's last event."""
+        return self._runs[index + 1].first_id - 1 if index + 1 < len(self._runs) else self.last_id
+
     def _merged(self, after: int) -> Iterator[tuple[int, bytes]]:
         """Yield (id of the last event merged, data), from the event after `after`."""
         position = bisect_left(self._runs, after + 1, key=lambda run: run.first_id)
@@ -135,7 +143,7 @@ class MemoryLog:
         position = max(0, position - 1)
         for index in range(position, len(self._runs)):
             run = self._runs[index]
-            run_last = self._runs[index + 1].first_id - 1 if index + 1 < len(self._runs) else self.last_id
+            run_last = self._last_of(index)
             event_id = max(after, run.first_id - 1)
             while event_id < run_last:
                 start = self._ends[event_id]

@@ -56,7 +56,7 @@ class Stamp:
         delta: dict[str, Any] = {kind: text for kind, text in _texts(chunk) if text}
         if chunk.tool_calls:
             delta["tool_calls"] = list(chunk.tool_calls)
-        self._whole(delta, None, **(chunk.extra or {}))
+        self._log.append(self._event(delta, **(chunk.extra or {})))
 
     def text_frame(self, chunk: Chunk) -> tuple[str, Frame] | None:
         """Return the kind and frame of a chunk that says one text and nothing else, None for any other.
@@ -71,12 +71,14 @@ class Stamp:
     def finish(self, reason: str) -> None:
         """Append the finish; an answer without any content gets its role first. Raises LogFull."""
         if self._role_due:
-            self._whole({"content": ""}, None)
-        self._whole({}, reason)
+            self._text("content", "")
+        data = json.dumps({**self._envelope(), "choices": [{"index": 0, "delta": {}, "finish_reason": ""}]})
+        self._log.append_text(_cut(data, "finish_reason"), json.dumps_text(reason))
 
     def usage(self, usage: Usage, cost_nano_usd: int | None) -> None:
         """Append the usage event. Raises LogFull."""
-        self._log.append(json.dumps({**self._envelope(), "choices": [], "usage": usage_object(usage, cost_nano_usd)}))
+        head = json.dumps({**self._envelope(), "choices": []})[:-1] + b',"usage":'
+        self._log.append_text(Frame(head=head, tail=b"}", kind="usage"), json.dumps(usage_object(usage, cost_nano_usd)))
 
     def _envelope(self) -> dict[str, Any]:
         envelope: dict[str, Any] = {
@@ -89,35 +91,31 @@ class Stamp:
             envelope["system_fingerprint"] = self._fingerprint
         return envelope
 
-    def _whole(self, delta: dict[str, Any], finish_reason: str | None, **choice: Any) -> None:
+    def _event(self, delta: dict[str, Any], **choice: Any) -> bytes:
+        """Return the data of an event with a delta, the role with the first."""
         envelope = self._envelope()
         if self._role_due:
             delta = {"role": "assistant", **delta}
             if self._mock:
                 envelope["promptcraft"] = {"degraded": True}
             self._role_due = False
-        self._log.append(
-            json.dumps(
-                {**envelope, "choices": [{"index": 0, "delta": delta, **choice, "finish_reason": finish_reason}]}
-            )
-        )
+        return json.dumps({**envelope, "choices": [{"index": 0, "delta": delta, **choice, "finish_reason": None}]})
 
     def _text(self, kind: str, text: str) -> None:
-        if self._role_due:
-            self._whole({kind: text}, None)
-        else:
-            self._log.append_text(self._frame(kind), json.dumps_text(text))
+        frame = _cut(self._event({kind: ""}), kind) if self._role_due else self._frame(kind)
+        self._log.append_text(frame, json.dumps_text(text))
 
     def _frame(self, kind: str) -> Frame:
         frame = self._frames.get(kind)
         if frame is None:
-            frame = self._frames[kind] = self._new_frame(kind)
+            frame = self._frames[kind] = _cut(self._event({kind: ""}), kind)
         return frame
 
-    def _new_frame(self, kind: str) -> Frame:
-        data = json.dumps({**self._envelope(), "choices": [{"index": 0, "delta": {kind: ""}, "finish_reason": None}]})
-        cut = data.rindex(b'""') + 1
-        return Frame(head=data[:cut], tail=data[cut:])
+
+def _cut(data: bytes, kind: str) -> Frame:
+    """Return the frame of an event's data, which has one empty string behind all others."""
+    place = data.rindex(b'""') + 1
+    return Frame(head=data[:place], tail=data[place:], kind=kind)
 
 
 def _texts(chunk: Chunk) -> tuple[tuple[str, str], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ class Supervisor:
         on_disconnect = request.on_disconnect or ("continue" if command.idempotency_key else "cancel")
         generation = Generation(
             Order(
-                id=f"chatcmpl-{secrets.token_hex(16)}",
+                id=f"chatcmpl-{os.urandom(16).hex()}",
                 user_id=command.user_id,
                 request_id=command.request_id,
                 stream=request.stream,

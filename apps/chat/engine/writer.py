@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connections
 
 __all__ = ["CompletionWriter"]
 
@@ -25,6 +25,7 @@ Item = tuple[Any, "asyncio.Future[bool]"]
 class CompletionWriter:
     """Writes records in groups, off the loop; a lone record is committed at once.
 
+    `write` commits all records of a group or none.
     The queue is bounded by the stream slots: a completion gives its slot back after its record is written.
     `close` writes what is queued and ends the thread.
     """
@@ -81,8 +82,7 @@ class CompletionWriter:
     def _try(self, records: list[Any]) -> bool:
         for attempt in range(_TRIES):
             try:
-                with transaction.atomic():
-                    self._write(records)
+                self._write(records)
             except DatabaseError as error:
                 logger.warning("writing completions failed: %s", type(error).__name__)
                 connections.close_all()

@@ -6,30 +6,39 @@ from collections.abc import Iterable
 from typing import Any
 
 from apps.llm.wire.chunk import parse_chunk
-from apps.llm.wire.json import join_surrogates
+from apps.llm.wire.json import join_surrogates, loads
 from apps.llm.wire.sse import is_done
 from apps.llm.wire.types import AssembledMessage, Chunk
 
 __all__ = ["assemble"]
 
 
-def assemble(payloads: Iterable[bytes]) -> AssembledMessage:
-    """Join our own chunks (the data of stamped events, replayed text merged or not) into one message.
+def assemble(parts: Iterable[tuple[str, bytes]]) -> AssembledMessage:
+    """Join what our own events say into one message.
 
-    `[DONE]` and silent chunks add nothing; an in-stream error is the finish_reason `error`. Content is None where
-    a tool call or a refusal came instead of it. Holds the whole answer, which the caller has bounded. Raises
-    ValueError for what is not a chunk.
+    A part is ("", the data of a whole event), or what one says and the inside of that JSON string: of `content`,
+    `reasoning_content`, `refusal`, `finish_reason`; of any other kind it says nothing here. `[DONE]` and silent
+    chunks add nothing; an in-stream error is the finish_reason `error`. Content is None where a tool call or a
+    refusal came instead of it. Holds the whole answer, which the caller has bounded. Raises ValueError for what is
+    not a chunk.
     """
     content: list[str] = []
     reasoning: list[str] = []
     refusal: list[str] = []
+    texts = {"content": content, "reasoning_content": reasoning, "refusal": refusal}
     calls: dict[int, _ToolCall] = {}
     logprobs: dict[str, list[Any]] = {}
     finish_reason: str | None = None
-    for payload in payloads:
-        if is_done(payload):
+    for kind, data in parts:
+        if kind:
+            if kind in texts and data:
+                texts[kind].append(loads(b'"%b"' % data))
+            elif kind == "finish_reason":
+                finish_reason = loads(b'"%b"' % data)
             continue
-        chunk = parse_chunk(payload)
+        if is_done(data):
+            continue
+        chunk = parse_chunk(data)
         if chunk.content:
             content.append(chunk.content)
         if chunk.reasoning:

@@ -12,7 +12,7 @@ from apps.chat.engine.log_memory import MemoryLog
 from apps.llm.wire import json
 from apps.llm.wire.sse import DONE, Decoder
 
-FRAMES = [Frame(b'{"content":"', b'"}'), Frame(b'{"reasoning":"', b'"}')]
+FRAMES = [Frame(b'{"content":"', b'"}', "content"), Frame(b'{"reasoning":"', b'"}', "reasoning")]
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.integers(0, 1), st.text(min_size=1, max_size=30)),
@@ -94,7 +94,9 @@ def test_live_events_have_every_id_once_and_payloads_agree(events):
     fill(log, events)
     ids, payloads = payloads_of(b"".join(live.events))
     assert ids == list(range(1, len(events) + 1))
-    assert joined(list(log.payloads())) == joined(payloads)
+    frames = {frame.kind: frame for frame in FRAMES}
+    said = [frames[kind].head + data + frames[kind].tail if kind else data for kind, data in log.parts()]
+    assert joined(said) == joined(payloads)
 
 
 def test_a_long_run_is_cut_into_events_that_clients_can_take():

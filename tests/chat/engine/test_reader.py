@@ -17,7 +17,7 @@ from apps.chat.engine.reader import STUCK_AFTER_S, Reader
 from apps.llm.wire import json
 from apps.llm.wire.sse import DONE, PING, Decoder
 
-FRAME = Frame(b'{"content":"', b'"}')
+FRAME = Frame(b'{"content":"', b'"}', "content")
 
 
 def say(log: MemoryLog, text: bytes) -> None:

@@ -13,7 +13,7 @@ from apps.chat.engine.template import Template, learn
 from apps.llm.wire import json
 from apps.llm.wire.openai import parse_chunk
 
-FRAME = Frame(b"<", b">")
+FRAME = Frame(b"<", b">", "content")
 OPENAI = (
     '{"id":"c1","object":"chat.completion.chunk","created":1,"model":"gpt","system_fingerprint":null,'
     '"choices":[{"index":0,"delta":{"content":%s},"finish_reason":null}],"usage":null}'

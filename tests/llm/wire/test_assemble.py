@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.llm.wire.json import dumps, join_surrogates
+from apps.llm.wire.json import dumps, dumps_text, join_surrogates
 from apps.llm.wire.openai import AssembledMessage, assemble
 from apps.llm.wire.sse import Decoder
 
 STREAMS = Path(__file__).parents[2] / "fixtures" / "streams"
+
+
+def whole(payloads):
+    return assemble(("", payload) for payload in payloads)
 
 
 def chunk(delta: object, **choice: object) -> bytes:
@@ -64,30 +68,30 @@ def message(**fields: object) -> AssembledMessage:
     ],
 )
 def test_the_samples(name, expected):
-    assert assemble(Decoder().feed((STREAMS / name).read_bytes())) == expected
+    assert whole(Decoder().feed((STREAMS / name).read_bytes())) == expected
 
 
 def test_nothing_came():
-    assert assemble([]) == message(content="")
-    assert assemble([chunk({}, finish_reason="length"), b"[DONE]"]) == message(content="", finish_reason="length")
-    assert assemble([chunk({"reasoning_content": "Hm"})]) == message(content="", reasoning_content="Hm")
+    assert whole([]) == message(content="")
+    assert whole([chunk({}, finish_reason="length"), b"[DONE]"]) == message(content="", finish_reason="length")
+    assert whole([chunk({"reasoning_content": "Hm"})]) == message(content="", reasoning_content="Hm")
 
 
 def test_content_beside_a_tool_call_is_kept_and_empty_content_is_none():
     call = fragment(0, id="a", type="function", function={"name": "tide", "arguments": ""})
 
-    assert assemble([chunk({"content": "Let me look."}), chunk(call)]).content == "Let me look."
-    assert assemble([chunk({"content": ""}), chunk(call), chunk({"content": ""})]).content is None
+    assert whole([chunk({"content": "Let me look."}), chunk(call)]).content == "Let me look."
+    assert whole([chunk({"content": ""}), chunk(call), chunk({"content": ""})]).content is None
 
 
 def test_a_refusal_takes_the_place_of_content():
     chunks = [chunk({"content": "", "refusal": None}), chunk({"refusal": "I "}), chunk({"refusal": "won't."})]
 
-    assert assemble(chunks) == message(refusal="I won't.")
+    assert whole(chunks) == message(refusal="I won't.")
 
 
 def test_falsy_looking_text_is_not_lost():
-    assert assemble([chunk({"content": text}) for text in ("0", " ", "\n", "")]).content == "0 \n"
+    assert whole([chunk({"content": text}) for text in ("0", " ", "\n", "")]).content == "0 \n"
 
 
 def test_tool_calls_come_by_index_with_the_first_id_and_name():
@@ -99,7 +103,7 @@ def test_tool_calls_come_by_index_with_the_first_id_and_name():
         chunk(fragment(7, type="custom")),
         chunk(fragment(9)),
     ]
-    assert assemble(chunks).tool_calls == (
+    assert whole(chunks).tool_calls == (
         {"id": "a", "type": "function", "function": {"name": "tide", "arguments": ""}},
         {"id": "c", "type": "function", "function": {"name": "moon", "arguments": "{}"}},
         {"id": "", "type": "custom", "function": {"name": "", "arguments": ""}},
@@ -113,7 +117,7 @@ def test_logprobs_are_joined():
         chunk({"content": "b"}, logprobs=None),
         chunk({"content": "c"}, logprobs={"content": [{"token": "c"}], "reasoning_content": [{"token": "r"}]}),
     ]
-    assert assemble(chunks).logprobs == {
+    assert whole(chunks).logprobs == {
         "content": [{"token": "a"}, {"token": "c"}],
         "reasoning_content": [{"token": "r"}],
     }
@@ -127,18 +131,18 @@ def test_usage_markers_and_done_add_nothing():
         b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}',
         b"[DONE]",
     ]
-    assert assemble(chunks) == message(content="a", finish_reason="stop")
+    assert whole(chunks) == message(content="a", finish_reason="stop")
 
 
 def test_our_own_in_stream_error_ends_the_answer():
     error = b'{"error":{"message":"m"},"choices":[{"index":0,"delta":{},"finish_reason":"error"}]}'
 
-    assert assemble([chunk({"content": "a"}), error]) == message(content="a", finish_reason="error")
+    assert whole([chunk({"content": "a"}), error]) == message(content="a", finish_reason="error")
 
 
 def test_what_is_not_a_chunk_is_refused():
     with pytest.raises(ValueError, match="choices"):
-        assemble([b"{}"])
+        whole([b"{}"])
 
 
 @settings(deadline=None, max_examples=200)
@@ -147,7 +151,17 @@ def test_text_cut_anywhere_joins_to_itself(pieces):
     payloads = [dumps({"choices": [{"index": 0, "delta": {"content": piece}}]}) for piece in pieces]
     call = [dumps({"choices": [{"delta": fragment(0, function={"arguments": piece})}]}) for piece in pieces]
 
-    assert assemble(payloads).content == join_surrogates("".join(pieces))
-    assert [made["function"]["arguments"] for made in assemble(call).tool_calls] == (
+    assert whole(payloads).content == join_surrogates("".join(pieces))
+    assert [made["function"]["arguments"] for made in whole(call).tool_calls] == (
         [join_surrogates("".join(pieces))] if pieces else []
     )
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.sampled_from(["content", "reasoning_content", "refusal"]), st.text()), max_size=8))
+def test_what_comes_by_its_kind_says_what_the_whole_event_says(said):
+    payloads = [dumps({"choices": [{"index": 0, "delta": {kind: text}}]}) for kind, text in said]
+    finish = dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
+    parts = [(kind, dumps_text(text)) for kind, text in said]
+
+    assert assemble([*parts, ("finish_reason", b"length"), ("usage", b"{}")]) == whole([*payloads, finish])

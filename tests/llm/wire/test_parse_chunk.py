@@ -284,4 +284,4 @@ def test_anything_is_a_chunk_that_assembles_or_a_value_error(event, choice, delt
         parse_chunk(data)
     except ValueError:
         return
-    assemble([data])
+    assemble([("", data)])
