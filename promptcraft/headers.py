@@ -17,11 +17,16 @@ __all__ = ["Headers", "add_headers", "checked_headers", "encoded_headers", "set_
 Headers = Mapping[str, tuple[str, str]]
 """By lower-case name: the name and the value, as Django stores them."""
 
+_encoded: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+"""The constant ones as they are sent."""
+
 
 def checked_headers(headers: Mapping[str, str]) -> Headers:
     """Return constant headers, converted and checked by Django. Raises BadHeaderError."""
     response = HttpResponse(headers=dict(headers))
-    return {name.lower(): (name, response.headers[name]) for name in headers}
+    checked = {name.lower(): (name, response.headers[name]) for name in headers}
+    _encoded.update({item: _encode(item) for item in checked.values()})
+    return checked
 
 
 def add_headers(response: HttpResponseBase, headers: Headers) -> None:
@@ -40,7 +45,11 @@ def set_headers(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
 
 def encoded_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
     """Return a response's headers as ASGI has them, cookies not included: no answer here sets one."""
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in _store(response).values()]
+    return [_encoded.get(item) or _encode(item) for item in _store(response).values()]
+
+
+def _encode(item: tuple[str, str]) -> tuple[bytes, bytes]:
+    return item[0].encode("ascii"), item[1].encode("latin-1")
 
 
 def _store(response: HttpResponseBase) -> dict[str, tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Generic, Protocol, TypeVar
 
 from apps.chat.limits.limiter import Limits, Window
@@ -29,7 +29,8 @@ class RateWindows(Generic[AnySlot]):
 
     def __init__(self, window_s: float) -> None:
         self.window_s = window_s
-        self._taken: dict[int, deque[AnySlot]] = {}
+        # Of a plain dict, to find the first behind those that left takes a look at each of their places.
+        self._taken: OrderedDict[int, deque[AnySlot]] = OrderedDict()
 
     def live(self, user_id: int, now: float) -> deque[AnySlot]:
         """Return a user's slots that still count. Append to it what is taken now."""
@@ -73,6 +74,8 @@ class RateWindows(Generic[AnySlot]):
         """Look at the user longest in the table: drop it if idle, else send it to the back."""
         if self._taken:
             user_id = next(iter(self._taken))
-            taken = self._taken.pop(user_id)
+            taken = self._taken[user_id]
             if taken and taken[-1].taken_at + self.window_s > now:
-                self._taken[user_id] = taken
+                self._taken.move_to_end(user_id)
+            else:
+                del self._taken[user_id]
