@@ -30,8 +30,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "100,000 messages": (b'{"messages":[' + b",".join([b'{"role":"user"}'] * 60_000) + b"]}", "invalid_json"),
     "100,000 empty messages": (b'{"messages":[' + b",".join([b"{}"] * 100_000) + b"]}", "invalid_json"),
     "300,000 arrays": (b'{"a":[' + b",".join([b"[]"] * 300_000) + b"]," + GOOD[1:], "invalid_json"),
+    "30,000 keys": (b"{" + b"".join(b'"%x":1,' % n for n in range(30_000)) + b'"n":2,' + GOOD[1:], "invalid_value"),
     "90,000 keys": (b"{" + b"".join(b'"%x":1,' % n for n in range(90_000)) + GOOD[1:], "invalid_json"),
-    "60,000 equal keys": (b"{" + b'"a":1,' * 60_000 + GOOD[1:], "invalid_json"),
+    "30,000 equal keys": (b"{" + b'"a":1,' * 30_000 + GOOD[1:], "invalid_json"),
     "a key twice": (b'{"model":"mock","model":"auto",' + GOOD[1:], "invalid_json"),
     "140,000 equal keys": (b"{" + b'"a":1,' * 140_000 + GOOD[1:], "invalid_json"),
     "1,000,000 digits": (b'{"seed":' + b"9" * 1_000_000 + b"," + GOOD[1:], "invalid_json"),
@@ -68,7 +69,7 @@ def test_a_bad_body_costs_little(door: Door, name: str) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("name", ["300,000 arrays", "depth of 100,000", "60,000 equal keys", "a key twice"])
+@pytest.mark.parametrize("name", ["300,000 arrays", "depth of 100,000", "30,000 equal keys", "a key twice"])
 def test_so_it_does_where_nobody_has_to_sign_in(door: Door, name: str) -> None:
     costs = []
     for _ in range(TRIES):

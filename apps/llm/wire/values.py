@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = ["MAX_VALUES", "values_exceed"]
 
-MAX_VALUES = 65_536
+MAX_VALUES = 32_768
 """Far more than a thousand messages and a hundred tools have."""
 
 _MOST_MARK_BYTES = 1024 * 1024
