@@ -1,11 +1,22 @@
-"""A configuration for tests of the engine."""
+"""A configuration for tests of the engine, and a completion of the mock's under it."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 from apps.chat.conf import ChatConfig
+from apps.chat.engine.generation import Generation
+from apps.chat.engine.order import Order, Question, Services
+from apps.chat.limits.limiter import Limits
+from apps.chat.limits.process import ProcessLimiter
+from apps.chat.limits.streams import StreamSlots
+from apps.llm.breaker import BreakerPolicy, ProcessBreaker
+from apps.llm.chain import Candidate
+from apps.llm.price_rows import PRICES
+from apps.llm.providers.mock import MockProvider
+from apps.llm.wire.openai import parse_request
 
 _PATIENT = ChatConfig(
     rate_limit=5,
@@ -29,3 +40,46 @@ _PATIENT = ChatConfig(
 def config(**changes: Any) -> ChatConfig:
     """Return it with changes."""
     return replace(_PATIENT, **changes)
+
+
+class Kept:
+    """A writer that commits everything at once."""
+
+    def submit(self, record: Any) -> asyncio.Future[bool]:
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done.set_result(True)
+        return done
+
+
+async def mock_generation(scenario: str | None) -> Generation:
+    """Return a completion that the mock will answer by a scenario without a pause, not yet started."""
+    provider = MockProvider(first_token_s=0, token_gap_s=0, long_gap_s=0)
+    target = provider.resolve(None)
+    assert target is not None
+    services = Services(
+        config=config(),
+        prices=PRICES,
+        writer=Kept(),
+        clock=asyncio.get_running_loop().time,
+        readers=set(),
+        linger=lambda source: None,
+    )
+    limits = Limits(rate=1, window_s=60, streams=1)
+    lease = (await ProcessLimiter(limits, StreamSlots(1), services.clock).admit(1)).lease
+    assert lease is not None
+    order = Order(
+        id="chatcmpl-1",
+        user_id=1,
+        request_id="req",
+        stream=True,
+        include_usage=True,
+        survives_disconnect=False,
+        idempotency_key="",
+        body_sha256="",
+    )
+    question = Question(
+        request=parse_request(b'{"messages":[{"role":"user","content":"hi"}],"stream":true}'),
+        candidates=(Candidate(provider=provider, target=target, breaker=ProcessBreaker(BreakerPolicy())),),
+        scenario=scenario,
+    )
+    return Generation(order, question, services, lease, lambda _: None)

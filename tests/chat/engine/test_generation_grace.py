@@ -7,62 +7,14 @@ from typing import Any
 
 import pytest
 
-from apps.chat.engine.generation import Generation, Stop
-from apps.chat.engine.order import Order, Question, Services
+from apps.chat.engine.generation import Stop
 from apps.chat.engine.reader import STUCK_AFTER_S
-from apps.chat.limits.limiter import Limits
-from apps.chat.limits.process import ProcessLimiter
-from apps.chat.limits.streams import StreamSlots
-from apps.llm.breaker import BreakerPolicy, ProcessBreaker
-from apps.llm.chain import Candidate
-from apps.llm.price_rows import PRICES
-from apps.llm.providers.mock import MockProvider
-from apps.llm.wire.openai import parse_request
-from tests.chat.engine.configured import config
-
-
-class Kept:
-    """A writer that commits everything at once."""
-
-    def submit(self, record: Any) -> asyncio.Future[bool]:
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        done.set_result(True)
-        return done
+from tests.chat.engine.configured import mock_generation
 
 
 @pytest.fixture
 async def generation():
-    provider = MockProvider(first_token_s=0, token_gap_s=0)
-    target = provider.resolve(None)
-    assert target is not None
-    candidate = Candidate(provider=provider, target=target, breaker=ProcessBreaker(BreakerPolicy()))
-    services = Services(
-        config=config(disconnect_grace_s=30.0),
-        prices=PRICES,
-        writer=Kept(),
-        clock=asyncio.get_running_loop().time,
-        readers=set(),
-        linger=lambda source: None,
-    )
-    order = Order(
-        id="chatcmpl-1",
-        user_id=1,
-        request_id="req",
-        stream=True,
-        include_usage=False,
-        survives_disconnect=False,
-        idempotency_key="",
-        body_sha256="",
-    )
-    question = Question(
-        request=parse_request(b'{"messages":[{"role":"user","content":"hi"}],"stream":true}'),
-        candidates=(candidate,),
-        scenario="stall",
-    )
-    limits = Limits(rate=1, window_s=60, streams=1)
-    lease = (await ProcessLimiter(limits, StreamSlots(1), services.clock).admit(1)).lease
-    assert lease is not None
-    one = Generation(order, question, services, lease, lambda _: None)
+    one = await mock_generation("stall")
     yield one
     one.stop(Stop.SHUTDOWN)
     await one.done.wait()
