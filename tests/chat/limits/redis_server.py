@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import redis
 
+from tests.llm.providers.transport.certificates import Authority
 from tests.operations.programs import need_program
 
 __all__ = ["PASSWORD", "RedisServer"]
@@ -34,6 +35,10 @@ class RedisServer:
         self._directory = Path(tempfile.mkdtemp(prefix="pc-redis-"))
         self.socket_path = self._directory / "socket"
         self.port = _free_port()
+        self._tls_port = _free_port()
+        authority = Authority()
+        (self._directory / "server.pem").write_bytes(authority.server_pem())
+        (self._directory / "authority.pem").write_bytes(authority.pem())
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,6 +51,17 @@ class RedisServer:
         """The same over its socket."""
         return f"unix://:{PASSWORD}@{self.socket_path}?db=0"
 
+    @property
+    def tls_url(self) -> str:
+        """The same over TLS, its certificate checked against its authority's."""
+        return self._tls_url("authority.pem")
+
+    @property
+    def distrusted_url(self) -> str:
+        """The same, checked against another authority's."""
+        (self._directory / "another.pem").write_bytes(Authority().pem())
+        return self._tls_url("another.pem")
+
     def start(self) -> Self:
         """Start it and wait until it answers."""
         with (self._directory / "log").open("ab") as log:
@@ -53,6 +69,10 @@ class RedisServer:
                 [
                     self._program,
                     *("--bind", "127.0.0.1", "--port", str(self.port), "--unixsocket", str(self.socket_path)),
+                    *("--tls-port", str(self._tls_port), "--tls-auth-clients", "no"),
+                    *("--tls-cert-file", str(self._directory / "server.pem")),
+                    *("--tls-key-file", str(self._directory / "server.pem")),
+                    *("--tls-ca-cert-file", str(self._directory / "authority.pem")),
                     *("--save", "", "--appendonly", "no", "--dir", str(self._directory), "--requirepass", PASSWORD),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -97,6 +117,10 @@ class RedisServer:
     ) -> None:
         self.kill()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _tls_url(self, trusted: str) -> str:
+        path = self._directory / trusted
+        return f"rediss://:{PASSWORD}@127.0.0.1:{self._tls_port}/0?ssl_ca_certs={path}"
 
     def _answers(self) -> bool:
         try:

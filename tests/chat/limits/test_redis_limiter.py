@@ -6,9 +6,12 @@ import asyncio
 import random
 from collections.abc import Iterator
 
+import pytest
+
 from apps.chat.limits.limiter import Admission, Limits
 from apps.chat.limits.redis_books import LEASE_S
 from apps.chat.limits.redis_limiter import BEAT_S, RedisLimiter
+from apps.chat.limits.redis_link import RedisLost
 from apps.chat.limits.redis_scripts import rate_key, streams_key
 from apps.chat.limits.streams import StreamSlots
 from tests.chat.limits.redis_server import RedisServer
@@ -180,6 +183,22 @@ async def test_a_unix_socket_will_do(redis_server: RedisServer, users: Iterator[
         assert [await admitted(limiter, user_id) for _ in range(6)] == [True] * 5 + [False]
         assert limiter.answers
     assert rate_slots(redis_server, user_id) == 5
+
+
+async def test_tls_will_do(redis_server: RedisServer, users: Iterator[int], clock: Clock) -> None:
+    user_id = next(users)
+    async with workers(redis_server, clock, 1, url=redis_server.tls_url) as (limiter,):
+        assert [await admitted(limiter, user_id) for _ in range(6)] == [True] * 5 + [False]
+        assert limiter.answers
+    assert rate_slots(redis_server, user_id) == 5
+
+
+async def test_a_redis_whose_certificate_is_not_trusted_is_not_spoken_to(
+    redis_server: RedisServer, clock: Clock
+) -> None:
+    with pytest.raises(RedisLost, match="certificate verify failed"):
+        async with workers(redis_server, clock, 1, url=redis_server.distrusted_url):
+            pass
 
 
 async def test_a_worker_that_leaves_is_no_longer_counted_after_a_while(

@@ -34,11 +34,24 @@ class Authority:
     def client_context(self) -> ssl.SSLContext:
         """Return a context that trusts this authority alone."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=self._certificate.public_bytes(serialization.Encoding.PEM).decode())
+        context.load_verify_locations(cadata=self.pem().decode())
         return context
+
+    def pem(self) -> bytes:
+        """Return its own certificate, as a file of trusted ones has it."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def server_context(self, *names: str, address: str | None = "127.0.0.1", expired: bool = False) -> ssl.SSLContext:
         """Return a context with a certificate for these names and this address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "chain.pem"
+            path.write_bytes(self.server_pem(*names, address=address, expired=expired))
+            context.load_cert_chain(path)
+        return context
+
+    def server_pem(self, *names: str, address: str | None = "127.0.0.1", expired: bool = False) -> bytes:
+        """Return a key and a certificate for these names and this address."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
         others: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
@@ -49,19 +62,10 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName(others), critical=True)
             .sign(self._key, hashes.SHA256())
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "chain.pem"
-            path.write_bytes(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-                + certificate.public_bytes(serialization.Encoding.PEM)
-            )
-            context.load_cert_chain(path)
-        return context
+        key_pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return key_pem + certificate.public_bytes(serialization.Encoding.PEM)
 
     def _builder(
         self, name: x509.Name, key: ec.EllipticCurvePrivateKey, begins: datetime.datetime, ends: datetime.datetime
