@@ -33,7 +33,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 # uvicorn starts a worker that left with any other code again, and again.
 _STARTUP_FAILED = 3
-_STREAM_PREFIXES = ("/api/v2/chat/", "/api/v2/models/")
+_STREAM_PREFIXES = ("/api/v2/chat/", "/api/v2/models/", "/api/v2/prompts/")
 
 
 class Dispatcher:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,7 +74,8 @@ class Supervisor:
             linger=self._linger,
         )
         self._running: dict[str, Generation] = {}
-        self._kept: dict[str, Generation] = {}
+        # By their ends. Of a plain dict, to find the first behind those that left takes a look at each of their places.
+        self._kept: OrderedDict[str, Generation] = OrderedDict()
         self._kept_bytes = 0
         self._by_key: dict[tuple[int, str], Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
