@@ -1,7 +1,8 @@
 """The ASGI application: one dispatcher in front of two handlers.
 
-Chat paths go to `StreamHandler`, everything else over HTTP to Django's own handler. WebSockets are refused. Servers
-that know the lifespan protocol start and drain through it; others start with the first request.
+Chat paths go to `StreamHandler`, everything else over HTTP to Django's own handler. WebSockets are refused, unless
+LEGACY_WEBSOCKETS is on. Servers that know the lifespan protocol start and drain through it; others start with the first
+request.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from django.core.asgi import get_asgi_application
 
 _django = get_asgi_application()
 
+from django.conf import settings  # noqa: E402
 from django.core.checks import Error, run_checks  # noqa: E402
 
 from apps.chat.body import REFUSED, read_body  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
+from apps.llm.errors import NotFound  # noqa: E402
 from promptcraft.connection import guard_uvicorn  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
+from promptcraft.handshake import refuse_handshake  # noqa: E402
 from promptcraft.scope import made_safe, safe_path  # noqa: E402
 
 __all__ = ["application"]
@@ -41,6 +45,7 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._stream = StreamHandler()
+        self._websockets = _legacy_websockets() if settings.LEGACY_WEBSOCKETS else _no_websockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of the server's."""
@@ -50,7 +55,7 @@ class Dispatcher:
             case "lifespan":
                 await self._lifespan(receive, send)
             case "websocket":
-                await self._refuse_websocket(scope, receive, send)
+                await self._websocket(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
@@ -83,19 +88,31 @@ class Dispatcher:
         await receive()
         # Before the runtime puts its own signal handlers in the place of the server's.
         guard_uvicorn()
+        if settings.LEGACY_WEBSOCKETS:
+            from promptcraft.socket_connection import guard_uvicorn_sockets
+
+            guard_uvicorn_sockets()
         start_runtime()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await stop_runtime()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        if "websocket.http.response" in scope.get("extensions", {}):
-            await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
-            await send({"type": "websocket.http.response.body", "body": b""})
-        else:
-            await send({"type": "websocket.close"})
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        get_supervisor()
+        await self._websockets({**scope, "path": safe_path(scope["path"])}, receive, send)
+
+
+async def _no_websockets(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await refuse_handshake(scope, send, NotFound("WebSockets are not served here. Use the paths under /api/v2/."))
+
+
+def _legacy_websockets() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    # Channels is not to be imported where nobody asked for it.
+    from apps.templates.routing import websockets
+
+    return websockets
 
 
 def _refuse_bad_configuration() -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 from urllib.parse import parse_qs, unquote, unquote_plus, urlsplit
@@ -54,6 +54,8 @@ ENVIRONMENT = (
     "BREAKER_COOLDOWN",
     "DRAIN_TIMEOUT",
     "LEGACY_WEBSOCKETS",
+    "SSE_ROLLOUT_PHASE",
+    "SSE_ROLLOUT_PERCENT",
     "REGISTRATION_OPEN",
     "SENTRY_DSN",
     "METRICS_TOKEN",
@@ -183,8 +185,12 @@ ASGI_APPLICATION = "promptcraft.asgi.application"
 INSTALLED_APPS = [
     # First, so that `runserver` is daphne's; for nothing else, because it imports Twisted, a quarter of the start.
     *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
+    # Its site is imported by name, in promptcraft.urls: nothing is to be looked for in every app.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
     "django.contrib.staticfiles",
     "corsheaders",
     "rest_framework",
@@ -200,7 +206,19 @@ MIDDLEWARE = [
     "promptcraft.middleware.CrossOriginMiddleware",
     "promptcraft.middleware.RefusalMiddleware",
 ]
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 STATIC_URL = "/static/"
 APPEND_SLASH = False
 USE_TZ = True
@@ -218,14 +236,30 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# The cookies of the admin, the only ones there are. They go to its paths alone.
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/admin/"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_AGE = 12 * 60 * 60
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+CSRF_FAILURE_VIEW = "apps.templates.admin_site.forgery_refused"
+# TLS ends at the proxy in front, so that a page's own origin looks like another's.
+CSRF_TRUSTED_ORIGINS = [
+    f"https://{host.replace('.', '*.', 1) if host[0] == '.' else host}" for host in ALLOWED_HOSTS if host != "*"
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SILENCED_SYSTEM_CHECKS = [
     # The headers of SecurityMiddleware and XFrameOptionsMiddleware, both of which hop threads, are set by
     # promptcraft.middleware; TLS and its redirect belong to the proxy in front.
     "security.W001",
     "security.W002",
-    # No cookie carries authority here: every route takes a bearer token or none.
+    # No cookie carries authority but on the admin's forms, which bring a guard of their own.
     "security.W003",
+    # The admin's views have these three around them, and no other view has (apps.templates.admin_site).
+    "admin.E408",
+    "admin.E409",
+    "admin.E410",
     # One process guards its log-ins by itself; django-ratelimit refuses a process-local cache by name.
     "django_ratelimit.E003",
     "django_ratelimit.W001",
@@ -388,6 +422,16 @@ BREAKER_FAILURES = _count("BREAKER_FAILURES", 5)
 BREAKER_COOLDOWN_S = _seconds("BREAKER_COOLDOWN", 30)
 DRAIN_TIMEOUT_S = _seconds("DRAIN_TIMEOUT", 25)
 LEGACY_WEBSOCKETS = _flag("LEGACY_WEBSOCKETS", False)
+LEGACY_WEBSOCKETS_DEPRECATED = date(2026, 11, 22)
+LEGACY_WEBSOCKETS_SUNSET = date(2027, 6, 30)
+SSE_ROLLOUT_PHASE: Literal["off", "shadow", "percentage", "on"] = _read(
+    env.str, "SSE_ROLLOUT_PHASE", "on", validate=OneOf(("off", "shadow", "percentage", "on"))
+)
+if SSE_ROLLOUT_PHASE != "on" and not LEGACY_WEBSOCKETS:
+    _stop('Environment variable "SSE_ROLLOUT_PHASE" invalid: Sends clients to WebSockets; set LEGACY_WEBSOCKETS=1 too.')
+SSE_ROLLOUT_PERCENT: int = _read(
+    env.int, "SSE_ROLLOUT_PERCENT", 0, validate=Range(min=0, max=100, error="Must be from 0 to 100.")
+)
 
 # --- The process
 

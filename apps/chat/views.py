@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -17,13 +18,38 @@ from apps.chat.responses import StreamResponse, json_response
 from apps.llm.errors import InvalidRequest, RateLimited
 from promptcraft.context import context_of
 
-__all__ = ["cancel_completion", "completion_detail", "completion_events", "completion_list", "create_completion"]
+__all__ = [
+    "add_limits",
+    "answer_completion",
+    "cancel_completion",
+    "completion_detail",
+    "completion_events",
+    "completion_list",
+    "create_completion",
+    "followers",
+]
 
 _MAX_EVENT_ID = 2**53
 
 
 async def create_completion(request: HttpRequest, caller: Caller) -> HttpResponseBase:
     """Answer `POST completions/`, as a stream or as one object."""
+    on_begun, on_window = followers(request)
+    asked = services.Asked(
+        caller=caller,
+        request_id=context_of(request).request_id,
+        body=cast(Body, request.META["promptcraft.body"]),
+        content_type=request.META.get("CONTENT_TYPE", ""),
+        idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
+        scenario=request.META.get("HTTP_X_MOCK_SCENARIO"),
+        on_begun=on_begun,
+        on_window=on_window,
+    )
+    return await answer_completion(request, caller, services.open_completion(asked))
+
+
+def followers(request: HttpRequest) -> tuple[Callable[[Generation], None], Callable[[Window], None]]:
+    """Return what tells a request's log line of its completion, and its answer's headers of the rate window."""
     context = context_of(request)
 
     def on_begun(generation: Generation) -> None:
@@ -32,24 +58,20 @@ async def create_completion(request: HttpRequest, caller: Caller) -> HttpRespons
     def on_window(window: Window) -> None:
         context.response_headers.update(window.headers)
 
+    return on_begun, on_window
+
+
+async def answer_completion(
+    request: HttpRequest, caller: Caller, opening: Awaitable[services.Opened]
+) -> HttpResponseBase:
+    """Answer with a completion that is being opened, as a stream or as one object."""
     try:
-        opened = await services.open_completion(
-            services.Asked(
-                caller=caller,
-                request_id=context.request_id,
-                body=cast(Body, request.META["promptcraft.body"]),
-                content_type=request.META.get("CONTENT_TYPE", ""),
-                idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
-                scenario=request.META.get("HTTP_X_MOCK_SCENARIO"),
-                on_begun=on_begun,
-                on_window=on_window,
-            )
-        )
+        opened = await opening
     except RateLimited:
         raise
     except Exception:
         # Nothing was taken, or it may have been given back since.
-        await _add_limits(request, caller)
+        await add_limits(request, caller)
         raise
     try:
         headers = _completion_headers(opened)
@@ -61,7 +83,7 @@ async def create_completion(request: HttpRequest, caller: Caller) -> HttpRespons
         if opened.generation is not None:
             await opened.generation.done.wait()
             if opened.generation.error is not None:
-                await _add_limits(request, caller)
+                await add_limits(request, caller)
                 raise opened.generation.error
     except BaseException:
         opened.reader.close()
@@ -75,20 +97,20 @@ async def create_completion(request: HttpRequest, caller: Caller) -> HttpRespons
 
 async def completion_list(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Answer `GET completions/`: the caller's own, newest first."""
-    await _add_limits(request, caller)
+    await add_limits(request, caller)
     limit = _whole_number(request.GET.get("limit", "20"), "limit", 1, 100)
     return json_response(await list_completions(caller=caller, limit=limit, after=request.GET.get("after")))
 
 
 async def completion_detail(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponse:
     """Answer `GET completions/{id}/`: the answer so far and how it stands."""
-    await _add_limits(request, caller)
+    await add_limits(request, caller)
     return json_response(completion_json(await services.find(caller=caller, completion_id=completion_id)))
 
 
 async def completion_events(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponseBase:
     """Answer `GET completions/{id}/events/`: every event after the one named, then live to the end."""
-    await _add_limits(request, caller)
+    await add_limits(request, caller)
     if "after" in request.GET:
         after = _whole_number(request.GET["after"], "after", 0, _MAX_EVENT_ID)
     else:
@@ -101,7 +123,7 @@ async def completion_events(request: HttpRequest, caller: Caller, completion_id:
 
 async def cancel_completion(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponse:
     """Answer `POST completions/{id}/cancel/` with the settled usage."""
-    await _add_limits(request, caller)
+    await add_limits(request, caller)
     completion = await services.cancel(caller=caller, completion_id=completion_id)
     return json_response({"id": completion_id, "status": "cancelled", "usage": usage_json(completion)})
 
@@ -133,7 +155,8 @@ def _header_safe(text: str) -> str:
     return "".join(character for character in text if " " <= character <= "~")
 
 
-async def _add_limits(request: HttpRequest, caller: Caller) -> None:
+async def add_limits(request: HttpRequest, caller: Caller) -> None:
+    """Put how the caller's rate window stands on the answer."""
     context_of(request).response_headers.update((await services.window_of(caller)).headers)
 
 

@@ -78,6 +78,7 @@ class Code(enum.StrEnum):
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     IDEMPOTENCY_EXPIRED = "idempotency_expired"
     ALREADY_FINISHED = "already_finished"
+    ALREADY_EXISTS = "already_exists"
     NO_LONGER_KEPT = "no_longer_kept"
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"

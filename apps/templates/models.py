@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 
@@ -83,6 +85,12 @@ class Version(models.Model):
 
     def __str__(self) -> str:
         return f"{self.template_id} v{self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store a new version. Raises TypeError for one that is stored already."""
+        if not self._state.adding:
+            raise TypeError("a version is written once; make another")
+        super().save(*args, **kwargs)
 
 
 class Label(models.Model):

@@ -10,6 +10,11 @@ from typing import Any
 
 import yaml
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # built without libyaml: the same, a dozen times slower
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 from apps.templates.categories import CATEGORIES
 from apps.templates.rendering import placeholders
 from apps.templates.variables import NAME, Value, Variable, VariableType, written
@@ -42,7 +47,7 @@ def read_library() -> tuple[StarterTemplate, ...]:
     return tuple(
         read_template(item, category)
         for category in CATEGORIES
-        for item in yaml.safe_load((_DIRECTORY / f"{category}.yaml").read_text(encoding="utf-8"))
+        for item in yaml.load((_DIRECTORY / f"{category}.yaml").read_text(encoding="utf-8"), Loader=SafeLoader)
     )
 
 

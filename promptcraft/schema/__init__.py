@@ -7,6 +7,7 @@ REST framework's views are described by drf-spectacular; everything else is writ
     examples.py   bodies to start from
     answers.py    completions, chunks, usage, models
     health.py     the three health answers
+    prompts.py    what the workbench does with prompts
     errors.py     the envelope, and an answer for each status
     headers.py    headers, both ways
     stream.py     the event stream and its grammar

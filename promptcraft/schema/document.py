@@ -11,7 +11,7 @@ from typing import Any
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 
-from promptcraft.schema import answers, errors, health, request, stream
+from promptcraft.schema import answers, errors, health, prompts, request, stream
 from promptcraft.schema.errors import error_refs
 from promptcraft.schema.headers import HEADERS, PARAMETERS, header_refs, parameter_refs
 from promptcraft.schema.paths import PATHS, TAGS
@@ -43,6 +43,16 @@ _MORE_ERRORS: Mapping[str, tuple[int, ...]] = {
     "/api/v2/auth/token/verify/": (401,),
     "/api/v2/auth/logout/": (401,),
     "/api/v2/auth/register/": (404, 429, 503),
+    "/api/v2/templates/": (409,),
+    "/api/v2/templates/import/": (409,),
+    "/api/v2/templates/{slug}/": (403, 404, 409),
+    "/api/v2/templates/{slug}/export/": (404,),
+    "/api/v2/templates/{slug}/labels/": (404,),
+    "/api/v2/templates/{slug}/labels/{name}/": (403, 404),
+    "/api/v2/templates/{slug}/render/": (404,),
+    "/api/v2/templates/{slug}/versions/": (403, 404),
+    "/api/v2/templates/{slug}/versions/diff/": (404,),
+    "/api/v2/templates/{slug}/versions/{number}/": (404,),
 }
 
 
@@ -73,6 +83,7 @@ def complete(result: dict[str, Any], **generation: Any) -> dict[str, Any]:
             **answers.SCHEMAS,
             **stream.SCHEMAS,
             **health.SCHEMAS,
+            **prompts.SCHEMAS,
             **errors.SCHEMAS,
         },
         "responses": errors.RESPONSES,

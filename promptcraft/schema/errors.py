@@ -103,6 +103,7 @@ _CONFLICT = _Answer(
         ),
         Conflict("The completion of this Idempotency-Key is no longer kept.", code=Code.IDEMPOTENCY_EXPIRED),
         Conflict("This completion has finished already; there is nothing to cancel."),
+        Conflict("This slug is taken. Choose another.", code=Code.ALREADY_EXISTS, param="slug"),
     ),
 )
 _LIMITED = _Answer(

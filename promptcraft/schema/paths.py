@@ -8,6 +8,8 @@ from promptcraft.schema.errors import error_refs
 from promptcraft.schema.examples import COMPLETION, REQUESTS
 from promptcraft.schema.headers import COMPLETION_HEADERS, LIMIT_HEADERS, header_refs, parameter_refs
 from promptcraft.schema.notation import Schema, ref, text
+from promptcraft.schema.prompts import PATHS as PROMPTS
+from promptcraft.schema.prompts import TAG as PROMPTS_TAG
 from promptcraft.schema.stream import event_stream
 
 __all__ = ["PATHS", "TAGS"]
@@ -15,6 +17,8 @@ __all__ = ["PATHS", "TAGS"]
 TAGS = [
     {"name": "auth", "description": "Log in, stay in, log out."},
     {"name": "completions", "description": "Ask, follow, come back, cancel."},
+    PROMPTS_TAG,
+    {"name": "templates", "description": "Prompts with variables: found, filled in, versioned, carried elsewhere."},
     {"name": "models", "description": "What can be asked for, at what price."},
     {"name": "health", "description": "For load balancers, orchestrators and people. No token is spent, none needed."},
     {"name": "documentation", "description": "This document."},
@@ -177,6 +181,15 @@ _HEALTH: dict[str, Any] = {
             },
         ),
     },
+    "/api/v2/chat/health/paths/": {
+        "get": _operation(
+            "health",
+            "path_health",
+            "How HTTP and the WebSockets do",
+            "What this process has counted since it started, in its phase of the rollout. For staff.",
+            responses={"200": _json(ref("PathHealth"), "The counters."), **error_refs(403)},
+        ),
+    },
 }
 
 _YAML = {"schema": text()}
@@ -221,4 +234,4 @@ _DOCUMENTATION: dict[str, Any] = {
     },
 }
 
-PATHS: dict[str, Any] = {**_COMPLETIONS, **_MODELS, **_HEALTH, **_DOCUMENTATION}
+PATHS: dict[str, Any] = {**_COMPLETIONS, **PROMPTS, **_MODELS, **_HEALTH, **_DOCUMENTATION}

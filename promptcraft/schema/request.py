@@ -22,7 +22,7 @@ from promptcraft.schema.notation import (
     words,
 )
 
-__all__ = ["SCHEMAS"]
+__all__ = ["FIELDS", "SCHEMAS"]
 
 _NAME = {"pattern": "^[A-Za-z0-9_-]{1,64}$"}
 _TOKENS = {"minimum": 1, "maximum": 2**31 - 1}
@@ -129,7 +129,7 @@ _RESPONSE_FORMAT = one_of(
     description="`json_object` and `json_schema` are served by models that can do it, and by no other.",
 )
 
-_FIELDS: dict[str, Schema] = {
+FIELDS: dict[str, Schema] = {
     "messages": array(ref("Message"), "The conversation so far.", minItems=1, maxItems=MAX_MESSAGES),
     "model": text(
         "A model of `GET /api/v2/models/`, or the retired name of one. Absent, empty or `auto`: the first usable "
@@ -194,11 +194,11 @@ _REPLACED: dict[str, Schema] = {
 
 SCHEMAS: dict[str, Schema] = {
     "ChatCompletionRequest": record(
-        {name: field if name == "messages" else optional(field) for name, field in _FIELDS.items()} | _REPLACED,
+        {name: field if name == "messages" else optional(field) for name, field in FIELDS.items()} | _REPLACED,
         f"OpenAI's body and a few fields of our own. A null field is an absent one. A field that is not listed goes to "
         f"a provider that knows it and is ignored by others. At most 1 MiB, 20 MiB with images, {MAX_DEPTH} levels "
         f"deep. Whole numbers are written without a fraction.",
-        absent=(*_FIELDS.keys() - {"messages"}, *_REPLACED),
+        absent=(*FIELDS.keys() - {"messages"}, *_REPLACED),
     ),
     "Message": _MESSAGE,
     **_MESSAGES,

@@ -107,4 +107,5 @@ def test_me(user, pair, me):
         "email": "ada@example.org",
         "plan": "default",
         "limits": {"chat_rate_limit": "5/m", "max_streams": 5},
+        "features": {"sse_streaming": {"enabled": True, "phase": "on"}},
     }

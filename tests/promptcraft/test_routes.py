@@ -135,7 +135,7 @@ def test_head_is_get_without_a_body(caller, route):
         "/api/v2/chat/",
         "/api/v2/chat/completions/nothing/nothing/",
         "/api/v2/schema/nothing",
-        "/admin/",
+        "/admin/nothing/",
         "/favicon.ico",
         "/staticky",
         "/.env",

@@ -24,13 +24,16 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=settings.PORT)
         parser.add_argument(
-            "--prepare", action="store_true", help="migrate first and, with DEBUG=1, make the development user"
+            "--prepare",
+            action="store_true",
+            help="migrate first, load the starter templates and, with DEBUG=1, make the development user",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prepare if asked, then serve until a signal."""
         if options["prepare"]:
             call_command("migrate", interactive=False, verbosity=0)
+            call_command("load_templates", verbosity=0)
             if settings.DEBUG:
                 call_command("ensure_dev_user", verbosity=0)
         config = uvicorn.Config(

@@ -1,0 +1,89 @@
+"""The legacy WebSockets as Channels' consumers: the server's messages to a session, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from channels.consumer import AsyncConsumer  # type: ignore[import-untyped,unused-ignore]
+from channels.exceptions import StopConsumer  # type: ignore[import-untyped,unused-ignore]
+
+from apps.templates.sockets.outbox import PeerGone
+from apps.templates.sockets.session import Session
+
+__all__ = ["AiProcessingConsumer", "PromptChatConsumer", "SearchConsumer"]
+
+_AI_MESSAGES = frozenset({"process_intent", "optimize_prompt", "generate_content"})
+
+
+class _SocketConsumer(AsyncConsumer):  # type: ignore[misc,unused-ignore]
+    """One connection; `offers` are the types of the messages it answers, `successor` what is to be used instead."""
+
+    offers: ClassVar[frozenset[str]]
+    successor: ClassVar[str]
+
+    _session: Session
+    _stuck = False
+
+    async def __call__(
+        self,
+        scope: Mapping[str, Any],
+        receive: Callable[[], Awaitable[Mapping[str, Any]]],
+        send: Callable[[Mapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        """Serve the connection to its end."""
+        self._task = asyncio.current_task()
+        self._session = Session(
+            scope, send, offers=self.offers, successor=self.successor, on_stuck=self._leave_stuck_peer
+        )
+        try:
+            await super().__call__(scope, receive, send)
+        except PeerGone:
+            pass
+        except asyncio.CancelledError:
+            if self._stuck:
+                return
+            # A server that ends does not always say so.
+            with suppress(PeerGone):
+                await self._session.say_restart()
+            raise
+        finally:
+            self._session.end()
+
+    async def dispatch(self, message: Mapping[str, Any]) -> None:
+        """Hand on a message; Channels' own would hop to a thread first, for connections this loop never opens."""
+        match message["type"]:
+            case "websocket.connect":
+                await self._session.open()
+            case "websocket.receive":
+                await self._session.hear(message.get("text"), message.get("bytes"))
+            case "websocket.disconnect":
+                raise StopConsumer
+
+    def _leave_stuck_peer(self) -> None:
+        self._stuck = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+class PromptChatConsumer(_SocketConsumer):
+    """`/ws/prompt-chat/`."""
+
+    offers = _AI_MESSAGES | {"chat_message"}
+    successor = "/api/v2/chat/completions/"
+
+
+class AiProcessingConsumer(_SocketConsumer):
+    """`/ws/ai-processing/`."""
+
+    offers = _AI_MESSAGES
+    successor = "/api/v2/prompts/"
+
+
+class SearchConsumer(_SocketConsumer):
+    """`/ws/search/`."""
+
+    offers = frozenset({"search"})
+    successor = "/api/v2/templates/search/"

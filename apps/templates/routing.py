@@ -1,0 +1,44 @@
+"""The legacy WebSockets by path. Imported only where LEGACY_WEBSOCKETS is on: Channels comes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from channels.routing import URLRouter  # type: ignore[import-untyped,unused-ignore]
+from django.urls import path, re_path
+
+from apps.llm.errors import NotFound
+from apps.templates.consumers import AiProcessingConsumer, PromptChatConsumer, SearchConsumer
+from apps.templates.sockets.opening import handshake_refusal
+from promptcraft.handshake import refuse_handshake
+
+__all__ = ["websockets"]
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+async def _nothing_here(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    await receive()
+    await refuse_handshake(scope, send, NotFound("No WebSocket is at this path."))
+
+
+_router = URLRouter(
+    [
+        path("ws/prompt-chat/", PromptChatConsumer.as_asgi()),
+        path("ws/ai-processing/", AiProcessingConsumer.as_asgi()),
+        path("ws/search/", SearchConsumer.as_asgi()),
+        re_path("", _nothing_here),
+    ]
+)
+
+
+async def websockets(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    """Serve one connection, from its handshake on."""
+    refusal = handshake_refusal(scope)
+    if refusal is None:
+        await _router(scope, receive, send)
+    else:
+        await receive()
+        await refuse_handshake(scope, send, refusal)

@@ -1,0 +1,118 @@
+"""What a query is about, by rules: no model, no network, a few milliseconds.
+
+The features of a query (features.py) are hashed into buckets; each bucket has a weight for each label, learnt from
+labelled queries by benchmarks/intents/train.py; the sums, made into probabilities, are the confidences. The same query
+gives the same answer in every process.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from apps.templates.answers import Alternative, Entities, Intent, Source
+from apps.templates.categories import CATEGORIES, UNKNOWN
+from apps.templates.rules.entities import find_entities
+from apps.templates.rules.features import features
+from apps.templates.rules.language import detect_language
+
+__all__ = ["BUCKETS", "LABELS", "WEIGHTS", "buckets", "detect_intent", "preload"]
+
+LABELS: Final = (*CATEGORIES, UNKNOWN)
+WEIGHTS: Final = Path(__file__).with_name("intent_weights.bin")
+"""One line of JSON, and then, deflated, a byte for each bucket and label."""
+BUCKETS: Final = 1 << 16
+
+_GROUP_SCALES: Final = (1.3, 1.0, 1.3)
+"""How much the concepts, the words and the pieces of words weigh against each other."""
+_ALTERNATIVES: Final = 3
+_LANE_BYTES: Final = 3
+"""One lane for each label in a sum: holds 65,000 weights of one byte; a query has no more than 10,000 features."""
+_MIDDLE: Final = 128
+"""The byte that stands for a weight of zero."""
+_SAYS_SOMETHING: Final = re.compile(r"[^\W\d_]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weights:
+    rows: bytes
+    """For each bucket one lane for each label."""
+    step: float
+    temperature: float
+    bias: tuple[float, ...]
+
+
+def detect_intent(query: str) -> Intent:
+    """Return what a query asks for; `unknown` if it is no request for a text, for code or for an analysis.
+
+    Of a query longer than features.HEAD_CHARS + TAIL_CHARS only the head and the tail are read, so that any query
+    costs a bounded time. The first call reads the weights (see `preload`).
+    """
+    if not _SAYS_SOMETHING.search(query):
+        return _intent(query, UNKNOWN, 1.0, ())
+    ranked = sorted(zip(_probabilities(query), LABELS, strict=True), key=lambda pair: (-pair[0], pair[1]))
+    alternatives = tuple(
+        Alternative(category=label, confidence=round(confidence, 4))
+        for confidence, label in ranked[1 : _ALTERNATIVES + 1]
+    )
+    return _intent(query, ranked[0][1], round(ranked[0][0], 4), alternatives)
+
+
+def preload() -> None:
+    """Read the weights and the words now, not in the first request."""
+    detect_intent("a")
+
+
+def buckets(query: str) -> Iterable[tuple[list[int], float]]:
+    """Return for each group of features the buckets they fall into, and what one of them weighs."""
+    seen = features(query)
+    for mark, group, scale in zip("cwp", (seen.concepts, seen.words, seen.pieces), _GROUP_SCALES, strict=True):
+        if group:
+            rows = [zlib.crc32(f"{mark}{feature}".encode()) % BUCKETS for feature in group]
+            yield rows, scale / math.sqrt(len(rows))
+
+
+def _intent(query: str, category: str, confidence: float, alternatives: tuple[Alternative, ...]) -> Intent:
+    return Intent(
+        category=category,
+        confidence=confidence,
+        alternatives=alternatives,
+        language=detect_language(query),
+        entities=find_entities(query) if category != UNKNOWN else Entities(),
+        source=Source.RULES,
+    )
+
+
+def _probabilities(query: str) -> list[float]:
+    weights = _weights()
+    scores = list(weights.bias)
+    width = _LANE_BYTES * len(LABELS)
+    for rows, scale in buckets(query):
+        # One addition of a long integer adds the weights of all labels.
+        total = sum(int.from_bytes(weights.rows[row * width : row * width + width], "little") for row in rows)
+        lanes = total.to_bytes(width, "little")
+        for n in range(len(LABELS)):
+            lane = int.from_bytes(lanes[n * _LANE_BYTES : (n + 1) * _LANE_BYTES], "little")
+            scores[n] += scale * weights.step * (lane - _MIDDLE * len(rows))
+    highest = max(scores)
+    powers = [math.exp((score - highest) / weights.temperature) for score in scores]
+    return [power / sum(powers) for power in powers]
+
+
+@functools.cache
+def _weights() -> _Weights:
+    head, _, body = WEIGHTS.read_bytes().partition(b"\n")
+    content = json.loads(head)
+    packed = zlib.decompress(body)
+    rows = bytearray(_LANE_BYTES * len(packed))
+    rows[::_LANE_BYTES] = packed
+    return _Weights(
+        rows=bytes(rows), step=content["step"], temperature=content["temperature"], bias=tuple(content["bias"])
+    )

@@ -1,0 +1,221 @@
+"""What is read of templates, as far as a caller may see it: what is public, and what is their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Case, Count, IntegerField, Max, Q, QuerySet, Value, When
+
+from apps.accounts.identity import Caller
+from apps.llm.errors import InvalidRequest, NotFound
+from apps.templates import search
+from apps.templates.categories import CATEGORIES
+from apps.templates.cursors import Ordering, Place
+from apps.templates.drafts import SLUG
+from apps.templates.models import Label, Tag, Template, Version
+
+__all__ = [
+    "Described",
+    "Filters",
+    "FoundTemplate",
+    "Page",
+    "category_counts",
+    "tag_counts",
+    "template_describe",
+    "template_find",
+    "template_list",
+    "template_served",
+    "templates_describe",
+    "version_get",
+    "version_list",
+    "version_newest",
+    "version_texts",
+]
+
+FoundTemplate = Template
+"""For those who hand one on and touch no tables."""
+MOST_TAGS_LISTED = 1_000
+MOST_FOUND = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which templates to list; None for whichever."""
+
+    search: str | None = None
+    category: str | None = None
+    tag: str | None = None
+    language: str | None = None
+    mine: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A template and what is told of it besides its own columns."""
+
+    template: Template
+    tags: tuple[str, ...]
+    labels: Mapping[str, int]
+    """Numbers of versions by the labels that stand at them."""
+    newest: int
+    """The highest number of a version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some templates of a list, and the place of the last one, None if no more follow."""
+
+    templates: Sequence[Described]
+    next: Place | None
+
+
+def template_list(
+    *, caller: Caller, filters: Filters, ordering: Ordering | None, limit: int, after: Place | None
+) -> Page:
+    """Return a page of what a caller may see, newest first unless ordered; of a search, its best matches alone."""
+    if filters.search is not None:
+        return Page(templates=_described(_found(caller, filters, ordering, limit)), next=None)
+    ordering = ordering or Ordering.NEWEST
+    rows = _filtered(caller, filters)
+    if after is not None:
+        rows = rows.filter(after.condition())
+    some = list(rows.select_related("owner").order_by(*ordering.columns)[: limit + 1])
+    place = Place.of(some[limit - 1], ordering) if len(some) > limit else None
+    return Page(templates=_described(some[:limit]), next=place)
+
+
+def template_describe(*, template: Template) -> Described:
+    """Return a template with what is told of it."""
+    return _described([template])[0]
+
+
+def templates_describe(*, templates: Sequence[Template]) -> Sequence[Described]:
+    """Return templates with what is told of them, in the same order."""
+    rows = Template.objects.select_related("owner").in_bulk([template.pk for template in templates])
+    return _described([rows[template.pk] for template in templates])
+
+
+def template_find(*, caller: Caller, slug: str) -> Template:
+    """Return the caller's own template of a slug, else the public one. Raises NotFound."""
+    # A text that is no slug might be one that a database cannot take.
+    template = _by_slug(caller, slug).first() if SLUG.fullmatch(slug) else None
+    if template is None:
+        raise NotFound("There is no such template. GET /api/v2/templates/ lists those that you may see.")
+    return template
+
+
+def version_list(*, template: Template) -> Sequence[Version]:
+    """Return a template's versions, newest first, without their texts."""
+    return list(template.versions.select_related("created_by").defer("text", "variables").order_by("-number"))
+
+
+def version_texts(*, template: Template) -> Sequence[Version]:
+    """Return a template's versions with their texts, from the first on."""
+    return list(template.versions.order_by("number"))
+
+
+def version_get(*, template: Template, number: int) -> Version | None:
+    """Return a version by its number; None if there is none."""
+    return template.versions.select_related("created_by").filter(number=number).first()
+
+
+def version_newest(*, template: Template) -> Version:
+    """Return the version with the highest number."""
+    return template.versions.select_related("created_by").order_by("-number")[:1].get()
+
+
+def template_served(*, template: Template, version: int | None = None, label: str | None = None) -> Version:
+    """Return the version to render: the one named, the one a label stands at, else production, else the newest.
+
+    Raises InvalidRequest if the one that is named, or its label, is not there.
+    """
+    if version is not None:
+        found = version_get(template=template, number=version)
+        if found is None:
+            raise InvalidRequest("The template has no version of this number.", param="version")
+        return found
+    placed = template.versions.filter(labels__name=label or Label.Name.PRODUCTION).first()
+    if placed is None and label is not None:
+        raise InvalidRequest("This label stands at no version of the template.", param="label")
+    return placed or version_newest(template=template)
+
+
+def category_counts(*, caller: Caller) -> Mapping[str, int]:
+    """Return how many templates of each category a caller may see, every category included."""
+    rows = Template.objects.filter(_visible(caller)).order_by().values_list("category").annotate(count=Count("id"))
+    counts = dict(rows)
+    return {name: counts.get(name, 0) for name in CATEGORIES}
+
+
+def tag_counts(*, caller: Caller) -> Mapping[str, int]:
+    """Return how many templates of each tag a caller may see: the 1,000 commonest tags, commonest first."""
+    rows = (
+        Tag.objects.filter(templates__in=Template.objects.filter(_visible(caller)).order_by())
+        .annotate(count=Count("templates"))
+        .order_by("-count", "name")
+    )
+    return dict(rows.values_list("name", "count")[:MOST_TAGS_LISTED])
+
+
+def _visible(caller: Caller) -> Q:
+    return Q(is_public=True) | Q(owner_id=caller.user_id)
+
+
+def _by_slug(caller: Caller, slug: str) -> QuerySet[Template]:
+    own_first = Case(When(owner_id=caller.user_id, then=Value(0)), default=Value(1), output_field=IntegerField())
+    return Template.objects.select_related("owner").filter(_visible(caller), slug=slug).order_by(own_first, "id")
+
+
+def _filtered(caller: Caller, filters: Filters) -> QuerySet[Template]:
+    rows = Template.objects.filter(_visible(caller))
+    if filters.category is not None:
+        rows = rows.filter(category=filters.category)
+    if filters.tag is not None:
+        rows = rows.filter(tags__name=filters.tag)
+    if filters.language is not None:
+        rows = rows.filter(language=filters.language)
+    if filters.mine is not None:
+        rows = rows.filter(owner_id=caller.user_id) if filters.mine else rows.exclude(owner_id=caller.user_id)
+    return rows
+
+
+def _found(caller: Caller, filters: Filters, ordering: Ordering | None, limit: int) -> Sequence[Template]:
+    """Return the best matches; those of `mine` are chosen among the best 100."""
+    found = search.template_search(
+        caller=caller,
+        query=filters.search or "",
+        category=filters.category,
+        tag=filters.tag,
+        language=filters.language,
+        limit=limit if filters.mine is None else MOST_FOUND,
+    )
+    rank = {one.template_id: place for place, one in enumerate(found)}
+    rows = _filtered(caller, filters).select_related("owner").filter(pk__in=rank)
+    if ordering is not None:
+        return list(rows.order_by(*ordering.columns)[:limit])
+    return sorted(rows, key=lambda template: rank[template.pk])[:limit]
+
+
+def _described(templates: Sequence[Template]) -> Sequence[Described]:
+    """Look up what is told of templates: three queries, however many they are."""
+    ids = [template.pk for template in templates]
+    newest = dict(
+        Version.objects.filter(template_id__in=ids).order_by().values_list("template_id").annotate(Max("number"))
+    )
+    tags: dict[int, list[str]] = {}
+    for template_id, name in Tag.objects.filter(templates__in=ids).values_list("templates", "name"):
+        tags.setdefault(template_id, []).append(name)
+    labels: dict[int, dict[str, int]] = {}
+    placed = Label.objects.filter(template_id__in=ids)
+    for template_id, name, number in placed.values_list("template_id", "name", "version__number"):
+        labels.setdefault(template_id, {})[name] = number
+    return [
+        Described(
+            template=template,
+            tags=tuple(tags.get(template.pk, ())),
+            labels=labels.get(template.pk, {}),
+            newest=newest[template.pk],
+        )
+        for template in templates
+    ]

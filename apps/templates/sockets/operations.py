@@ -1,0 +1,164 @@
+"""What each message of the legacy WebSockets asks for: its members to a request, the service's result to an answer.
+
+The same requests, services and results as over HTTP (`apps.templates.prompts`, `apps.templates.views`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from apps.chat.engine.generation import Generation
+from apps.chat.presentation import completion_json
+from apps.chat.services import Opened
+from apps.llm.errors import Code, InvalidRequest
+from apps.llm.wire import json
+from apps.llm.wire.checks import array, json_object, shown, string
+from apps.llm.wire.sse import Decoder, is_done
+from apps.templates import langchain_services, queries
+from apps.templates.answers_json import intent_json, optimization_json
+from apps.templates.asking import Asker, open_for
+from apps.templates.presentation import found_json
+from apps.templates.prompt_requests import (
+    CHAT_MEMBERS,
+    MAX_PROMPT_CHARACTERS,
+    read_generate,
+    read_intent,
+    read_optimize,
+)
+from apps.templates.search import template_search
+from promptcraft.database import run_in_database
+
+__all__ = ["OPERATIONS", "Chunk", "Operation"]
+
+Chunk = Callable[[str], Awaitable[None]]
+"""Sends a piece of an answer's text."""
+Operation = Callable[[Asker, Mapping[str, object], Chunk], Awaitable[tuple[str, dict[str, Any]]]]
+"""Returns the type of the result and its members; raises PromptCraftError, and whatever sending a piece does."""
+
+_MAX_HISTORY = 999
+_FILTERS = ("category", "tag", "language", "limit")
+
+
+async def _process_intent(asker: Asker, members: Mapping[str, object], chunk: Chunk) -> tuple[str, dict[str, Any]]:
+    return "intent_result", intent_json(await langchain_services.detect_intent(asker, read_intent(members)))
+
+
+async def _optimize_prompt(asker: Asker, members: Mapping[str, object], chunk: Chunk) -> tuple[str, dict[str, Any]]:
+    return "optimization_result", optimization_json(await langchain_services.optimize(asker, read_optimize(members)))
+
+
+async def _generate_content(asker: Asker, members: Mapping[str, object], chunk: Chunk) -> tuple[str, dict[str, Any]]:
+    opened = await langchain_services.generate(asker, read_generate(members))
+    return "content_result", await _followed(opened, chunk)
+
+
+async def _chat_message(asker: Asker, members: Mapping[str, object], chunk: Chunk) -> tuple[str, dict[str, Any]]:
+    return "chat_result", await _followed(await open_for(asker, _chat_body(members)), chunk)
+
+
+async def _search(asker: Asker, members: Mapping[str, object], chunk: Chunk) -> tuple[str, dict[str, Any]]:
+    asked = _search_query(members)
+    filters = asked.filters
+    found = await run_in_database(
+        template_search,
+        caller=asker.caller,
+        query=filters.search or "",
+        category=filters.category,
+        tag=filters.tag,
+        language=filters.language,
+        limit=asked.limit,
+    )
+    return "search_results", found_json(found)
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "process_intent": _process_intent,
+    "optimize_prompt": _optimize_prompt,
+    "generate_content": _generate_content,
+    "chat_message": _chat_message,
+    "search": _search,
+}
+"""By the type of the message that asks for it."""
+
+
+def _chat_body(members: Mapping[str, object]) -> dict[str, Any]:
+    """Return the completion's body: the history and, after it, the message."""
+    _check_known(members, {"message", "history", *CHAT_MEMBERS})
+    if members.get("message") is None:
+        raise InvalidRequest("`message` is required.", code=Code.MISSING_FIELD, param="message")
+    text = string(members["message"], "message", min_chars=1, max_chars=MAX_PROMPT_CHARACTERS)
+    history = members.get("history")
+    before = [] if history is None else array(history, "history", max_items=_MAX_HISTORY)
+    chosen = {name: value for name, value in members.items() if name in CHAT_MEMBERS and value is not None}
+    return {**chosen, "messages": [*before, {"role": "user", "content": text}], "stream": True}
+
+
+def _search_query(members: Mapping[str, object]) -> queries.ListQuery:
+    """Return what is searched for, checked as the parameters of the HTTP search are."""
+    _check_known(members, {"query", "filters"})
+    if members.get("query") is None:
+        raise InvalidRequest("`query` is required.", code=Code.MISSING_FIELD, param="query")
+    asked = {"q": string(members["query"], "query", max_chars=queries.MAX_QUERY_CHARACTERS)}
+    filters = members.get("filters")
+    for name, value in ({} if filters is None else json_object(filters, "filters")).items():
+        if name not in _FILTERS:
+            raise InvalidRequest(
+                f"`filters` has a member that is not known. Known are {', '.join(_FILTERS)}.", param="filters"
+            )
+        if value is None:
+            continue
+        if name == "limit" and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            raise InvalidRequest(f"`filters.{name}` must be a string, not {shown(value)}.", param=f"filters.{name}")
+        asked[name] = value
+    return queries.search_query(asked)
+
+
+def _check_known(members: Mapping[str, object], known: set[str]) -> None:
+    unknown = next((name for name in members if name not in known), None)
+    if unknown is not None:
+        # A name of the client's own: shortened, and without what no terminal should see.
+        said = "".join(character for character in unknown[:64] if character.isprintable())
+        raise InvalidRequest(f"`{said}` is not known here. Known are {', '.join(sorted(known))}.", param=said)
+
+
+async def _followed(opened: Opened, chunk: Chunk) -> dict[str, Any]:
+    """Send a completion's text as it comes and return the whole of it. Raises what it failed with.
+
+    Its reader is closed in any case: a completion that nobody follows is stopped, as over HTTP.
+    """
+    generation = opened.generation
+    if generation is None:
+        raise RuntimeError("a completion without a key is a new one")
+    events = Decoder()
+
+    async def send(message: Mapping[str, Any]) -> None:
+        said = [json.loads(event) for event in events.feed(message["body"]) if not is_done(event)]
+        pieces = [choice["delta"].get("content") for one in said for choice in one.get("choices", ())]
+        text = json.join_surrogates("".join(piece for piece in pieces if piece))
+        if text:
+            await chunk(text)
+
+    await opened.reader.drive(send)
+    if generation.error is not None:
+        raise generation.error
+    return _completion_members(generation)
+
+
+def _completion_members(generation: Generation) -> dict[str, Any]:
+    whole = completion_json(generation)
+    message = whole["choices"][0]["message"]
+    labels = {name: whole[name] for name in ("promptcraft",) if name in whole}
+    thoughts = {name: message[name] for name in ("refusal", "reasoning_content") if message.get(name) is not None}
+    return {
+        "content": message["content"] or "",
+        **thoughts,
+        "completion_id": whole["id"],
+        "model": whole["model"],
+        "provider": whole["provider"],
+        "finish_reason": whole["choices"][0]["finish_reason"],
+        "usage": whole["usage"],
+        **labels,
+    }

@@ -1,0 +1,114 @@
+"""The open sockets of this process, and what ends many at once: a drain, a log-out, a user who was disabled."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import Protocol
+
+from django.db import DatabaseError
+from django.dispatch import receiver
+
+from apps.accounts.families import family_ended
+from apps.accounts.models import RefreshFamily
+from apps.chat.runtime import get_supervisor
+from apps.llm.errors import ServiceUnavailable
+from promptcraft.database import run_in_database
+
+__all__ = ["MOST_SOCKETS", "Registered", "SocketRegistry", "sockets"]
+
+MOST_SOCKETS = 10_000
+"""Handshakes past it are refused with 503."""
+_BEAT_S = 0.5
+_BEATS_BETWEEN_LOOKS = 7
+"""A disabled user's sockets are closed within 5 s: this pause, the look, and some room."""
+_LOOKED_AT_ONCE = 500
+
+
+class Registered(Protocol):
+    """A socket, as far as it is ended from outside."""
+
+    family_id: uuid.UUID | None
+    """Of the log-in that its token belongs to; None until there is one."""
+
+    def drain(self) -> None:
+        """Close as soon as nothing is being answered."""
+
+    def token_died(self) -> None:
+        """Close at once."""
+
+
+class SocketRegistry:
+    """Every open socket. One timer serves all of them, and runs while there is any."""
+
+    def __init__(self) -> None:
+        self._sockets: set[Registered] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._beats = 0
+        self._look: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+    def add(self, socket: Registered) -> None:
+        """Take care of a socket; call it inside the event loop."""
+        self._sockets.add(socket)
+        if self._timer is None:
+            self._loop = asyncio.get_running_loop()
+            self._timer = self._loop.call_later(_BEAT_S, self._beat)
+
+    def discard(self, socket: Registered) -> None:
+        """Forget one; no error if it is not known."""
+        self._sockets.discard(socket)
+
+    def tell_ended(self, family_id: uuid.UUID) -> None:
+        """Close the sockets of a log-in that has ended; safe to call from any thread."""
+        if self._sockets and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end, {family_id})
+
+    def _end(self, family_ids: set[uuid.UUID]) -> None:
+        for socket in tuple(self._sockets):
+            if socket.family_id in family_ids:
+                socket.token_died()
+
+    def _beat(self) -> None:
+        if not self._sockets or self._loop is None:
+            self._timer = None
+            return
+        self._timer = self._loop.call_later(_BEAT_S, self._beat)
+        if get_supervisor().draining:
+            for socket in tuple(self._sockets):
+                socket.drain()
+            return
+        self._beats += 1
+        if self._beats % _BEATS_BETWEEN_LOOKS == 0 and (self._look is None or self._look.done()):
+            self._look = self._loop.create_task(self._look_for_dead())
+
+    async def _look_for_dead(self) -> None:
+        """Close the sockets whose log-in the database no longer has, or whose user is disabled."""
+        known = list({one.family_id for one in self._sockets if one.family_id is not None})
+        for start in range(0, len(known), _LOOKED_AT_ONCE):
+            some = known[start : start + _LOOKED_AT_ONCE]
+            try:
+                alive = await run_in_database(_alive, some)
+            except (DatabaseError, ServiceUnavailable):
+                # Asked again soon; whatever a client asks meanwhile asks for itself.
+                return
+            dead = set(some) - alive
+            if dead:
+                self._end(dead)
+
+
+sockets = SocketRegistry()
+
+
+@receiver(family_ended)
+def _tell_ended(*, family_id: uuid.UUID, **_: object) -> None:
+    sockets.tell_ended(family_id)
+
+
+def _alive(family_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    families = RefreshFamily.objects.filter(pk__in=family_ids, revoked_at__isnull=True, user__is_active=True)
+    return set(families.values_list("pk", flat=True))

@@ -1,0 +1,132 @@
+"""The labelled queries, the third of them that training never sees, and the training material beside them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["FRESH", "LABELLED", "Line", "inputs_digest", "labelled_parts", "near"]
+__all__ += ["read_lines", "read_training", "split", "training_material", "trigrams"]
+
+_ROOT = Path(__file__).parents[2]
+LABELLED = _ROOT / "tests" / "templates" / "intents.jsonl"
+_RULES = _ROOT / "apps" / "templates" / "rules"
+FRESH = _ROOT / "tests" / "templates" / "intents_fresh.jsonl"
+TRAINING = Path(__file__).parent / "training"
+
+_WORD = re.compile(r"[^\W_]+")
+_NEAR = 0.5
+"""Two queries that share this part of their trigrams are one group, and on one side of the split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One labelled query."""
+
+    query: str
+    label: str
+    language: str
+    also: tuple[str, ...] = ()
+    entities: dict[str, str] = field(default_factory=dict)
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Return the lines of one JSONL file."""
+    return [
+        Line(
+            query=item["query"],
+            label=item["label"],
+            language=item["language"],
+            also=tuple(item["also"]),
+            entities=item["entities"],
+        )
+        for item in map(json.loads, filter(None, path.read_text(encoding="utf-8").split("\n")))
+    ]
+
+
+def read_training() -> list[Line]:
+    """Return the training material: in each file `# label language` heads the queries below it, one a line."""
+    lines = []
+    for path in sorted(TRAINING.glob("*.txt")):
+        label, language = "", ""
+        for text in path.read_text(encoding="utf-8").split("\n"):
+            if text.startswith("# "):
+                label, language = text[2:].split()
+            elif text.strip():
+                lines.append(Line(query=text.strip(), label=label, language=language))
+    return lines
+
+
+def inputs_digest() -> str:
+    """Return the digest of all that the weights of the rules are made from."""
+    digest = hashlib.sha256()
+    for path in (LABELLED, *sorted(TRAINING.glob("*.txt")), _RULES / "features.py", _RULES / "intent_words.txt"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def labelled_parts() -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """Return the labelled queries: those to train on, and the third held out."""
+    training, held_out = split(read_lines(LABELLED))
+    return tuple(training), tuple(held_out)
+
+
+def split(lines: list[Line]) -> tuple[list[Line], list[Line]]:
+    """Return the lines to train on and the third held out; near-duplicates stay together."""
+    groups = _groups([line.query for line in lines])
+    held = {member for group in groups for member in group if _is_held_out([lines[index].query for index in group])}
+    return [line for n, line in enumerate(lines) if n not in held], [lines[n] for n in sorted(held)]
+
+
+def trigrams(query: str) -> frozenset[str]:
+    """Return what two queries are compared by."""
+    plain = unicodedata.normalize("NFKD", query.casefold())
+    padded = f" {' '.join(_WORD.findall(plain)) or plain} "
+    return frozenset(padded[at : at + 3] for at in range(len(padded) - 2))
+
+
+def near(query: str, others: list[frozenset[str]]) -> bool:
+    """Tell whether a query is a near-duplicate of one of the others."""
+    own = trigrams(query)
+    return any(_alike(own, other) for other in others)
+
+
+def training_material() -> list[Line]:
+    """Return the lines of the training directory but those near to a line that is held out."""
+    held_out = [trigrams(line.query) for line in labelled_parts()[1]]
+    return [line for line in read_training() if not near(line.query, held_out)]
+
+
+def _is_held_out(queries: list[str]) -> bool:
+    digest = min(hashlib.sha256(query.encode()).digest() for query in queries)
+    return int.from_bytes(digest[:8]) % 3 == 0
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    return len(one & other) >= _NEAR * len(one | other)
+
+
+def _groups(queries: list[str]) -> list[list[int]]:
+    grams = [trigrams(query) for query in queries]
+    leader = list(range(len(queries)))
+
+    def find(index: int) -> int:
+        while leader[index] != index:
+            index = leader[index]
+        return index
+
+    for n in range(len(queries)):
+        for m in range(n):
+            if _NEAR * len(grams[n]) <= len(grams[m]) <= len(grams[n]) / _NEAR and _alike(grams[n], grams[m]):
+                leader[find(n)] = find(m)
+    groups = defaultdict(list)
+    for n in range(len(queries)):
+        groups[find(n)].append(n)
+    return list(groups.values())

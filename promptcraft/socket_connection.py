@@ -1,0 +1,108 @@
+"""uvicorn's WebSocket protocol with the bounds that `promptcraft.connection` gives its HTTP.
+
+By itself it keeps any number of empty fragments, answers every ping of a peer that reads nothing, holds a stuck
+connection for as long as the peer likes, and cuts one that sent too much before that peer can have read why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import Server
+from websockets.frames import CloseCode, Frame
+
+from apps.templates.sockets.messages import MAX_MESSAGE_BYTES
+
+__all__ = ["GuardedSocketProtocol", "guard_uvicorn_sockets"]
+
+# Its lines of information carry query strings, in which somebody may have put a token.
+_quiet = logging.getLogger("uvicorn.websockets")
+_quiet.setLevel(logging.WARNING)
+
+
+def guard_uvicorn_sockets() -> None:
+    """Have the uvicorn that runs this process speak WebSocket through `GuardedSocketProtocol`; before it listens.
+
+    Any other server, and a uvicorn that was told to use another implementation, is left alone.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    config: Any = server.config if isinstance(server, Server) else None
+    if getattr(config, "ws_protocol_class", None) is WebSocketsSansIOProtocol:
+        config.ws_protocol_class = GuardedSocketProtocol
+        config.ws_max_size = MAX_MESSAGE_BYTES
+        # Some 20 KB for each connection, for messages of some hundred bytes.
+        config.ws_per_message_deflate = False
+
+
+class GuardedSocketProtocol(WebSocketsSansIOProtocol):
+    """One connection. A peer that takes nothing of what was written to it for `stuck_s` is cut."""
+
+    most_fragments = 1024
+    stuck_s = 60.0
+    """To bring a full write buffer (64 KiB) down to a quarter."""
+    linger_s = 2.0
+    """For a peer that broke the protocol, to read the close frame that says so; what it still sends is dropped."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = _quiet
+        self._broken = False
+        self._stuck_timer: asyncio.TimerHandle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, unless this peer has sent what cannot be."""
+        if not self._broken:
+            super().data_received(data)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Add a fragment to the message that is arriving; empty ones have no size to be bounded by."""
+        if len(self.frames) < self.most_fragments:
+            super().handle_cont(event)
+        elif not self._broken:
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+            self.handle_parser_exception()
+
+    def handle_ping(self) -> None:
+        """Answer, unless the peer does not take the answers."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    def handle_parser_exception(self) -> None:
+        """Say why and hang up, but not before the peer can have read it: a close with bytes unread is a reset."""
+        self._broken = True
+        closed = self.conn.close_sent
+        code, reason = (1002, "") if closed is None else (closed.code, closed.reason)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(self.linger_s, self.transport.close)
+
+    def pause_writing(self) -> None:
+        """Start the clock of a peer that has stopped taking."""
+        super().pause_writing()
+        if self._stuck_timer is None:
+            self._stuck_timer = self.loop.call_later(self.stuck_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop it."""
+        super().resume_writing()
+        self._stop_clock()
+
+    def _stop_clock(self) -> None:
+        timer, self._stuck_timer = self._stuck_timer, None
+        if timer is not None:
+            timer.cancel()

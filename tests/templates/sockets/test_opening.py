@@ -1,0 +1,139 @@
+"""Handshakes: who is let in, with which token, and what is said first."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.contract.limit_fixtures import started
+from tests.server import ROOT, ServerName, ServerProcess
+from tests.templates.prompts.conftest import Workbench
+from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client
+from tests.templates.sockets.conftest import ORIGIN
+
+_IMPORTED = """
+import sys, promptcraft.asgi
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"autobahn", "channels", "daphne", "twisted"}))
+"""
+
+
+def refused(server: ServerProcess, path: str = CHAT, **options: Any) -> tuple[int, dict[str, Any]]:
+    """Return the status and the body of a handshake that is refused."""
+    with pytest.raises(InvalidStatus) as caught:
+        Client(server, path, **options)
+    response = caught.value.response
+    body = bytes(response.body or b"")
+    return response.status_code, json.loads(body) if body.startswith(b"{") else {}
+
+
+class TestOff:
+    @pytest.mark.parametrize(("flag", "imported"), [("0", "[]"), ("1", "['channels']")])
+    def test_channels_is_not_imported(self, flag: str, imported: str, servers: dict[str, ServerProcess]):
+        env = servers["rules"].env | {"LEGACY_WEBSOCKETS": flag}
+        done = subprocess.run([sys.executable, "-c", _IMPORTED], cwd=ROOT, env=env, capture_output=True, text=True)
+        assert done.stdout.strip() == imported, done.stderr
+
+    @pytest.mark.parametrize("name", ["uvicorn", "daphne", "granian"])
+    def test_handshake(self, name: ServerName):
+        server = ServerProcess({"PROVIDER_CHAIN": "mock"}, name)
+        with started(server):
+            for path in (CHAT, PROCESSING, SEARCH, "/ws/tide/"):
+                status, body = refused(server, path)
+                assert status == 404
+                if name != "daphne":
+                    assert body["error"]["code"] == "not_found"
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        "origin", ["https://evil.example", "null", "http://app.example.org", f"{ORIGIN}.evil.example"]
+    )
+    def test_foreign_origin(self, either: Workbench, origin: str):
+        status, body = refused(either.server, origin=origin)
+        assert status == 403
+        if body:
+            assert body["error"]["code"] == "forbidden"
+
+    def test_unknown_path(self, either: Workbench):
+        for path in ("/ws/tide/", "/ws/prompt-chat/more/", "/", "/api/v2/chat/completions/"):
+            assert refused(either.server, path)[0] == 404
+
+    def test_unknown_host(self):
+        server = ServerProcess(
+            {"PROVIDER_CHAIN": "mock", "LEGACY_WEBSOCKETS": "1", "ALLOWED_HOSTS": "127.0.0.1,a.example"}
+        )
+        with started(server):
+            assert refused(server, headers={"Host": "b.example"}, token=None)[0] == 400
+
+
+class TestAccepted:
+    @pytest.mark.parametrize("path", [CHAT, CHAT[:-1], PROCESSING, SEARCH])
+    def test_greeting(self, either: Workbench, path: str):
+        with Client(either.server, path, origin=ORIGIN) as client:
+            assert client.connection.subprotocol == "promptcraft.v1"
+            deprecation = client.greeting.pop("deprecation")
+            assert client.greeting == {"type": "connection_established"}
+            headers = client.connection.response.headers  # type: ignore[union-attr]
+            sunset = parsedate_to_datetime(headers["Sunset"])
+            assert sunset.date().isoformat() == deprecation["sunset"]
+            assert headers["Deprecation"].startswith("@")
+            assert headers["Link"] == f'<{deprecation["successor"]}>; rel="successor-version"'
+            assert either.server.call(deprecation["successor"])[0] != 404
+            assert client.is_served()
+
+    def test_page_of_this_very_host(self, either: Workbench):
+        with Client(either.server, origin=f"http://127.0.0.1:{either.server.port}") as client:
+            assert client.is_served()
+
+    def test_token_in_the_first_message(self, either: Workbench):
+        for subprotocols in ([], ["promptcraft.v1"], ["tide"]):
+            with Client(either.server, subprotocols=subprotocols, greeted=False) as client:
+                assert client.connection.subprotocol == ("promptcraft.v1" if "promptcraft.v1" in subprotocols else None)
+                client.say("authenticate", token=either.server.token())
+                assert client.next()["type"] == "connection_established"
+                assert client.is_served()
+
+
+class TestToken:
+    @pytest.mark.parametrize("token", ["x", "a.b.c", "e30.e30.e30", "x" * 9_000])
+    @pytest.mark.parametrize("way", ["subprotocol", "message"])
+    def test_bad(self, either: Workbench, token: str, way: str):
+        subprotocols = ["promptcraft.v1", f"bearer.{token}"] if way == "subprotocol" else []
+        with Client(either.server, subprotocols=subprotocols, greeted=False) as client:
+            if way == "message":
+                client.say("authenticate", token=token)
+            assert client.close_code() == 4401
+
+    @pytest.mark.parametrize(
+        "first",
+        [
+            "",
+            "tide",
+            "{}",
+            '{"type": "ping"}',
+            '{"type": "authenticate"}',
+            '{"type": "authenticate", "token": 7}',
+            b"x",
+        ],
+        ids=repr,
+    )
+    def test_anything_else_first(self, either: Workbench, first: Any):
+        with Client(either.server, subprotocols=[], greeted=False) as client:
+            client.connection.send(first)
+            assert client.close_code() == 4401
+
+    def test_silence(self, either: Workbench):
+        with Client(either.server, subprotocols=[], greeted=False) as client:
+            assert client.close_code() == 4401
+
+    def test_is_not_silence_that_goes_on(self, workbench: Workbench):
+        with Client(workbench.server, subprotocols=[], greeted=False) as quiet:
+            with Client(workbench.server) as client:
+                assert quiet.close_code() == 4401
+                assert client.is_served()

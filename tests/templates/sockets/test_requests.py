@@ -1,0 +1,131 @@
+"""Requests side by side, and stopped."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.templates.prompts.conftest import Workbench, intent_of
+from tests.templates.sockets.client import CHAT, Client
+from tests.upstream import Answer, Gate, healthy
+
+PIECES = ("One ", "two ", "three ", "four")
+
+
+def held(gate: Gate, after: int = 2) -> object:
+    return healthy(answer=Answer(pieces=PIECES, reasoning=""), gate=gate, gate_after=after)
+
+
+class TestSideBySide:
+    def test_answers_do_not_mix(self, either: Workbench):
+        gate = Gate()
+        either.upstream.script("deepseek", held(gate), 1)  # type: ignore[arg-type]
+        with Client(either.server) as client:
+            client.say("chat_message", "slow", message="Wait.")
+            client.until("content_chunk")
+            assert client.ask("generate_content", "quick", prompt="At once.").last["request_id"] == "quick"
+            assert client.is_served()
+            gate.release()
+            assert client.until("chat_result")["content"] == "".join(PIECES)
+
+    def test_without_ids(self, workbench: Workbench):
+        with Client(workbench.server) as client:
+            for _ in range(2):
+                client.say("generate_content", prompt="Tell.")
+            kinds = [client.next()["type"] for _ in range(2)]
+            while kinds.count("content_result") < 2:
+                message = client.next()
+                assert "request_id" not in message
+                kinds.append(message["type"])
+        assert kinds.count("processing_started") == 2
+
+    def test_id_in_use(self, workbench: Workbench):
+        gate = Gate()
+        workbench.upstream.script("deepseek", held(gate), 1)  # type: ignore[arg-type]
+        with Client(workbench.server) as client:
+            client.say("chat_message", "r-1", message="Wait.")
+            client.until("content_chunk")
+            client.say("chat_message", "r-1", message="Again.")
+            error = client.until("error")
+            assert (error["request_id"], error["error"]["param"]) == ("r-1", "request_id")
+            gate.release()
+            assert client.until("chat_result")["finish_reason"] == "stop"
+            assert client.ask("chat_message", "r-1", message="Now.").kind == "chat_result"
+        assert len(workbench.asked()) == 2
+
+    def test_too_many(self, workbench: Workbench):
+        gate = Gate()
+        workbench.upstream.script("deepseek", held(gate), 16)  # type: ignore[arg-type]
+        with Client(workbench.server) as client:
+            for number in range(16):
+                client.say("chat_message", f"r-{number}", message="Wait.")
+            gate.wait_reached(16)
+            client.say("chat_message", "r-16", message="One more.")
+            error = client.until("error")
+            assert (error["request_id"], error["error"]["code"]) == ("r-16", "too_many_streams")
+            assert error["error"]["retry_after"] == 1
+            gate.release()
+            ended = {client.until("chat_result")["request_id"] for _ in range(16)}
+        assert ended == {f"r-{number}" for number in range(16)}
+
+
+class TestCancel:
+    @pytest.mark.parametrize(("kind", "members"), [("chat_message", "message"), ("generate_content", "prompt")])
+    def test_mid_stream(self, either: Workbench, kind: str, members: str):
+        either.upstream.script("deepseek", held(Gate()), 1)  # type: ignore[arg-type]
+        user = either.new_user()
+        with Client(either.server, user=user) as client:
+            client.say(kind, "r-1", **{members: "Wait."})
+            said = client.until("content_chunk")["content"]
+            asked_at_s = time.monotonic()
+            client.say("cancel", "r-1")
+            answer = client.answer()
+            assert answer.kind == kind.replace("message", "result").replace("generate_content", "content_result")
+            result = answer.result()
+            assert (result["finish_reason"], result["content"]) == ("cancelled", said + "".join(answer.pieces))
+            exchange = either.upstream.wait_hung_up("deepseek", 3)
+            assert exchange.hung_up_at_s is not None
+            assert exchange.hung_up_at_s - asked_at_s < 1.0
+            client.say("cancel", "r-1")
+            assert client.next()["error"]["code"] == "not_found"
+            assert client.is_served()
+        (row,) = either.completions(user)
+        assert row["status"] == "cancelled"
+
+    def test_before_the_first_content(self, workbench: Workbench):
+        workbench.upstream.script("deepseek", held(Gate(), 0), 1)  # type: ignore[arg-type]
+        with Client(workbench.server) as client:
+            client.say("chat_message", "r-1", message="Wait.")
+            workbench.upstream.wait_for(lambda journal: len(journal) == 1)
+            client.say("cancel", "r-1")
+            result = client.answer().result()
+            assert (result["finish_reason"], result["content"]) == ("cancelled", "")
+            workbench.upstream.wait_hung_up("deepseek", 1)
+
+    def test_at_once(self, workbench: Workbench):
+        workbench.upstream.script("deepseek", held(Gate(), 0))  # type: ignore[arg-type]
+        with Client(workbench.server) as client:
+            for number in range(5):
+                client.say("chat_message", f"r-{number}", message="Wait.")
+                client.say("cancel", f"r-{number}")
+            assert [answer.result()["finish_reason"] for answer in client.answers(5)] == ["cancelled"] * 5
+
+    @pytest.mark.parametrize(
+        ("kind", "member", "result"),
+        [("process_intent", "query", "intent_result"), ("optimize_prompt", "prompt", "optimization_result")],
+    )
+    def test_where_a_model_helps(self, workbench: Workbench, kind: str, member: str, result: str):
+        """The model is stopped, and the rules answer at once in its place."""
+        workbench.upstream.script("deepseek", healthy(text=intent_of(), gate=Gate(), gate_after=0))
+        user = workbench.new_user()
+        with Client(workbench.server, CHAT, user=user) as client:
+            client.say(kind, "r-1", **{member: "write something about rye bread"})
+            workbench.upstream.wait_for(lambda journal: len(journal) == 1)
+            client.say("cancel", "r-1")
+            asked_at_s = time.monotonic()
+            answer = client.answer()
+            assert time.monotonic() - asked_at_s < 1.0
+            assert (answer.kind, answer.result()["source"]) == (result, "rules")
+        (row,) = workbench.completions(user)
+        assert row["status"] == "cancelled"
