@@ -26,8 +26,8 @@ from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noq
 from apps.llm.errors import NotFound  # noqa: E402
 from promptcraft.connection import guard_uvicorn  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
-from promptcraft.handshake import refuse_handshake  # noqa: E402
 from promptcraft.scope import made_safe, safe_path  # noqa: E402
+from promptcraft.websocket import refuse_handshake  # noqa: E402
 
 __all__ = ["application"]
 

@@ -19,6 +19,7 @@ from django.utils.decorators import async_only_middleware
 
 from apps.chat.body import REFUSED
 from apps.chat.envelope import error_response
+from apps.chat.path_counters import count_line
 from apps.llm.errors import HeadTooLarge, InvalidRequest, PromptCraftError
 from promptcraft.context import RequestContext, Settled, context_of, set_context
 from promptcraft.headers import add_headers, checked_headers, set_headers
@@ -161,8 +162,6 @@ def _context_of(request: HttpRequest) -> RequestContext:
 
 
 def _log(context: RequestContext, method: str, path: str, status: int) -> None:
-    if not REQUEST_LOGGER.isEnabledFor(logging.INFO):
-        return
     duration_ms = round((time.monotonic() - context.started) * 1000, 1)
     if context.settled is None or context.settled.is_set():
         _write_line(context, method, path, status, duration_ms)
@@ -200,6 +199,9 @@ def _write_line(context: RequestContext, method: str, path: str, status: int, du
     }
     if context.error_code is not None:
         fields["error_code"] = context.error_code
+    count_line(fields)
+    if not REQUEST_LOGGER.isEnabledFor(logging.INFO):
+        return
     # Not `info`, which looks for the place that called it.
     record = logging.LogRecord(
         REQUEST_LOGGER.name, logging.INFO, __file__, 0, "%s %s %s %s ms", (method, path, status, duration_ms), None

@@ -8,6 +8,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse
 
+from apps.accounts.features import Phase
 from apps.accounts.hashing import MOST_PASSWORD_CHARACTERS
 
 __all__ = ["LOGOUT", "ME", "REFRESH", "REGISTER", "TOKEN", "VERIFY", "BearerScheme"]
@@ -39,6 +40,7 @@ _PASSWORD = {"type": "string", "format": "password", "minLength": 1, "maxLength"
 _EMAIL = {"type": "string", "format": "email", "maxLength": 254}
 _NEW_NAME = {"type": "string", "minLength": 1, "maxLength": 150, "pattern": r"^[\w.@+-]+$"}
 _PAIR = _object(access=_TEXT, refresh=_TEXT)
+_ROLLOUT = _object(enabled={"type": "boolean"}, phase={"type": "string", "enum": [phase.value for phase in Phase]})
 
 TOKEN: dict[str, Any] = {
     "operation_id": "token_create",
@@ -80,6 +82,7 @@ ME: dict[str, Any] = {
             email=_TEXT,
             plan=_TEXT,
             limits=_object(chat_rate_limit=_TEXT, max_streams={"type": "integer"}),
+            features=_object(sse_streaming=_ROLLOUT),
         )
     },
 }

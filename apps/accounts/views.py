@@ -15,6 +15,7 @@ from apps.accounts import schema
 from apps.accounts.access import Access
 from apps.accounts.bodies import json_object, text_field
 from apps.accounts.families import family_revoke, token_rotate
+from apps.accounts.features import features_of
 from apps.accounts.hashing import MOST_PASSWORD_CHARACTERS
 from apps.accounts.identity import Caller
 from apps.accounts.json_view import JsonView
@@ -105,7 +106,7 @@ class RegisterView(JsonView):
 
 
 class MeView(JsonView):
-    """`GET me/`: who am I, and what may I do?"""
+    """`GET me/`: who am I, what may I do, and which way?"""
 
     access = Access.AUTHENTICATED
 
@@ -120,6 +121,7 @@ class MeView(JsonView):
                 "email": caller.email,
                 "plan": caller.plan,
                 "limits": asdict(limits_of(caller)),
+                "features": asdict(features_of(caller)),
             }
         )
 

@@ -11,7 +11,7 @@ from django.urls import path, re_path
 from apps.llm.errors import NotFound
 from apps.templates.consumers import AiProcessingConsumer, PromptChatConsumer, SearchConsumer
 from apps.templates.sockets.opening import handshake_refusal
-from promptcraft.handshake import refuse_handshake
+from promptcraft.websocket import refuse_handshake
 
 __all__ = ["websockets"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.chat.begun import begin
 from apps.chat.engine.reader import STUCK_AFTER_S
+from promptcraft.websocket import send_close
 
 __all__ = ["Outbox", "PeerGone"]
 
@@ -35,23 +36,23 @@ class Outbox:
 
     async def send(self, text: str) -> None:
         """Send a message. Raises PeerGone."""
-        await self._pass({"type": "websocket.send", "text": text})
+        await self._pass(lambda: self._send({"type": "websocket.send", "text": text}))
 
     async def close(self, code: int) -> None:
         """Send the close frame, behind what is on its way; nothing can be sent after it. Safe to call again."""
         if not self.closed:
             try:
-                await self._pass({"type": "websocket.close", "code": code})
+                await self._pass(lambda: send_close(self._send, code))
             except PeerGone:
                 pass
             self.closed = True
 
-    async def _pass(self, message: Mapping[str, Any]) -> None:
+    async def _pass(self, sending: Callable[[], Awaitable[None]]) -> None:
         async with self._lock:
             if self.closed:
                 raise PeerGone
             try:
-                rest = begin(self._send(message))
+                rest = begin(sending())
                 if rest is None:
                     return
                 clock = asyncio.get_running_loop().call_later(STUCK_AFTER_S, self._on_stuck)

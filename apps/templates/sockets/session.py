@@ -20,7 +20,7 @@ from apps.templates.sockets.opening import offered_token, opening_headers, spoke
 from apps.templates.sockets.outbox import Outbox, PeerGone
 from apps.templates.sockets.registry import sockets
 from apps.templates.sockets.requests import SocketRequest, chosen_request_id
-from promptcraft.handshake import accept_handshake
+from promptcraft.websocket import accept_handshake
 
 __all__ = ["MOST_MESSAGES_A_SECOND", "MOST_REQUESTS", "Close", "Session"]
 

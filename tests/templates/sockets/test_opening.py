@@ -131,9 +131,3 @@ class TestToken:
     def test_silence(self, either: Workbench):
         with Client(either.server, subprotocols=[], greeted=False) as client:
             assert client.close_code() == 4401
-
-    def test_is_not_silence_that_goes_on(self, workbench: Workbench):
-        with Client(workbench.server, subprotocols=[], greeted=False) as quiet:
-            with Client(workbench.server) as client:
-                assert quiet.close_code() == 4401
-                assert client.is_served()

@@ -1,4 +1,4 @@
-"""The same cases over HTTP and over a WebSocket: the same results, the same refusals, the same rows, the same counts."""
+"""The same cases over HTTP and over a WebSocket: the same results and refusals, the same rows, the same counts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Answers to the handshake of a WebSocket: refused with a status and the envelope, or accepted with headers.
+"""What a WebSocket's server is told: a handshake refused with a status or accepted with headers, a close with a code.
 
-ASGI leaves both to servers as extensions. daphne has neither, but what it builds on has: a small hook uses that.
+ASGI leaves the first two to servers as extensions, and daphne lacks them; of the codes it refuses those below 3000. What
+it builds on, autobahn, has all three.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from apps.chat.envelope import envelope
 from apps.llm.errors import PromptCraftError
 from apps.llm.wire import json
 
-__all__ = ["accept_handshake", "refuse_handshake"]
+__all__ = ["accept_handshake", "refuse_handshake", "send_close"]
 
 Scope = Mapping[str, Any]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -53,10 +54,19 @@ async def accept_handshake(send: Send, *, subprotocol: str | None, headers: Mapp
     await send({"type": "websocket.accept", "subprotocol": accepted, "headers": encoded})
 
 
+async def send_close(send: Send, code: int) -> None:
+    """Send the close frame."""
+    daphne = _daphne_connection(send)
+    if daphne is None:
+        await send({"type": "websocket.close", "code": code})
+    else:
+        daphne.sendCloseFrame(code=code)
+
+
 def _daphne_connection(send: Send) -> Any:
-    """Return daphne's connection in handshake that a send belongs to, None under any other server."""
+    """Return daphne's connection that a send belongs to, None under any other server."""
     connection = send.args[0] if isinstance(send, partial) and send.args else None
-    return connection if hasattr(connection, "handshake_deferred") else None
+    return connection if hasattr(connection, "sendCloseFrame") else None
 
 
 def _deny(connection: Any, error: PromptCraftError) -> None:

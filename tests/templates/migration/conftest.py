@@ -1,0 +1,102 @@
+"""Servers of the migration guide: one that keeps streams, one that soon forgets them, and a Node that runs its code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.limit_fixtures import add_user, started
+from tests.operations.programs import need_program
+from tests.server import PASSWORD, USERNAME, ServerProcess
+from tests.templates.migration.guide import write_modules
+
+_NODE_S = 60
+_CALM = {"PROVIDER_CHAIN": "mock", "LEGACY_WEBSOCKETS": "1", "SSE_ROLLOUT_PHASE": "percentage"}
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """A page with the guide's code, in front of a server."""
+
+    folder: Path
+    node: str
+    server: ServerProcess
+
+    def run(self, scenario: str, *, user: str = USERNAME, **options: Any) -> Any:
+        """Run a scenario of `drive.mjs` and return its outcome."""
+        given = {
+            "base": self.server.url(),
+            "username": user,
+            "password": PASSWORD,
+            "tokens": {"access": self.server.token(user), "refresh": ""},
+            **options,
+        }
+        done = subprocess.run(
+            # A browser has a WebSocket, Node 20 behind a flag.
+            [self.node, "--no-warnings", "--experimental-websocket", "drive.mjs", scenario],
+            cwd=self.folder,
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=_NODE_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def stored(self, completion_id: str, user: str = USERNAME) -> dict[str, Any]:
+        """Return a completion as the server has it."""
+        status, _, completion = self.server.call(f"/api/v2/chat/completions/{completion_id}/", user=user)
+        assert status == 200
+        return dict(completion)
+
+    def completions(self, user: str) -> list[dict[str, Any]]:
+        """Return all completions of a user."""
+        return list(self.server.call("/api/v2/chat/completions/?limit=100", user=user)[2]["data"])
+
+
+@pytest.fixture(scope="package")
+def node() -> str:
+    """The program that runs the guide's code."""
+    return need_program("node", "nodejs")
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the guide's modules are."""
+    folder = tmp_path_factory.mktemp("front-end")
+    write_modules(folder)
+    return folder
+
+
+@pytest.fixture(scope="package")
+def servers(node: str) -> Iterator[dict[str, ServerProcess]]:
+    """The two, by their manner."""
+    made = {"patient": ServerProcess(_CALM), "hasty": ServerProcess(_CALM | {"STREAM_RETENTION": "0.1"})}
+    with started(*made.values()):
+        made["patient"].manage("load_templates")
+        yield made
+
+
+@pytest.fixture
+def page(folder: Path, node: str, servers: dict[str, ServerProcess]) -> FrontEnd:
+    """A page in front of a server that keeps streams."""
+    return FrontEnd(folder, node, servers["patient"])
+
+
+@pytest.fixture
+def hasty_page(folder: Path, node: str, servers: dict[str, ServerProcess]) -> FrontEnd:
+    """A page in front of one that forgets them at once."""
+    return FrontEnd(folder, node, servers["hasty"])
+
+
+@pytest.fixture
+def user(page: FrontEnd, request: pytest.FixtureRequest) -> str:
+    """A user with no completions yet."""
+    return add_user(page.server, f"user-{abs(hash(request.node.nodeid)):x}")
