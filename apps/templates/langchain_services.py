@@ -63,7 +63,9 @@ class Course:
 async def detect_intent(asker: Asker, request: IntentRequest) -> IntentStep:
     """Return what a query is about and the templates that suit it. Raises what refused the caller."""
     intent = await _intent(asker, request, by_model=model_may_be_asked())
-    return IntentStep(intent=intent, templates=await _matching(asker, request.query, intent))
+    # What is no request for a text has words in common with templates by chance alone.
+    found = () if intent.category == UNKNOWN else await _matching(asker, request.query, intent)
+    return IntentStep(intent=intent, templates=found)
 
 
 async def optimize(asker: Asker, request: OptimizeRequest) -> OptimizationStep:

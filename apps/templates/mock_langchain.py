@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apps.templates.answers import Intent, Source
+from apps.templates.categories import UNKNOWN
 from apps.templates.comparing import optimization
 from apps.templates.prompt_requests import IntentRequest, OptimizeRequest
 from apps.templates.rules import intent
@@ -12,6 +13,9 @@ from apps.templates.rules.scoring import score_prompt
 from apps.templates.steps import OptimizationStep
 
 __all__ = ["detect_intent", "is_good", "optimize"]
+
+_SURE = 0.5
+"""Material of the wrong category does a prompt more harm than that of none."""
 
 
 def detect_intent(request: IntentRequest) -> Intent:
@@ -32,8 +36,13 @@ def optimize(request: OptimizeRequest) -> OptimizationStep:
     rewritten = rewrite_prompt(
         prompt,
         language=detect_language(prompt),
-        category=request.category,
+        category=request.category or _likely_category(prompt),
         tone=request.tone,
         audience=request.audience,
     )
     return OptimizationStep(optimization=optimization(prompt, rewritten, source=Source.RULES, usage=None, warnings=()))
+
+
+def _likely_category(prompt: str) -> str:
+    found = intent.detect_intent(prompt)
+    return found.category if found.confidence >= _SURE else UNKNOWN

@@ -64,7 +64,7 @@ def intent_body(query: str) -> dict[str, Any]:
 
 
 def rewrite_body(
-    prompt: str, *, language: str, category: str, tone: str | None, audience: str | None, again: bool
+    prompt: str, *, language: str, category: str | None, tone: str | None, audience: str | None, again: bool
 ) -> dict[str, Any]:
     """Return the body of the completion that rewrites a prompt; `again` after an answer that did something else."""
     wishes = [
@@ -72,7 +72,7 @@ def rewrite_body(
         f"{what}: {' '.join(value.split())}"
         for what, value in (
             ("The language of the prompt (ISO 639-1)", None if language == "und" else language),
-            ("What the prompt is for", None if category == UNKNOWN else category.replace("_", " ")),
+            ("What the prompt is for", category.replace("_", " ") if category and category != UNKNOWN else None),
             ("The tone that its answers shall have", tone),
             ("The readers of its answers", audience),
         )

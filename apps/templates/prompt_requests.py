@@ -79,7 +79,8 @@ class OptimizeRequest:
     """A prompt that is to be made stronger."""
 
     prompt: str
-    category: str = UNKNOWN
+    category: str | None = None
+    """None if nobody has looked what it is for."""
     tone: str | None = None
     audience: str | None = None
     stream: bool = False
@@ -137,7 +138,7 @@ def read_optimize(body: Mapping[str, object]) -> OptimizeRequest:
     category = intent.get("category")
     return OptimizeRequest(
         prompt=_required_text(members, "prompt", MAX_PROMPT_CHARACTERS),
-        category=category if category in CATEGORIES and isinstance(category, str) else UNKNOWN,
+        category=category if isinstance(category, str) and category in (*CATEGORIES, UNKNOWN) else None,
         tone=_word(members, "tone") or _word(found, "tone", "intent_data.entities."),
         audience=_word(members, "audience") or _word(found, "audience", "intent_data.entities."),
         stream=_stream(members, default=False),

@@ -37,6 +37,11 @@ class TestRules:
         assert answer["category"] == "blog_article"
         assert not by_rules.completions(user)
 
+    def test_suggest_nothing_for_what_is_no_request(self, by_rules: Workbench):
+        answer = by_rules.answer("intent", {"query": "hi, how are you today?"})
+        check(answer, "rules")
+        assert (answer["category"], answer["suggested_templates"]) == (UNKNOWN, [])
+
     def test_stream(self, by_rules: Workbench):
         with by_rules.open("intent", {"query": QUERY, "stream": True}) as stream:
             assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from apps.templates.answers import CRITERIA
+from apps.templates.categories import UNKNOWN
 from tests.templates.prompts.conftest import Workbench, events_of
 from tests.upstream import Answer, Gate, healthy
 
@@ -57,6 +58,19 @@ class TestRules:
         assert answer["score_after"] > answer["score_before"]
         assert answer["placeholders"] == {"kept": ["product"], "lost": [], "added": []}
         assert not by_rules.completions(user)
+
+    def test_see_for_themselves_what_a_prompt_is_for_unless_they_are_told(self, by_rules: Workbench):
+        prompt = "write a poem about rain for kids"
+        by_themselves = by_rules.answer("optimize", {"prompt": prompt})["optimized"]
+        told = {"creative_writing", "debugging", UNKNOWN}
+        answers = {
+            category: by_rules.answer("optimize", {"prompt": prompt, "intent_data": {"category": category}})[
+                "optimized"
+            ]
+            for category in told
+        }
+        assert by_themselves == answers["creative_writing"]
+        assert len(set(answers.values())) == len(told)
 
     def test_stream(self, by_rules: Workbench):
         with by_rules.open("optimize", {"prompt": PROMPT, "stream": True}) as stream:
