@@ -110,11 +110,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; refuse a head, a chunk's extension or trailers that go on and on."""
-        if self._in_head and self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.head_s, self._head_is_late)
         self._undelivered_bytes += len(data)
         _held.bytes += len(data)
         super().data_received(data)
+        if self._in_head and self._undelivered_bytes and self._head_timer is None:
+            # Most heads come whole, and need no clock.
+            self._head_timer = self.loop.call_later(self.head_s, self._head_is_late)
         if self.transport.is_closing():
             self._delivered()
         elif self._undelivered_bytes > self.most_head_bytes:
