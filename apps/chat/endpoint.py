@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from apps.accounts.access import Access
 from apps.accounts.identity import Caller, authenticate
 from apps.chat.envelope import error_response, translate
-from apps.llm.errors import MethodNotAllowed
+from apps.llm.errors import Forbidden, MethodNotAllowed
 from promptcraft.context import context_of
 
-__all__ = ["public", "signed_in"]
+__all__ = ["public", "signed_in", "staff"]
 
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
@@ -47,6 +47,20 @@ def signed_in(**methods: View) -> View:
             return _refused(request, error)
 
     return _declared(view, Access.AUTHENTICATED)
+
+
+def staff(**methods: View) -> View:
+    """Return a view for staff alone; methods are those of `signed_in`."""
+
+    def for_staff(method: View) -> View:
+        async def checked(request: HttpRequest, caller: Caller, **route: str) -> HttpResponseBase:
+            if not caller.is_staff:
+                raise Forbidden("Only staff may do this.")
+            return await method(request, caller, **route)
+
+        return checked
+
+    return _declared(signed_in(**{name: for_staff(method) for name, method in methods.items()}), Access.STAFF)
 
 
 def _declared(view: View, access: Access) -> View:

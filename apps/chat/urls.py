@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from apps.chat import health, views
-from apps.chat.endpoint import public, signed_in
+from apps.chat.endpoint import public, signed_in, staff
 from apps.chat.path_health import path_health
 
 __all__ = ["urlpatterns"]
@@ -18,5 +18,5 @@ urlpatterns = [
     path("health/", public(GET=health.health)),
     path("health/live/", public(GET=health.live)),
     path("health/ready/", public(GET=health.ready)),
-    path("health/paths/", path_health),
+    path("health/paths/", staff(GET=path_health)),
 ]

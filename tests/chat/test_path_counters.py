@@ -166,22 +166,26 @@ class TestLines:
         assert (ttft["p50"], sum(ttft["counts"])) == (250, 1)
 
     def test_a_model_that_failed_on_the_way_is_not_the_answer(self, counters: PathCounters) -> None:
-        told = {"completion_status": "failed", "error_code": "all_providers_failed", "attempts": [{"ttft_ms": 9.0}]}
+        told: dict[str, Any] = {
+            "completion_status": "failed",
+            "error_code": "all_providers_failed",
+            "attempts": [{"ttft_ms": 9.0}],
+        }
         line("/api/v2/prompts/optimize/", **told)
         assert outcomes(counters, Path.SSE, Operation.OPTIMIZE) == {"requests": 1, "completed": 1}
         assert sum(counters.as_json()["sse"]["optimize"]["ttft_ms"]["counts"]) == 0
+
+
+def count_many(counters: PathCounters) -> None:
+    for _ in range(2_000):
+        counters.count(Path.SSE, Operation.SEARCH, duration_ms=7)
 
 
 def test_threads_lose_nothing(counters: PathCounters) -> None:
     interval_s = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        threads = [
-            threading.Thread(
-                target=lambda: [counters.count(Path.SSE, Operation.SEARCH, duration_ms=7) for _ in range(2_000)]
-            )
-            for _ in range(4)
-        ]
+        threads = [threading.Thread(target=count_many, args=(counters,)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
