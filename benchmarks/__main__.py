@@ -23,6 +23,7 @@ from benchmarks.rows import Outcome, Row, Sizes, rows_for, wait_quiet, warm_up
 from benchmarks.server import Server
 from benchmarks.start import start_row
 from benchmarks.targets import BareRelay, Direct, Nginx, StartedTarget, nginx_path
+from benchmarks.workbench import workbench_row
 
 _TARGETS = ("direct", "nginx", "relay", "promptcraft")
 
@@ -40,7 +41,11 @@ def main() -> int:
     sizes, rounds = _sizes(options), options.rounds or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory(prefix="promptcraft-bench-") as name:
         directory = Path(name)
-        rows = _chosen((*rows_for(sizes), start_row(directory, {target_core})), sizes, options)
+        rows = _chosen(
+            (*rows_for(sizes), start_row(directory, {target_core}), workbench_row(sizes, directory, {target_core})),
+            sizes,
+            options,
+        )
         if options.list:
             print("\n".join(f"{row.name:14}{row.group}" for row in rows))
             return 0
@@ -115,7 +120,7 @@ def _cores(named: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _sizes(options: argparse.Namespace) -> Sizes:
-    sizes = Sizes(seconds=2.0, first_token_requests=150) if options.quick else Sizes()
+    sizes = Sizes(seconds=2.0, first_token_requests=150, workbench_requests=50) if options.quick else Sizes()
     if options.seconds:
         sizes = replace(sizes, seconds=options.seconds)
     if options.streams:

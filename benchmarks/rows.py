@@ -73,6 +73,8 @@ class Sizes:
     flowing_streams: int = 1000
     kept: Mapping[int, int] = field(default_factory=lambda: {200: 1000, 2000: 250})
     """Streams that hold so many events each."""
+    workbench_requests: int = 200
+    """Of each operation of the workbench."""
 
 
 def rows_for(sizes: Sizes) -> tuple[Row, ...]:

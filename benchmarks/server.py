@@ -68,8 +68,8 @@ class Server:
     def start(self) -> None:
         """Start and wait until it is live; the first time migrate and make the user. Raises LoadFailed."""
         if not self._prepared:
-            self._manage("migrate", "--noinput")
-            self._manage("create_user", _USERNAME, "--password-stdin", stdin=f"{_PASSWORD}\n")
+            self.manage("migrate", "--noinput")
+            self.manage("create_user", _USERNAME, "--password-stdin", stdin=f"{_PASSWORD}\n")
             self._prepared = True
         self.port = free_port()
         self._tokens = {}
@@ -88,7 +88,7 @@ class Server:
 
     def request(self, plan: Plan) -> bytes:
         """Ask as a signed-in user."""
-        headers = {"Authorization": f"Bearer {self._access()}"}
+        headers = {"Authorization": f"Bearer {self.access()}"}
         return http_request("/api/v2/chat/completions/", plan, headers)
 
     def command(self) -> list[str]:
@@ -105,14 +105,8 @@ class Server:
         changed = self._git("status", "--porcelain", "--untracked-files=no", "--", "apps", "promptcraft")
         return f"commit {commit or 'unknown'}{', changed' if changed else ''}"
 
-    def _git(self, *arguments: str) -> str:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
-            return ""
-        return done.stdout.strip()
-
-    def _access(self) -> str:
+    def access(self) -> str:
+        """Return an access token of its user, refreshed in time."""
         if not self._tokens:
             self._tokens = _post(self.port, "token/", {"username": _USERNAME, "password": _PASSWORD})
             self._tokens_at_s = time.monotonic()
@@ -121,7 +115,8 @@ class Server:
             self._tokens_at_s = time.monotonic()
         return self._tokens["access"]
 
-    def _manage(self, *arguments: str, stdin: str = "") -> None:
+    def manage(self, *arguments: str, stdin: str = "") -> None:
+        """Run a command of manage.py on its database. Raises LoadFailed."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=self.root,
@@ -133,6 +128,13 @@ class Server:
         )
         if done.returncode:
             raise LoadFailed(f"manage.py {arguments[0]} failed:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
+
+    def _git(self, *arguments: str) -> str:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return ""
+        return done.stdout.strip()
 
 
 def settings_of(database: Path) -> dict[str, str]:

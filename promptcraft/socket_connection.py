@@ -1,20 +1,29 @@
 """uvicorn's WebSocket protocol with the bounds that `promptcraft.connection` gives its HTTP.
 
 By itself it keeps any number of empty fragments, answers every ping of a peer that reads nothing, holds a stuck
-connection for as long as the peer likes, and cuts one that sent too much before that peer can have read why.
+connection for as long as the peer likes, leaves a handshake that it cannot read without an answer, and cuts a peer that
+sent too much before it can have read why.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import signal
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import Server
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
 
+from apps.chat.envelope import envelope
+from apps.llm.errors import HeadTooLarge, InternalError, InvalidRequest, PromptCraftError
+from apps.llm.wire import json
 from apps.templates.sockets.messages import MAX_MESSAGE_BYTES
 
 __all__ = ["GuardedSocketProtocol", "guard_uvicorn_sockets"]
@@ -44,24 +53,41 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
     most_fragments = 1024
     stuck_s = 60.0
     """To bring a full write buffer (64 KiB) down to a quarter."""
-    linger_s = 2.0
-    """For a peer that broke the protocol, to read the close frame that says so; what it still sends is dropped."""
+    pause_s = 0.25
+    """A peer that broke the protocol is hung up on once it has sent nothing for so long, so that it can read why."""
+    most_pauses = 10
+    """Waited for at the most; what it still sends is dropped."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _quiet
-        self._broken = False
+        self.conn = _Connection(max_size=self.config.ws_max_size, logger=_quiet)
+        self._broken = self._still_sends = False
         self._stuck_timer: asyncio.TimerHandle | None = None
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over from the protocol that read the handshake."""
+        super().connection_made(transport)
+        before: Any = self.transport.get_protocol()
+        # It and its parser keep each other in memory; nobody else ends that.
+        before.parser = None
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and end what keeps this connection in memory."""
         self._stop_clock()
         super().connection_lost(exc)
+        self.conn.parser.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless this peer has sent what cannot be."""
-        if not self._broken:
-            super().data_received(data)
+        if self._broken:
+            self._still_sends = True
+            return
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._broken = self.handshake_complete = self.close_sent = True
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
 
     def handle_cont(self, event: Frame) -> None:
         """Add a fragment to the message that is arriving; empty ones have no size to be bounded by."""
@@ -89,7 +115,15 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self.linger_s, self.transport.close)
+        self._hang_up(self.most_pauses)
+
+    def _hang_up(self, pauses: int, *, first: bool = True) -> None:
+        if pauses and (first or self._still_sends):
+            self._still_sends = False
+            again = partial(self._hang_up, pauses - 1, first=False)
+            self.close_timer = self.loop.call_later(self.pause_s, again)
+        else:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """Start the clock of a peer that has stopped taking."""
@@ -106,3 +140,26 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
         timer, self._stuck_timer = self._stuck_timer, None
         if timer is not None:
             timer.cancel()
+
+
+class _Connection(ServerProtocol):
+    """The state of one connection; what it says to a bad handshake is our envelope."""
+
+    def reject(self, status: int, text: str) -> Response:
+        """Return the answer to a handshake that is refused before the application sees it."""
+        response = super().reject(status, text)
+        request_id = f"req_{secrets.token_hex(12)}"
+        response.body = json.dumps(envelope(_error_of(response.status_code), request_id))
+        del response.headers["Content-Length"], response.headers["Content-Type"]
+        response.headers["Content-Length"] = str(len(response.body))
+        response.headers["Content-Type"] = "application/json"
+        response.headers["X-Request-Id"] = request_id
+        return response
+
+
+def _error_of(status: int) -> PromptCraftError:
+    if status in (HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE):
+        return HeadTooLarge()
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return InternalError()
+    return InvalidRequest("This is no handshake of a WebSocket. Let a library do it.")

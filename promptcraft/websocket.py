@@ -1,7 +1,7 @@
 """What a WebSocket's server is told: a handshake refused with a status or accepted with headers, a close with a code.
 
-ASGI leaves the first two to servers as extensions, and daphne lacks them; of the codes it refuses those below 3000. What
-it builds on, autobahn, has all three.
+ASGI leaves the first two to servers as extensions, which daphne lacks, and of the codes it refuses those below 3000.
+What it builds on, autobahn, has all three.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def _daphne_connection(send: Send) -> Any:
 
 def _deny(connection: Any, error: PromptCraftError) -> None:
     """Do what daphne does to reject a handshake, with another status."""
-    from autobahn.twisted.websocket import ConnectionDeny  # type: ignore[import-untyped,unused-ignore]
+    from autobahn.websocket.types import ConnectionDeny
 
-    connection.handshake_deferred.errback(ConnectionDeny(code=error.http_status, reason=error.code.value))
+    denial = ConnectionDeny(code=error.http_status, reason=error.code.value)  # type: ignore[no-untyped-call]
+    connection.handshake_deferred.errback(denial)
     del connection.handshake_deferred
     connection.server.protocol_disconnected(connection)

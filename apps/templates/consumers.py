@@ -15,6 +15,7 @@ from apps.templates.sockets.session import Session
 
 __all__ = ["AiProcessingConsumer", "PromptChatConsumer", "SearchConsumer"]
 
+_TURNS_TO_SEND = 3
 _AI_MESSAGES = frozenset({"process_intent", "optimize_prompt", "generate_content"})
 
 
@@ -25,7 +26,7 @@ class _SocketConsumer(AsyncConsumer):  # type: ignore[misc,unused-ignore]
     successor: ClassVar[str]
 
     _session: Session
-    _stuck = False
+    _left = False
 
     async def __call__(
         self,
@@ -35,22 +36,24 @@ class _SocketConsumer(AsyncConsumer):  # type: ignore[misc,unused-ignore]
     ) -> None:
         """Serve the connection to its end."""
         self._task = asyncio.current_task()
-        self._session = Session(
-            scope, send, offers=self.offers, successor=self.successor, on_stuck=self._leave_stuck_peer
-        )
+        self._session = Session(scope, send, offers=self.offers, successor=self.successor, on_over=self._leave)
         try:
             await super().__call__(scope, receive, send)
         except PeerGone:
             pass
         except asyncio.CancelledError:
-            if self._stuck:
+            if self._left:
                 return
-            # A server that ends does not always say so.
+            # A server that ends does not always say so, and lets go of what the next turns of the loop would send.
             with suppress(PeerGone):
                 await self._session.say_restart()
+                for _ in range(_TURNS_TO_SEND):
+                    await asyncio.sleep(0)
             raise
         finally:
             self._session.end()
+            # It knows this consumer, and would stay with it until the collector looks for such pairs.
+            del self._session, self._task
 
     async def dispatch(self, message: Mapping[str, Any]) -> None:
         """Hand on a message; Channels' own would hop to a thread first, for connections this loop never opens."""
@@ -62,8 +65,8 @@ class _SocketConsumer(AsyncConsumer):  # type: ignore[misc,unused-ignore]
             case "websocket.disconnect":
                 raise StopConsumer
 
-    def _leave_stuck_peer(self) -> None:
-        self._stuck = True
+    def _leave(self) -> None:
+        self._left = True
         if self._task is not None:
             self._task.cancel()
 
@@ -79,7 +82,7 @@ class AiProcessingConsumer(_SocketConsumer):
     """`/ws/ai-processing/`."""
 
     offers = _AI_MESSAGES
-    successor = "/api/v2/prompts/"
+    successor = "/api/v2/prompts/generate/"
 
 
 class SearchConsumer(_SocketConsumer):

@@ -25,8 +25,9 @@ from apps.templates.answers import Intent
 from apps.templates.asking import Asker, ModelFailed, model_may_be_asked, open_for
 from apps.templates.categories import UNKNOWN
 from apps.templates.prompt_requests import GenerateRequest, IntentRequest, OptimizeRequest, RunRequest
-from apps.templates.prompt_texts import Text, fitting_template, generation_text, template_count_use
+from apps.templates.prompt_texts import Text, fitting_template, generation_text
 from apps.templates.search import Found, template_search
+from apps.templates.services import template_count_use
 from apps.templates.steps import CompletionStep, IntentStep, OptimizationStep, Step, TemplatesStep
 from apps.templates.workload import worked_out
 from promptcraft.database import run_in_database

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import F
-
 from apps.accounts.identity import Caller
 from apps.chat.body import MAX_BODY_BYTES
 from apps.llm.errors import InvalidRequest, NotFound
 from apps.templates import selectors
 from apps.templates.drafts import variables_of
-from apps.templates.models import Template
 from apps.templates.prompt_requests import GenerateRequest, TemplateChoice
 from apps.templates.rendering import placeholders, render
 from apps.templates.search import Found
 from apps.templates.variables import Variable, VariableType
 from promptcraft.database import run_in_database
 
-__all__ = ["Text", "fitting_template", "generation_text", "template_count_use"]
+__all__ = ["Text", "fitting_template", "generation_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +47,6 @@ async def generation_text(caller: Caller, request: GenerateRequest) -> Text:
 async def fitting_template(caller: Caller, found: Sequence[Found], values: Mapping[str, object]) -> Text | None:
     """Return the first template that these variables fill, none of them missing, unknown or mistyped, filled in."""
     return await run_in_database(_first_filled, caller, found, values) if values and found else None
-
-
-def template_count_use(*, template_id: int) -> None:
-    """Count one use of a template, which may have gone meanwhile."""
-    Template.objects.filter(pk=template_id).update(uses=F("uses") + 1)
 
 
 def _rendered(caller: Caller, choice: TemplateChoice, values: Mapping[str, object]) -> Text:

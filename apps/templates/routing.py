@@ -29,7 +29,7 @@ _router = URLRouter(
         path("ws/prompt-chat/", PromptChatConsumer.as_asgi()),
         path("ws/ai-processing/", AiProcessingConsumer.as_asgi()),
         path("ws/search/", SearchConsumer.as_asgi()),
-        re_path("", _nothing_here),
+        re_path("", _nothing_here),  # type: ignore[arg-type]
     ]
 )
 

@@ -35,6 +35,7 @@ __all__ = [
     "Rendered",
     "label_move",
     "label_remove",
+    "template_count_use",
     "template_create",
     "template_delete",
     "template_render",
@@ -152,9 +153,14 @@ def template_render(
     served = template_served(template=template, version=version, label=label)
     variables = variables_of(served.variables)
     text = render(served.text, variables, values)
-    Template.objects.filter(pk=template.pk).update(uses=F("uses") + 1)
+    template_count_use(template_id=template.pk)
     used = {variable.name: values.get(variable.name, variable.default) for variable in variables}
     return Rendered(text=text, version=served.number, variables=used)
+
+
+def template_count_use(*, template_id: int) -> None:
+    """Count one use of a template, which may have gone meanwhile."""
+    Template.objects.filter(pk=template_id).update(uses=F("uses") + 1)
 
 
 def _store(caller: Caller, drafts: Sequence[TemplateDraft]) -> list[Template]:

@@ -38,9 +38,20 @@ def test_a_short_run_prints_a_table_and_writes_json(bench, tmp_path):
     assert 20 < direct["gap_p50_ms"] < 100
 
 
+def test_the_workbench_answers_by_rules_and_by_a_model(bench, tmp_path):
+    path = tmp_path / "bench.json"
+    done = bench("--targets", "promptcraft", "--only", "workbench", "--quick", "--json", path)
+    assert done.returncode == 0, done.stderr
+    (figures,) = json.loads(path.read_text())["rows"]["workbench"]["promptcraft"]["rounds"]
+    for operation in ("intent_rules", "optimise_rules", "search", "render", "intent_model", "optimise_model"):
+        assert 0.1 < figures[f"{operation}_p50_ms"] <= figures[f"{operation}_p95_ms"] < 5_000
+    assert "| intent by rules: ms, p50 |" in done.stdout
+
+
 def test_rows_are_listed(bench):
     listed = bench("--list").stdout
-    for row in ("first", "request", "100x20", "300x20", "1000x20", "burst", "grow100", "grow1500", "idle", "start"):
+    rows = ("first", "request", "100x20", "300x20", "1000x20", "burst", "grow100", "grow1500", "idle", "start")
+    for row in (*rows, "workbench"):
         assert f"\n{row} " in f"\n{listed}"
 
 

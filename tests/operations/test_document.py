@@ -25,7 +25,7 @@ from tests.operations.proxies import DOCUMENT, block, blocks
 
 ROOT = DOCUMENT.parents[1]
 # Variables of systemd, of uvicorn and of signals; figures of the code.
-OTHERS = {"SIGTERM", "E001"}
+OTHERS = {"SIGTERM", "E001", "WEBSOCKET"}
 # What a watchdog or a ping may be late by.
 TICK_S = 1
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.templates.answers import CRITERIA, Piece, Source
-from apps.templates.comparing import compare, optimization, placeholder_changes
+from apps.templates.comparing import optimization, placeholder_changes
+from apps.templates.pieces import word_pieces
 
 WORDS = st.lists(st.sampled_from(["the ", "dog ", "dog", "sat", ". ", "\n", "on ", "mat", "{{ x }}"]), max_size=40).map(
     "".join
@@ -18,7 +19,7 @@ WORDS = st.lists(st.sampled_from(["the ", "dog ", "dog", "sat", ". ", "\n", "on 
 
 
 def assert_lawful(original, optimized):
-    pieces = compare(original, optimized)
+    pieces = word_pieces(original, optimized)
     assert "".join(piece.text for piece in pieces if piece.op != "insert") == original
     assert "".join(piece.text for piece in pieces if piece.op != "delete") == optimized
     assert all(piece.text and piece.op in ("equal", "delete", "insert") for piece in pieces)
@@ -31,11 +32,11 @@ def assert_lawful(original, optimized):
 @settings(max_examples=400, deadline=None)
 def test_the_pieces_make_up_both_texts(original, optimized):
     assert_lawful(original, optimized)
-    assert compare(original, original) == ((Piece(op="equal", text=original),) if original else ())
+    assert word_pieces(original, original) == ((Piece(op="equal", text=original),) if original else ())
 
 
 def test_words_are_told_apart():
-    assert compare("write about dogs", "Please write about two dogs.") == (
+    assert word_pieces("write about dogs", "Please write about two dogs.") == (
         Piece(op="insert", text="Please "),
         Piece(op="equal", text="write about "),
         Piece(op="insert", text="two "),
@@ -43,7 +44,7 @@ def test_words_are_told_apart():
         Piece(op="insert", text="."),
     )
     # A phrase is replaced whole, not word by word around equal spaces.
-    assert compare("one two three four", "one 2 3 four") == (
+    assert word_pieces("one two three four", "one 2 3 four") == (
         Piece(op="equal", text="one "),
         Piece(op="delete", text="two three"),
         Piece(op="insert", text="2 3"),

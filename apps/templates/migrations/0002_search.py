@@ -1,6 +1,11 @@
 """The tables of search: FTS5 on SQLite, full text and pg_trgm on PostgreSQL. See docs/search.md."""
 
+from __future__ import annotations
+
 from django.db import DatabaseError, migrations, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
 
 _SQLITE = (
     # Columns hold rows of stems, cut and folded before: `ascii` splits them at their spaces and nowhere else.
@@ -72,11 +77,11 @@ _POSTGRESQL_BACK = (
 )
 
 
-def make(apps, schema_editor):
+def make(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     connection = schema_editor.connection
     if connection.vendor == "postgresql":
         _need_trigrams(connection)
-        statements = _POSTGRESQL
+        statements: tuple[str, ...] = _POSTGRESQL
     else:
         _need_fts5(connection)
         statements = _SQLITE
@@ -85,13 +90,13 @@ def make(apps, schema_editor):
         schema_editor.execute(statement, params=None)
 
 
-def unmake(apps, schema_editor):
-    statements = _POSTGRESQL_BACK if schema_editor.connection.vendor == "postgresql" else _SQLITE_BACK
+def unmake(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    statements: tuple[str, ...] = _POSTGRESQL_BACK if schema_editor.connection.vendor == "postgresql" else _SQLITE_BACK
     for statement in statements:
         schema_editor.execute(statement, params=None)
 
 
-def _need_trigrams(connection):
+def _need_trigrams(connection: BaseDatabaseWrapper) -> None:
     """Make pg_trgm available, which is there already where an administrator has seen to it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")
@@ -108,7 +113,7 @@ def _need_trigrams(connection):
             ) from error
 
 
-def _need_fts5(connection):
+def _need_fts5(connection: BaseDatabaseWrapper) -> None:
     with connection.cursor() as cursor:
         try:
             cursor.execute("CREATE VIRTUAL TABLE temp.search_probe USING fts5(word, tokenize = 'trigram')")

@@ -28,7 +28,8 @@ def handshake_refusal(scope: Mapping[str, Any]) -> PromptCraftError | None:
     browser says nothing, and is let in: its token is what counts.
     """
     headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-    host = next((value.decode("latin-1") for name, value in headers if name == b"host"), "")
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    host = hosts[0] if len(hosts) == 1 else ""
     domain, _ = split_domain_port(host)
     if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
         return InvalidRequest("This host name is not served here. Use one from ALLOWED_HOSTS.", param="Host")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import time
@@ -12,6 +11,7 @@ from typing import Any
 from apps.accounts.identity import Caller, authenticate_token
 from apps.chat.engine.generation import Generation, Stop
 from apps.chat.envelope import envelope, translate
+from apps.chat.path_counters import count_line
 from apps.llm.errors import AuthenticationFailed, PromptCraftError
 from apps.templates.asking import Asker
 from apps.templates.sockets.messages import Message, written
@@ -87,8 +87,8 @@ class SocketRequest:
             await self._say("processing_started", {})
             try:
                 caller = await authenticate_token(self._token)
-            except AuthenticationFailed as error:
-                status, code = error.http_status, error.code.value
+            except AuthenticationFailed as refusal:
+                status, code = refusal.http_status, refusal.code.value
                 self._on_bad_token()
                 return
             kind, members, error = await self._answered(caller)
@@ -125,8 +125,6 @@ class SocketRequest:
         await self._outbox.send(written(kind, self._message.request_id, members))
 
     def _log(self, status: int, code: str | None, user_id: int | None, started: float) -> None:
-        if not REQUEST_LOGGER.isEnabledFor(logging.INFO):
-            return
         fields = {
             "request_id": self._request_id,
             "method": "WEBSOCKET",
@@ -138,4 +136,5 @@ class SocketRequest:
             **({} if self._generation is None else self._generation.log_fields()),
             **({} if code is None else {"error_code": code}),
         }
+        count_line(fields)
         REQUEST_LOGGER.info("WEBSOCKET %s %s %s", self._path, self._message.type, status, extra={"fields": fields})

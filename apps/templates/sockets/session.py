@@ -48,7 +48,8 @@ class Close:
 class Session:
     """A socket from its handshake on. Feed it the server's messages in order; `end` it when the server is done.
 
-    `on_stuck` is called when the peer has taken nothing for 60 s: the connection is to be dropped then.
+    `on_over` is called when the connection is to be left: its close frame is sent, or its peer has taken nothing for
+    60 s.
     """
 
     __slots__ = (
@@ -59,7 +60,7 @@ class Session:
         "_draining",
         "_ending",
         "_offers",
-        "_on_stuck",
+        "_on_over",
         "_outbox",
         "_running",
         "_scope",
@@ -76,14 +77,14 @@ class Session:
         *,
         offers: Collection[str],
         successor: str,
-        on_stuck: Callable[[], None],
+        on_over: Callable[[], None],
     ) -> None:
         self._scope = scope
         self._send = send
         self._offers = offers
         self._successor = successor
-        self._on_stuck = on_stuck
-        self._outbox = Outbox(send, on_stuck)
+        self._on_over = on_over
+        self._outbox = Outbox(send, on_over)
         self._token = ""
         self.family_id: uuid.UUID | None = None
         self._running: dict[object, tuple[SocketRequest, asyncio.Task[None]]] = {}
@@ -284,7 +285,7 @@ class Session:
             return
         if task.cancelled():
             # Its reader has let go of a peer that takes nothing.
-            self._on_stuck()
+            self._on_over()
         elif (error := task.exception()) is not None:
             translate(error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
             self._shut(Close.FAULT)
@@ -300,7 +301,11 @@ class Session:
             self._clock.cancel()
         for _, task in self._running.values():
             task.cancel()
-        self._closing = asyncio.get_running_loop().create_task(self._outbox.close(code))
+        self._closing = asyncio.get_running_loop().create_task(self._close(code))
+
+    async def _close(self, code: int) -> None:
+        await self._outbox.close(code)
+        self._on_over()
 
 
 def _code_of(error: PromptCraftError) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from apps.templates.differences import MAX_COMPARED_LINES, line_pieces
 from apps.templates.drafts import LABELS
 from apps.templates.models import Label, Version
+from apps.templates.pieces import MAX_LINES, line_pieces
 from tests.templates.library.conftest import LETTER, SLUG, TONE
 
 NAME = {"name": "name", "type": "string"}
@@ -177,7 +177,7 @@ def test_pieces_make_both_texts(before, after):
 
 
 def test_very_long_texts_are_compared_roughly():
-    lines = [f"{number}\n" for number in range(MAX_COMPARED_LINES + 2)]
+    lines = [f"{number}\n" for number in range(MAX_LINES // 2 + 1)]
     changed = line_pieces("".join(lines), "".join(reversed(lines)))
     assert [piece.op for piece in changed] == ["delete", "insert"]
     one_line = line_pieces("".join(lines), "".join([*lines[:5], "new\n", *lines[5:]]))

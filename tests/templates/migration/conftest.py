@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tests.server import PASSWORD, USERNAME, ServerProcess
 from tests.templates.migration.guide import write_modules
 
 _NODE_S = 60
+_OLDEST_NODE = (20, 10)
 _CALM = {"PROVIDER_CHAIN": "mock", "LEGACY_WEBSOCKETS": "1", "SSE_ROLLOUT_PHASE": "percentage"}
 
 
@@ -25,7 +27,7 @@ class FrontEnd:
     """A page with the guide's code, in front of a server."""
 
     folder: Path
-    node: str
+    node: tuple[str, ...]
     server: ServerProcess
 
     def run(self, scenario: str, *, user: str = USERNAME, **options: Any) -> Any:
@@ -38,8 +40,7 @@ class FrontEnd:
             **options,
         }
         done = subprocess.run(
-            # A browser has a WebSocket, Node 20 behind a flag.
-            [self.node, "--no-warnings", "--experimental-websocket", "drive.mjs", scenario],
+            [*self.node, "drive.mjs", scenario],
             cwd=self.folder,
             input=json.dumps(given),
             capture_output=True,
@@ -62,9 +63,16 @@ class FrontEnd:
 
 
 @pytest.fixture(scope="package")
-def node() -> str:
-    """The program that runs the guide's code."""
-    return need_program("node", "nodejs")
+def node() -> tuple[str, ...]:
+    """The command that runs the guide's code."""
+    program = need_program("node", "nodejs")
+    asked = [program, "-p", "process.versions.node + ' ' + typeof WebSocket"]
+    version, socket = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=_NODE_S).stdout.split()
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST_NODE:
+        reason = f"node {version} is too old for the guide's code, which needs 20.10"
+        (pytest.fail if os.environ.get("CI", "").lower() == "true" else pytest.skip)(reason)
+    # Node 20 has it behind a flag.
+    return (program, "--no-warnings", *(["--experimental-websocket"] if socket == "undefined" else []))
 
 
 @pytest.fixture(scope="package")
@@ -76,7 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def servers(node: str) -> Iterator[dict[str, ServerProcess]]:
+def servers(node: tuple[str, ...]) -> Iterator[dict[str, ServerProcess]]:
     """The two, by their manner."""
     made = {"patient": ServerProcess(_CALM), "hasty": ServerProcess(_CALM | {"STREAM_RETENTION": "0.1"})}
     with started(*made.values()):
@@ -85,13 +93,13 @@ def servers(node: str) -> Iterator[dict[str, ServerProcess]]:
 
 
 @pytest.fixture
-def page(folder: Path, node: str, servers: dict[str, ServerProcess]) -> FrontEnd:
+def page(folder: Path, node: tuple[str, ...], servers: dict[str, ServerProcess]) -> FrontEnd:
     """A page in front of a server that keeps streams."""
     return FrontEnd(folder, node, servers["patient"])
 
 
 @pytest.fixture
-def hasty_page(folder: Path, node: str, servers: dict[str, ServerProcess]) -> FrontEnd:
+def hasty_page(folder: Path, node: tuple[str, ...], servers: dict[str, ServerProcess]) -> FrontEnd:
     """A page in front of one that forgets them at once."""
     return FrontEnd(folder, node, servers["hasty"])
 

@@ -13,6 +13,14 @@ import { Socket } from "./before/socket.mjs";
 const options = JSON.parse(await text(process.stdin));
 const GENERATE = "/api/v2/prompts/generate/";
 
+// A browser's takes no headers, Node's does: the scenario's.
+const { WebSocket } = globalThis;
+globalThis.WebSocket = class extends WebSocket {
+  constructor(url, protocols) {
+    super(url, { protocols, headers: options.headers ?? {} });
+  }
+};
+
 /** A `fetch` that notes what is asked, adds the scenario's headers, and passes it on to `through`. */
 function noting(through = fetch) {
   const asked = [];
@@ -151,7 +159,8 @@ const scenarios = {
   async late() {
     const cut = breaking(options.bytes);
     const { asked, session: client } = session(async (url, request) => {
-      if (!url.includes("/events/")) return cut(url, request);
+      if (request.method === "POST") return cut(url, request);
+      if (!url.endsWith("/events/")) return fetch(url, request);
       for (;;) {
         const response = await fetch(url, request);
         if (response.status === 410) return response;

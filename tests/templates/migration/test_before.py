@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.templates.migration.conftest import FrontEnd
 from tests.templates.migration.test_after import PROMPT, QUERY, content_of
 
+LONG = {"X-Mock-Scenario": "long"}
+
 
 def test_both_clients_give_the_same_answers(page: FrontEnd) -> None:
-    asked = {"query": QUERY, "prompt": PROMPT, "search": "newsleter", "filters": {"category": "marketing_email"}}
+    asked: dict[str, Any] = {
+        "query": QUERY,
+        "prompt": PROMPT,
+        "search": "newsleter",
+        "filters": {"category": "marketing_email"},
+    }
     old, new = page.run("before", **asked), page.run("after", **asked)
-    assert {name: old["intent"].pop(name) for name in ("type",)} == {"type": "intent_result"}
-    assert {name: old["optimization"].pop(name) for name in ("type",)} == {"type": "optimization_result"}
-    assert old["intent"].pop("request_id")
-    assert old["optimization"].pop("request_id")
+    for name, kind in (("intent", "intent_result"), ("optimization", "optimization_result")):
+        assert old[name].pop("type") == kind
+        assert old[name].pop("request_id")
     assert old == new
     assert new["results"]
 
 
 def test_stop(page: FrontEnd) -> None:
-    outcome = page.run("stoppedBefore")
-    assert outcome["finish_reason"] in ("cancelled", "stop")
+    outcome = page.run("stoppedBefore", headers=LONG)
+    assert outcome["finish_reason"] == "cancelled"
     assert content_of(page.stored(outcome["completion_id"])) == outcome["content"]
 
 
@@ -30,6 +38,5 @@ def test_a_refusal_is_the_same_envelope(page: FrontEnd) -> None:
 
 
 def test_a_shadow_of_a_websocket_sees_the_same(page: FrontEnd, user: str) -> None:
-    outcome = page.run("shadowBefore", user=user)
-    assert outcome["same"] is True
+    assert page.run("shadowBefore", user=user, headers=LONG) == {"same": True, "live": True}
     assert len(page.completions(user)) == 1

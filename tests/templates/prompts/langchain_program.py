@@ -26,7 +26,7 @@ from apps.templates.langchain_services import Course, preparation  # noqa: E402
 from apps.templates.prompt_requests import RunRequest  # noqa: E402
 
 
-async def main(base_url: str, token: str) -> None:
+async def main(base_url: str, token: Any) -> None:
     """Print what came of a query: the steps, the answer in one piece, the answer in pieces."""
     start_runtime()
     asker = Asker(caller=await authenticate_token(token), request_id="langchain-1")

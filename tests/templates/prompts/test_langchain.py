@@ -91,7 +91,8 @@ def test_its_client_alone(workbench: Workbench, streaming: bool):
     from langchain_openai import ChatOpenAI  # type: ignore[import-not-found,unused-ignore]
 
     server = workbench.server
-    model: Any = ChatOpenAI(base_url=server.url("/api/v2"), api_key=server.token(), model="auto", max_retries=0)
+    key: Any = server.token()
+    model: Any = ChatOpenAI(base_url=server.url("/api/v2"), api_key=key, model="auto", max_retries=0)
     question = [("system", "Answer shortly."), ("human", "When does the tide turn?")]
     if streaming:
         pieces = list(model.stream(question))

@@ -70,6 +70,7 @@ def test_every_category_makes_a_short_prompt_good_in_every_language(language, ca
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_material_of_each_language_is_whole_and_varied(language):
     phrases = read_phrases(language)
+    assert phrases is not None
     assert set(phrases.categories) == {*CATEGORIES, UNKNOWN}
     assert set(phrases.labels) == {"task", "audience", "tone", "output", "rules", "shape"}
     assert "{needs}" in phrases.gaps
@@ -150,7 +151,7 @@ def test_tone_and_audience_are_stated_once_and_on_one_line():
 
 
 def test_material_stays_as_it_is_and_last():
-    code = "```python\nprint( 'nice' )   # TODO etc.\n```"
+    code = "```python\nprint( 'nice' )   # later etc.\n```"
     after = rewritten(f"fix this:\n\n{code}", category="debugging")
     assert after.endswith(code)
     assert "Task:\nfix this:" in after

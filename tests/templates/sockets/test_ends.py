@@ -157,6 +157,9 @@ class TestDrain:
         server = ServerProcess(ON, "daphne", upstream=upstream, application=APPLICATION)
         with started(server):
             with Client(server) as idle:
+                # It trips over HTTP connections that it has not let go of yet, and then says nothing to anybody.
+                with pytest.raises(TimeoutError):
+                    idle.next(3)
                 server.terminate()
                 assert idle.close_code() == 1012
             assert server.wait() == 0
@@ -172,7 +175,8 @@ class TestPeerThatTakesNothing:
         plain = bare(workbench.server, CHAT, receive_buffer_bytes=8_192)
         plain.sendall(ask())
         eventually(lambda: active_streams(workbench.server) == 0, "the completion's end", 10)
-        assert workbench.server.peak_resident_bytes() - before < 4 * text_bytes
+        # The log has the text once, the row that is written at the end twice more.
+        assert workbench.server.peak_resident_bytes() - before < 3 * text_bytes
         received = 0
         # It is cut before it can have all of it.
         eventually(lambda: not _is_open(workbench.server, plain.getsockname()[1]), "the cut")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.contract.limit_fixtures import started
+from tests.contract.limit_fixtures import send_raw, started
 from tests.server import ROOT, ServerName, ServerProcess
 from tests.templates.prompts.conftest import Workbench
 from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client
@@ -30,6 +30,21 @@ def refused(server: ServerProcess, path: str = CHAT, **options: Any) -> tuple[in
     response = caught.value.response
     body = bytes(response.body or b"")
     return response.status_code, json.loads(body) if body.startswith(b"{") else {}
+
+
+def answered(server: ServerProcess, written: str) -> str:
+    """Send what is written, and return all that comes back until the server hangs up."""
+    with send_raw(server, written.encode("latin-1")) as plain:
+        said = b""
+        while received := plain.recv(4096):
+            said += received
+    return said.decode("latin-1")
+
+
+HANDSHAKE = (
+    "GET /ws/prompt-chat/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 class TestOff:
@@ -64,12 +79,29 @@ class TestRefused:
         for path in ("/ws/tide/", "/ws/prompt-chat/more/", "/", "/api/v2/chat/completions/"):
             assert refused(either.server, path)[0] == 404
 
-    def test_unknown_host(self):
-        server = ServerProcess(
-            {"PROVIDER_CHAIN": "mock", "LEGACY_WEBSOCKETS": "1", "ALLOWED_HOSTS": "127.0.0.1,a.example"}
-        )
+    @pytest.mark.parametrize("lines", ["", "Host: b.example\r\n", "Host: 127.0.0.1\r\nHost: b.example\r\n"])
+    def test_unknown_host(self, lines: str):
+        server = ServerProcess({"PROVIDER_CHAIN": "mock", "LEGACY_WEBSOCKETS": "1", "ALLOWED_HOSTS": "127.0.0.1"})
         with started(server):
-            assert refused(server, headers={"Host": "b.example"}, token=None)[0] == 400
+            assert answered(server, HANDSHAKE.replace("Host: 127.0.0.1\r\n", lines)).startswith("HTTP/1.1 400 ")
+
+    @pytest.mark.parametrize(
+        ("written", "status", "code"),
+        [
+            (HANDSHAKE.replace("Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", ""), 400, "invalid_value"),
+            (HANDSHAKE.replace("Version: 13", "Version: 7"), 400, "invalid_value"),
+            (HANDSHAKE.replace("\r\n\r\n", f"\r\nX-Long: {'x' * 9_000}\r\n\r\n"), 431, "head_too_large"),
+            (HANDSHAKE.replace("/ws/prompt-chat/", "/ws/" + "x" * 9_000), 414, "head_too_large"),
+            (HANDSHAKE.replace("/ws/prompt-chat/", "/ws/\xff/"), 400, None),
+        ],
+        ids=["no key", "an old version", "a long header", "a long path", "a path of no encoding"],
+    )
+    def test_broken_handshake(self, workbench: Workbench, written: str, status: int, code: str | None):
+        said = answered(workbench.server, written)
+        assert said.startswith(f"HTTP/1.1 {status} "), said[:200]
+        if code is not None:
+            assert json.loads(said.partition("\r\n\r\n")[2])["error"]["code"] == code
+        assert "Traceback" not in workbench.server.output()
 
 
 class TestAccepted:
@@ -101,7 +133,7 @@ class TestAccepted:
 
 
 class TestToken:
-    @pytest.mark.parametrize("token", ["x", "a.b.c", "e30.e30.e30", "x" * 9_000])
+    @pytest.mark.parametrize("token", ["x", "a.b.c", "e30.e30.e30", "x" * 8_000])
     @pytest.mark.parametrize("way", ["subprotocol", "message"])
     def test_bad(self, either: Workbench, token: str, way: str):
         subprotocols = ["promptcraft.v1", f"bearer.{token}"] if way == "subprotocol" else []

@@ -111,6 +111,15 @@ class TestCancel:
                 client.say("cancel", f"r-{number}")
             assert [answer.result()["finish_reason"] for answer in client.answers(5)] == ["cancelled"] * 5
 
+    def test_before_it_begins(self, workbench: Workbench):
+        """The template is still being read from the database when the client thinks better of it."""
+        workbench.upstream.script("deepseek", held(Gate(), 0))  # type: ignore[arg-type]
+        values = {"offer": "boats", "keywords": ["boat", "tide"], "proof": "None."}
+        with Client(workbench.server) as client:
+            client.say("generate_content", "r-1", template="google-responsive-search-ad", variables=values)
+            client.say("cancel", "r-1")
+            assert client.answer().result()["finish_reason"] == "cancelled"
+
     @pytest.mark.parametrize(
         ("kind", "member", "result"),
         [("process_intent", "query", "intent_result"), ("optimize_prompt", "prompt", "optimization_result")],
