@@ -24,6 +24,7 @@ from django.core.checks import Error, run_checks  # noqa: E402
 from apps.chat.body import REFUSED, read_body  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
 from apps.llm.errors import NotFound  # noqa: E402
+from apps.templates.rules.preloading import preload_in_background  # noqa: E402
 from promptcraft.connection import guard_uvicorn  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
 from promptcraft.scope import made_safe, safe_path  # noqa: E402
@@ -94,6 +95,7 @@ class Dispatcher:
             guard_uvicorn_sockets()
         start_runtime()
         await send({"type": "lifespan.startup.complete"})
+        preload_in_background()
         await receive()
         await stop_runtime()
         await send({"type": "lifespan.shutdown.complete"})

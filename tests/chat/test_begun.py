@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from apps.chat.begun import Rest, begin, listen
+from apps.chat.begun import Listening, Rest, begin, listen
 
 
 async def test_one_that_does_not_wait_is_over_with_its_value():
@@ -84,7 +84,7 @@ class _Foreign:
             yield
 
 
-def _heard(event: asyncio.Event | _Foreign) -> tuple[list[str], object]:
+def _heard(event: asyncio.Event | _Foreign) -> tuple[list[str], Listening | None]:
     said: list[str] = []
 
     async def hear() -> None:
@@ -122,6 +122,7 @@ async def test_listening_makes_a_task_when_the_event_comes_and_none_before():
 async def test_listening_that_is_closed_hears_no_more():
     event = asyncio.Event()
     said, listening = _heard(event)
+    assert listening is not None
     listening.close()
     assert said == ["over"]
     event.set()
@@ -134,12 +135,14 @@ async def test_listening_may_be_closed_while_the_event_is_on_its_way():
     told: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     said, listening = _heard(event)
+    assert listening is not None
     event.set()
     listening.close()
     await _turns()
     assert said == ["over"]
     assert told == []
     again, listening = _heard(asyncio.Event())
+    assert listening is not None
     listening.close()
     listening.close()
     assert again == ["over"]
@@ -153,6 +156,7 @@ async def test_listening_works_on_what_is_no_future():
     await _turns()
     assert said == ["come", "over"]
     silent, listening = _heard(_Foreign())
+    assert listening is not None
     await _turns()
     listening.close()
     await _turns()
