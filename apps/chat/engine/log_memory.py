@@ -103,12 +103,11 @@ class MemoryLog:
         return b"".join(out), last
 
     def parts(self) -> Iterator[tuple[str, bytes]]:
-        """Yield what all events so far say: (its frame's kind, fragments joined), or ("", data) of one without."""
-        start = 0
-        for index, run in enumerate(self._runs):
-            end = self._ends[self._last_of(index)]
-            yield (run.frame.kind if run.frame is not None else ""), bytes(self._bytes[start:end])
-            start = end
+        """Yield what all events so far say: (its frame's kind, fragments joined), or ("", data) of one without.
+
+        A long text comes in several parts.
+        """
+        return (("" if frame is None else frame.kind, data) for _, frame, data in self._pieces(0))
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Tell a subscriber of every event from now on."""
@@ -132,26 +131,25 @@ class MemoryLog:
         self._ends.append(len(self._bytes))
         self.last_id += 1
 
-    def _last_of(self, index: int) -> int:
-        """Return the id of a run's last event."""
-        return self._runs[index + 1].first_id - 1 if index + 1 < len(self._runs) else self.last_id
-
     def _merged(self, after: int) -> Iterator[tuple[int, bytes]]:
         """Yield (id of the last event merged, data), from the event after `after`."""
+        for event_id, frame, data in self._pieces(after):
+            yield event_id, data if frame is None else frame.head + data + frame.tail
+
+    def _pieces(self, after: int) -> Iterator[tuple[int, Frame | None, bytes]]:
+        """Yield (id of the last event in it, its frame, fragments joined), or the data of an event without a frame."""
         position = bisect_left(self._runs, after + 1, key=lambda run: run.first_id)
         # The run before may reach past `after`.
         position = max(0, position - 1)
         for index in range(position, len(self._runs)):
             run = self._runs[index]
-            run_last = self._last_of(index)
+            run_last = self._runs[index + 1].first_id - 1 if index + 1 < len(self._runs) else self.last_id
             event_id = max(after, run.first_id - 1)
             while event_id < run_last:
                 start = self._ends[event_id]
                 if run.frame is None:
                     upto = event_id + 1
-                    yield upto, bytes(self._bytes[start : self._ends[upto]])
                 else:
                     upto = bisect_left(self._ends, start + _MERGED_BYTES, lo=event_id + 1, hi=run_last)
-                    fragment = bytes(self._bytes[start : self._ends[upto]])
-                    yield upto, run.frame.head + fragment + run.frame.tail
+                yield upto, run.frame, bytes(self._bytes[start : self._ends[upto]])
                 event_id = upto

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.server import ROOT, ServerProcess
@@ -92,14 +93,18 @@ def test_its_client_alone(workbench: Workbench, streaming: bool):
 
     server = workbench.server
     key: Any = server.token()
-    model: Any = ChatOpenAI(base_url=server.url("/api/v2"), api_key=key, model="auto", max_retries=0)
     question = [("system", "Answer shortly."), ("human", "When does the tide turn?")]
-    if streaming:
-        pieces = list(model.stream(question))
-        text = "".join(piece.content for piece in pieces)
-        assert len(pieces) > 5
-    else:
-        answer = model.invoke(question)
-        text = answer.content
-        assert answer.usage_metadata["total_tokens"] > 0
+    # A client of its own making would keep its connections.
+    with httpx.Client() as client:
+        model: Any = ChatOpenAI(
+            base_url=server.url("/api/v2"), api_key=key, model="auto", max_retries=0, http_client=client
+        )
+        if streaming:
+            pieces = list(model.stream(question))
+            text = "".join(piece.content for piece in pieces)
+            assert len(pieces) > 5
+        else:
+            answer = model.invoke(question)
+            text = answer.content
+            assert answer.usage_metadata["total_tokens"] > 0
     assert text.startswith("DeepSeek answers")
