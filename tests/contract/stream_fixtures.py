@@ -47,7 +47,7 @@ _PATIENT = {
     "HEADER_HOLD": "20",
     # One test's faults are not to be felt by the next.
     "BREAKER_FAILURES": "100000",
-    "BREAKER_COOLDOWN": "0.001",
+    "BREAKER_COOLDOWN": "0.000001",
 }
 _HASTY = _PATIENT | {
     "KEEPALIVE_INTERVAL": "0.5",

@@ -23,7 +23,7 @@ _PATIENT = {
     "GAP_TIMEOUT": "20",
     # One test's faults are not to be felt by the next.
     "BREAKER_FAILURES": "100000",
-    "BREAKER_COOLDOWN": "0.001",
+    "BREAKER_COOLDOWN": "0.000001",
     "KEEPALIVE_INTERVAL": "0.3",
 }
 _APPLICATION = "tests.templates.prompts.hasty_application:application"

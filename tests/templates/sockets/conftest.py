@@ -20,7 +20,7 @@ ON = {
     "HEADER_HOLD": "20",
     # One test's faults are not to be felt by the next.
     "BREAKER_FAILURES": "100000",
-    "BREAKER_COOLDOWN": "0.001",
+    "BREAKER_COOLDOWN": "0.000001",
     "DISCONNECT_GRACE": "0.4",
 }
 APPLICATION = "tests.templates.sockets.application:application"
