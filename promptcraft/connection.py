@@ -22,7 +22,7 @@ from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError
 from apps.llm.wire import json
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 
-__all__ = ["GuardedProtocol", "guard_uvicorn", "one_worker"]
+__all__ = ["GuardedProtocol", "guard_uvicorn", "one_worker", "uvicorn_config"]
 
 
 def guard_uvicorn() -> None:
@@ -30,7 +30,7 @@ def guard_uvicorn() -> None:
 
     Any other server, and a uvicorn without httptools, is left alone.
     """
-    config = _uvicorn_config()
+    config = uvicorn_config()
     if getattr(config, "http_protocol_class", None) is HttpToolsProtocol:
         config.http_protocol_class = GuardedProtocol
 
@@ -38,7 +38,7 @@ def guard_uvicorn() -> None:
 @register()
 def one_worker(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Refuse `uvicorn --workers`, which WEB_CONCURRENCY does not show. Each of them asks this for itself."""
-    config = _uvicorn_config()
+    config = uvicorn_config()
     workers = 1 if config is None or config.should_reload else config.workers
     if workers == 1:
         return []
@@ -51,7 +51,7 @@ def one_worker(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def _uvicorn_config() -> Any:
+def uvicorn_config() -> Any:
     """Return the configuration of the uvicorn that runs this process, found by its signal handler; else None."""
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return server.config if isinstance(server, Server) else None

@@ -19,8 +19,7 @@ from django.urls import ResolverMatch, set_script_prefix
 
 from apps.chat.begun import Listening, listen
 from apps.chat.body import Body, read_body
-from apps.chat.engine.reader import Reader
-from apps.chat.responses import StreamResponse
+from apps.chat.responses import StreamReader, StreamResponse
 from promptcraft.headers import encoded_headers
 
 __all__ = ["StreamHandler"]
@@ -50,7 +49,7 @@ class StreamHandler(ASGIHandler):
         if task is None:
             raise RuntimeError("an ASGI application is called inside a task")
         watch = _Watch(task, receive)
-        reader: Reader | None = None
+        reader: StreamReader | None = None
         finish: list[Callable[[], None]] = []
         try:
             response = await self._answer(scope, body, finish)

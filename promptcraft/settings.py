@@ -243,7 +243,7 @@ SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
 SESSION_COOKIE_AGE = 12 * 60 * 60
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
-CSRF_FAILURE_VIEW = "apps.templates.admin_site.forgery_refused"
+CSRF_FAILURE_VIEW = "apps.templates.curation.site.forgery_refused"
 # TLS ends at the proxy in front, so that a page's own origin looks like another's.
 CSRF_TRUSTED_ORIGINS = [
     f"https://{host.replace('.', '*.', 1) if host[0] == '.' else host}" for host in ALLOWED_HOSTS if host != "*"
@@ -256,7 +256,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W002",
     # No cookie carries authority but on the admin's forms, which bring a guard of their own.
     "security.W003",
-    # The admin's views have these three around them, and no other view has (apps.templates.admin_site).
+    # The admin's views have these three around them, and no other view has (apps.templates.curation.site).
     "admin.E408",
     "admin.E409",
     "admin.E410",

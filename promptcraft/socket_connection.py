@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import Server
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
@@ -25,6 +23,7 @@ from apps.chat.envelope import envelope
 from apps.llm.errors import HeadTooLarge, InternalError, InvalidRequest, PromptCraftError
 from apps.llm.wire import json
 from apps.templates.sockets.messages import MAX_MESSAGE_BYTES
+from promptcraft.connection import uvicorn_config
 
 __all__ = ["GuardedSocketProtocol", "guard_uvicorn_sockets"]
 
@@ -38,8 +37,7 @@ def guard_uvicorn_sockets() -> None:
 
     Any other server, and a uvicorn that was told to use another implementation, is left alone.
     """
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    config: Any = server.config if isinstance(server, Server) else None
+    config = uvicorn_config()
     if getattr(config, "ws_protocol_class", None) is WebSocketsSansIOProtocol:
         config.ws_protocol_class = GuardedSocketProtocol
         config.ws_max_size = MAX_MESSAGE_BYTES

@@ -16,7 +16,7 @@ urlpatterns = [
     path("api/v2/chat/", include("apps.chat.urls")),
     path("api/v2/models/", signed_in(GET=catalogue.model_list)),
     path("api/v2/models/<path:model>/", signed_in(GET=catalogue.model_detail)),
-    path("api/v2/prompts/", include("apps.templates.prompt_urls")),
+    path("api/v2/prompts/", include("apps.templates.prompts.urls")),
     path("api/v2/templates/", include("apps.templates.urls")),
     path("api/v2/schema/", pages.SchemaView.as_view()),
     path("api/v2/docs/", pages.DocsView.as_view()),

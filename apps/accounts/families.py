@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
@@ -33,6 +34,7 @@ from apps.accounts.tokens import (
 __all__ = [
     "REPLAY_WINDOW_S",
     "expired_purge",
+    "families_alive",
     "family_ended",
     "family_open",
     "family_revoke",
@@ -118,6 +120,12 @@ def token_owner(claims: AccessClaims | RefreshClaims) -> User | None:
         )
     family = families.first()
     return None if family is None else _user_of(family, claims)
+
+
+def families_alive(*, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of the families that are neither revoked nor of a user who is disabled or gone. One query."""
+    alive = RefreshFamily.objects.filter(pk__in=ids, revoked_at__isnull=True, user__is_active=True)
+    return set(alive.values_list("pk", flat=True))
 
 
 def expired_purge(*, now: datetime) -> tuple[int, int]:

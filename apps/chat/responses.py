@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-from apps.chat.engine.reader import Reader
 from apps.llm.wire import json
 from promptcraft.headers import Headers, add_headers, checked_headers, set_headers
 
-__all__ = ["StreamResponse", "json_response"]
+__all__ = ["StreamReader", "StreamResponse", "json_response"]
+
+_EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+
+class StreamReader(Protocol):
+    """What sends a stream: a completion's reader, or one of several steps."""
+
+    detached: bool
+    """Whether its peer took nothing for so long that it was let go of."""
+
+    async def drive(self, send: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
+        """Send ASGI body messages to the end, the last one included."""
+
+    def close(self) -> None:
+        """Let go of what is followed. Safe to call again."""
 
 
 class StreamResponse(HttpResponseBase):
-    """A log as Server-Sent Events, sent by `promptcraft.handler`: its `reader` is driven, there is no content.
+    """Server-Sent Events, sent by `promptcraft.handler`: its `reader` is driven, there is no content.
 
     `headers` are of our own making: ids, names and numbers in printable ASCII.
     """
 
     streaming = True
 
-    def __init__(self, reader: Reader, headers: Mapping[str, str]) -> None:
-        super().__init__(content_type="text/event-stream; charset=utf-8")
+    def __init__(self, reader: StreamReader, headers: Mapping[str, str]) -> None:
+        super().__init__(content_type=_EVENT_STREAM)
         add_headers(self, _stream_headers())
         set_headers(self, headers)
         self.reader = reader
 
     def close(self) -> None:
-        """Leave the log, whether the stream was sent or not."""
+        """Let go of the stream, whether it was sent or not."""
         self.reader.close()
         super().close()
 
@@ -41,6 +55,7 @@ class StreamResponse(HttpResponseBase):
 def _stream_headers() -> Headers:
     return checked_headers(
         {
+            "Content-Type": _EVENT_STREAM,
             "Cache-Control": "no-cache, no-transform",
             "X-Accel-Buffering": "no",
             "Access-Control-Expose-Headers": ", ".join(settings.CORS_EXPOSE_HEADERS),

@@ -14,8 +14,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.templates import search
-from apps.templates.admin_site import CurationSite
-from apps.templates.drafts import RESERVED_SLUGS
+from apps.templates.curation.site import CurationSite
+from apps.templates.library.drafts import RESERVED_SLUGS
 from apps.templates.models import Label, Tag, Template, Version
 
 __all__ = ["site"]

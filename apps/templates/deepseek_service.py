@@ -14,15 +14,15 @@ from apps.chat import services
 from apps.llm.errors import RateLimited
 from apps.llm.wire.openai import Usage
 from apps.templates.answers import Intent, Source
-from apps.templates.asking import Asker, ModelAnswer, ModelFailed, ask_model
-from apps.templates.comparing import optimization
-from apps.templates.model_answers import read_intent_answer
-from apps.templates.model_prompts import intent_body, rewrite_body
-from apps.templates.prompt_requests import IntentRequest, OptimizeRequest
+from apps.templates.prompts.asking import Asker, ModelAnswer, ModelFailed, ask_model
+from apps.templates.prompts.comparing import optimization
+from apps.templates.prompts.model_answers import read_intent_answer
+from apps.templates.prompts.model_prompts import intent_body, rewrite_body
+from apps.templates.prompts.requests import IntentRequest, OptimizeRequest
+from apps.templates.prompts.steps import OptimizationStep
+from apps.templates.prompts.workload import worked_out
 from apps.templates.rules.judging import Verdict, judge_rewrite, strip_wrapping
 from apps.templates.rules.language import detect_language
-from apps.templates.steps import OptimizationStep
-from apps.templates.workload import worked_out
 
 __all__ = ["INTENT_S", "OPTIMIZE_S", "detect_intent", "optimize"]
 

@@ -20,16 +20,17 @@ from django.db import DatabaseError
 from apps.accounts.identity import Caller
 from apps.chat import services
 from apps.llm.errors import ServiceUnavailable
-from apps.templates import deepseek_service, mock_langchain, saving
+from apps.templates import deepseek_service, mock_langchain
 from apps.templates.answers import Intent
-from apps.templates.asking import Asker, ModelFailed, model_may_be_asked, open_for
 from apps.templates.categories import UNKNOWN
-from apps.templates.prompt_requests import GenerateRequest, IntentRequest, OptimizeRequest, RunRequest
-from apps.templates.prompt_texts import Text, fitting_template, generation_text
+from apps.templates.prompts import saving
+from apps.templates.prompts.asking import Asker, ModelFailed, model_may_be_asked, open_for
+from apps.templates.prompts.requests import GenerateRequest, IntentRequest, OptimizeRequest, RunRequest
+from apps.templates.prompts.steps import CompletionStep, IntentStep, OptimizationStep, Step, TemplatesStep
+from apps.templates.prompts.texts import Text, fitting_template, generation_text
+from apps.templates.prompts.workload import worked_out
 from apps.templates.search import Found, template_search
 from apps.templates.services import template_count_use
-from apps.templates.steps import CompletionStep, IntentStep, OptimizationStep, Step, TemplatesStep
-from apps.templates.workload import worked_out
 from promptcraft.database import run_in_database
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from apps.templates.answers import Intent, Source
 from apps.templates.categories import UNKNOWN
-from apps.templates.comparing import optimization
-from apps.templates.prompt_requests import IntentRequest, OptimizeRequest
+from apps.templates.prompts.comparing import optimization
+from apps.templates.prompts.requests import IntentRequest, OptimizeRequest
+from apps.templates.prompts.steps import OptimizationStep
 from apps.templates.rules import intent
 from apps.templates.rules.language import detect_language
 from apps.templates.rules.rewriting import GOOD_TOTAL, rewrite_prompt
 from apps.templates.rules.scoring import score_prompt
-from apps.templates.steps import OptimizationStep
 
 __all__ = ["detect_intent", "is_good", "optimize"]
 

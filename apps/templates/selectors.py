@@ -11,8 +11,8 @@ from apps.accounts.identity import Caller
 from apps.llm.errors import InvalidRequest, NotFound
 from apps.templates import search
 from apps.templates.categories import CATEGORIES
-from apps.templates.cursors import Ordering, Place
-from apps.templates.drafts import SLUG
+from apps.templates.library.cursors import Ordering, Place
+from apps.templates.library.drafts import SLUG
 from apps.templates.models import Label, Tag, Template, Version
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "template_describe",
     "template_find",
     "template_list",
+    "template_matches",
     "template_served",
     "templates_describe",
     "version_get",
@@ -83,6 +84,18 @@ def template_list(
     some = list(rows.select_related("owner").order_by(*ordering.columns)[: limit + 1])
     place = Place.of(some[limit - 1], ordering) if len(some) > limit else None
     return Page(templates=_described(some[:limit]), next=place)
+
+
+def template_matches(*, caller: Caller, filters: Filters, limit: int) -> Sequence[search.Found]:
+    """Return the templates that a search with these filters finds, best first, `mine` aside."""
+    return search.template_search(
+        caller=caller,
+        query=filters.search or "",
+        category=filters.category,
+        tag=filters.tag,
+        language=filters.language,
+        limit=limit,
+    )
 
 
 def template_describe(*, template: Template) -> Described:
@@ -182,14 +195,7 @@ def _filtered(caller: Caller, filters: Filters) -> QuerySet[Template]:
 
 def _found(caller: Caller, filters: Filters, ordering: Ordering | None, limit: int) -> Sequence[Template]:
     """Return the best matches; those of `mine` are chosen among the best 100."""
-    found = search.template_search(
-        caller=caller,
-        query=filters.search or "",
-        category=filters.category,
-        tag=filters.tag,
-        language=filters.language,
-        limit=limit if filters.mine is None else MOST_FOUND,
-    )
+    found = template_matches(caller=caller, filters=filters, limit=limit if filters.mine is None else MOST_FOUND)
     rank = {one.template_id: place for place, one in enumerate(found)}
     rows = _filtered(caller, filters).select_related("owner").filter(pk__in=rank)
     if ordering is not None:

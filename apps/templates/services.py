@@ -16,8 +16,8 @@ from django.db.models.functions import Cast, Length
 from apps.accounts.identity import Caller
 from apps.llm.errors import Code, Conflict, Forbidden, InvalidRequest, NotFound
 from apps.templates import search
-from apps.templates.declarations import agreement_check
-from apps.templates.drafts import (
+from apps.templates.library.declarations import agreement_check
+from apps.templates.library.drafts import (
     LABELS,
     MAX_VERSIONS,
     TemplateChange,
@@ -26,10 +26,10 @@ from apps.templates.drafts import (
     variables_json,
     variables_of,
 )
+from apps.templates.library.storing import Order, free_slugs, tags_set, templates_store
 from apps.templates.models import Label, Template, Version
 from apps.templates.rendering import render
 from apps.templates.selectors import template_find, template_served, version_get, version_newest
-from apps.templates.storing import Order, free_slugs, tags_set, templates_store
 
 __all__ = [
     "Rendered",

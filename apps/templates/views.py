@@ -16,10 +16,10 @@ from apps.accounts.bodies import json_object
 from apps.accounts.identity import Caller
 from apps.accounts.json_view import JsonView
 from apps.llm.errors import BodyTooLarge, Code, InvalidRequest, NotFound, UnsupportedMediaType
-from apps.templates import portable, presentation, queries, schema, selectors, services
-from apps.templates.differences import difference
-from apps.templates.drafts import template_change, template_draft, variables_of, version_draft
-from apps.templates.search import template_search
+from apps.templates import selectors, services
+from apps.templates.library import portable, presentation, queries, schema
+from apps.templates.library.differences import difference
+from apps.templates.library.drafts import template_change, template_draft, variables_of, version_draft
 
 __all__ = [
     "CategoriesView",
@@ -274,15 +274,7 @@ class SearchView(_TemplatesView):
     def get(self, request: Request) -> Response:
         """Search in the templates."""
         asked = queries.search_query(request.query_params)
-        filters = asked.filters
-        found = template_search(
-            caller=self.caller,
-            query=filters.search or "",
-            category=filters.category,
-            tag=filters.tag,
-            language=filters.language,
-            limit=asked.limit,
-        )
+        found = selectors.template_matches(caller=self.caller, filters=asked.filters, limit=asked.limit)
         return Response(presentation.found_json(found))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from django.db import transaction
 
+from apps.templates.library.starter_library import StarterTemplate, read_library
 from apps.templates.models import Label, Tag, Template, Version
 from apps.templates.search import rebuild_index
-from apps.templates.starter_library import StarterTemplate, read_library
 
 __all__ = ["store_generated", "store_library"]
 

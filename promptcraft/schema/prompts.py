@@ -1,4 +1,4 @@
-"""The workbench's operations on prompts: `apps.templates.prompts`."""
+"""The workbench's operations on prompts: `apps.templates.prompts.views`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from apps.templates.answers import CRITERIA, Entities, Source
 from apps.templates.categories import CATEGORIES, UNKNOWN
 from apps.templates.models import Label
-from apps.templates.prompt_requests import CHAT_MEMBERS, MAX_PROMPT_CHARACTERS, MAX_QUERY_CHARACTERS
+from apps.templates.prompts.requests import CHAT_MEMBERS, MAX_PROMPT_CHARACTERS, MAX_QUERY_CHARACTERS
 from promptcraft.schema.errors import error_refs
 from promptcraft.schema.examples import COMPLETION
 from promptcraft.schema.headers import COMPLETION_HEADERS, LIMIT_HEADERS, header_refs, parameter_refs

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,14 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
-from apps.accounts.families import REPLAY_WINDOW_S, expired_purge, family_open, token_rotate
+from apps.accounts.families import (
+    REPLAY_WINDOW_S,
+    expired_purge,
+    families_alive,
+    family_open,
+    family_revoke,
+    token_rotate,
+)
 from apps.accounts.models import RefreshFamily, RefreshToken
 from apps.accounts.tokens import TokenPair
 from apps.llm.errors import AuthenticationFailed
@@ -112,6 +120,15 @@ def test_a_dead_user_gets_nothing(rotated, user, pair, post):
     assert refused(post, pair.refresh)
     user.delete()
     assert refused(post, pair.refresh)
+
+
+def test_which_families_are_alive(user, pair, django_assert_num_queries):
+    revoked = family_open(user=user)
+    family_revoke(refresh=revoked.refresh)
+    disabled = family_open(user=User.objects.create_user("bob", password=PASSWORD, is_active=False))
+    ids = [uuid.UUID(claims_of(one.refresh)["family"]) for one in (pair, revoked, disabled)]
+    with django_assert_num_queries(1):
+        assert families_alive(ids=[*ids, uuid.uuid4()]) == {ids[0]}
 
 
 def test_unknown_and_foreign_tokens(user, pair, post, django_assert_num_queries):

@@ -1,0 +1,1 @@
+"""Sessions of the legacy WebSockets, whichever library serves them."""

@@ -1,6 +1,6 @@
 """What each message of the legacy WebSockets asks for: its members to a request, the service's result to an answer.
 
-The same requests, services and results as over HTTP (`apps.templates.prompts`, `apps.templates.views`).
+The same requests, services and results as over HTTP (`apps.templates.prompts.views`, `apps.templates.views`).
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from apps.llm.errors import Code, InvalidRequest
 from apps.llm.wire import json
 from apps.llm.wire.checks import array, json_object, shown, string
 from apps.llm.wire.sse import Decoder, is_done
-from apps.templates import langchain_services, queries
-from apps.templates.answers_json import intent_json, optimization_json
-from apps.templates.asking import Asker, open_for
-from apps.templates.presentation import found_json
-from apps.templates.prompt_requests import (
+from apps.templates import langchain_services
+from apps.templates.library import queries
+from apps.templates.library.presentation import found_json
+from apps.templates.prompts.answers_json import intent_json, optimization_json
+from apps.templates.prompts.asking import Asker, open_for
+from apps.templates.prompts.requests import (
     CHAT_MEMBERS,
     MAX_PROMPT_CHARACTERS,
+    known_members,
     read_generate,
     read_intent,
     read_optimize,
 )
-from apps.templates.search import template_search
+from apps.templates.selectors import template_matches
 from promptcraft.database import run_in_database
 
 __all__ = ["OPERATIONS", "Chunk", "Operation"]
@@ -59,16 +61,7 @@ async def _chat_message(asker: Asker, members: Mapping[str, object], chunk: Chun
 
 async def _search(asker: Asker, members: Mapping[str, object], chunk: Chunk) -> tuple[str, dict[str, Any]]:
     asked = _search_query(members)
-    filters = asked.filters
-    found = await run_in_database(
-        template_search,
-        caller=asker.caller,
-        query=filters.search or "",
-        category=filters.category,
-        tag=filters.tag,
-        language=filters.language,
-        limit=asked.limit,
-    )
+    found = await run_in_database(template_matches, caller=asker.caller, filters=asked.filters, limit=asked.limit)
     return "search_results", found_json(found)
 
 
@@ -84,24 +77,22 @@ OPERATIONS: Mapping[str, Operation] = {
 
 def _chat_body(members: Mapping[str, object]) -> dict[str, Any]:
     """Return the completion's body: the history and, after it, the message."""
-    _check_known(members, {"message", "history", *CHAT_MEMBERS})
-    if members.get("message") is None:
+    members = known_members(members, {"message", "history", *CHAT_MEMBERS})
+    if "message" not in members:
         raise InvalidRequest("`message` is required.", code=Code.MISSING_FIELD, param="message")
     text = string(members["message"], "message", min_chars=1, max_chars=MAX_PROMPT_CHARACTERS)
-    history = members.get("history")
-    before = [] if history is None else array(history, "history", max_items=_MAX_HISTORY)
-    chosen = {name: value for name, value in members.items() if name in CHAT_MEMBERS and value is not None}
+    before = array(members.get("history", []), "history", max_items=_MAX_HISTORY)
+    chosen = {name: value for name, value in members.items() if name in CHAT_MEMBERS}
     return {**chosen, "messages": [*before, {"role": "user", "content": text}], "stream": True}
 
 
 def _search_query(members: Mapping[str, object]) -> queries.ListQuery:
     """Return what is searched for, checked as the parameters of the HTTP search are."""
-    _check_known(members, {"query", "filters"})
-    if members.get("query") is None:
+    members = known_members(members, {"query", "filters"})
+    if "query" not in members:
         raise InvalidRequest("`query` is required.", code=Code.MISSING_FIELD, param="query")
     asked = {"q": string(members["query"], "query", max_chars=queries.MAX_QUERY_CHARACTERS)}
-    filters = members.get("filters")
-    for name, value in ({} if filters is None else json_object(filters, "filters")).items():
+    for name, value in json_object(members.get("filters", {}), "filters").items():
         if name not in _FILTERS:
             raise InvalidRequest(
                 f"`filters` has a member that is not known. Known are {', '.join(_FILTERS)}.", param="filters"
@@ -114,14 +105,6 @@ def _search_query(members: Mapping[str, object]) -> queries.ListQuery:
             raise InvalidRequest(f"`filters.{name}` must be a string, not {shown(value)}.", param=f"filters.{name}")
         asked[name] = value
     return queries.search_query(asked)
-
-
-def _check_known(members: Mapping[str, object], known: set[str]) -> None:
-    unknown = next((name for name in members if name not in known), None)
-    if unknown is not None:
-        # A name of the client's own: shortened, and without what no terminal should see.
-        said = "".join(character for character in unknown[:64] if character.isprintable())
-        raise InvalidRequest(f"`{said}` is not known here. Known are {', '.join(sorted(known))}.", param=said)
 
 
 async def _followed(opened: Opened, chunk: Chunk) -> dict[str, Any]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
 from typing import Protocol
 
 from django.db import DatabaseError
 from django.dispatch import receiver
 
-from apps.accounts.families import family_ended
-from apps.accounts.models import RefreshFamily
+from apps.accounts.families import families_alive, family_ended
 from apps.chat.runtime import get_supervisor
 from apps.llm.errors import ServiceUnavailable
 from promptcraft.database import run_in_database
@@ -92,7 +90,7 @@ class SocketRegistry:
         for start in range(0, len(known), _LOOKED_AT_ONCE):
             some = known[start : start + _LOOKED_AT_ONCE]
             try:
-                alive = await run_in_database(_alive, some)
+                alive = await run_in_database(families_alive, ids=some)
             except (DatabaseError, ServiceUnavailable):
                 # Asked again soon; whatever a client asks meanwhile asks for itself.
                 return
@@ -107,8 +105,3 @@ sockets = SocketRegistry()
 @receiver(family_ended)
 def _tell_ended(*, family_id: uuid.UUID, **_: object) -> None:
     sockets.tell_ended(family_id)
-
-
-def _alive(family_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    families = RefreshFamily.objects.filter(pk__in=family_ids, revoked_at__isnull=True, user__is_active=True)
-    return set(families.values_list("pk", flat=True))

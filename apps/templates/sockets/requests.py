@@ -13,7 +13,7 @@ from apps.chat.engine.generation import Generation, Stop
 from apps.chat.envelope import envelope, translate
 from apps.chat.path_counters import count_line
 from apps.llm.errors import AuthenticationFailed, PromptCraftError
-from apps.templates.asking import Asker
+from apps.templates.prompts.asking import Asker
 from apps.templates.sockets.messages import Message, written
 from apps.templates.sockets.operations import OPERATIONS
 from apps.templates.sockets.outbox import Outbox, PeerGone

@@ -1,82 +1,8 @@
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
-from django.contrib.auth.models import User
-from django.core.cache import cache
-from rest_framework.test import APIClient
-
-from apps.accounts import identity
-from apps.accounts.families import family_open
-
-BASE = "/api/v2/templates/"
-TONE = {"name": "tone", "type": "choice", "choices": ["warm", "cool"], "default": "warm", "help": "How it sounds."}
-LETTER: dict[str, Any] = {
-    "title": "Letter to a neighbour",
-    "category": "creative_writing",
-    "description": "A short letter.",
-    "tags": ["letters", "home"],
-    "text": "Write to {{ name }} in a {{tone}} tone.\n",
-    "variables": [{"name": "name", "type": "string"}, TONE],
-}
-SLUG = "letter-to-a-neighbour"
-
-
-class Api:
-    """The API as one user calls it. Errors are checked to be the envelope."""
-
-    def __init__(self, user: User) -> None:
-        self.user = user
-        self._client = APIClient(headers={"authorization": f"Bearer {family_open(user=user).access}"})
-
-    def call(self, method: str, path: str = "", body: Any = None, *, status: int = 200, **more: Any) -> Any:
-        sent = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
-        answer = self._client.generic(method, f"{BASE}{path}", **{**sent, **more})
-        assert answer.status_code == status, answer.content
-        if status >= 400:
-            assert answer.headers["Content-Type"] == "application/json"
-            error = answer.json()["error"]
-            assert error["message"]
-            return error
-        if not answer.content or answer.headers["Content-Type"] != "application/json":
-            return answer.content
-        return answer.json()
-
-    def get(self, path: str = "", **more: Any) -> Any:
-        return self.call("GET", path, **more)
-
-    def post(self, path: str, body: Any, *, status: int = 201, **more: Any) -> Any:
-        return self.call("POST", path, body, status=status, **more)
-
-    def make(self, **changes: Any) -> Any:
-        return self.post("", {**LETTER, **changes})
-
-    def slugs(self, path: str = "") -> list[str]:
-        return [one["slug"] for one in self.get(path)["results"]]
 
 
 @pytest.fixture(autouse=True)
-def _fresh_state():
-    cache.clear()
-    identity._memory.clear()
-
-
-def user_named(name: str, **more: Any) -> User:
-    return User.objects.create(username=name, password=f"!{name}", **more)
-
-
-@pytest.fixture
-def ada(db):
-    return Api(user_named("ada"))
-
-
-@pytest.fixture
-def bob(db):
-    return Api(user_named("bob"))
-
-
-@pytest.fixture
-def boss(db):
-    return Api(user_named("boss", is_staff=True))
+def _fresh_state(fresh_state):
+    """Of every test here."""

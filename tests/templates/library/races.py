@@ -45,7 +45,7 @@ def main() -> None:
 
     from apps.accounts.identity import Caller
     from apps.templates import services
-    from apps.templates.drafts import template_draft, version_draft
+    from apps.templates.library.drafts import template_draft, version_draft
     from apps.templates.models import Label, Template
 
     call_command("migrate", verbosity=0, interactive=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from apps.templates.categories import CATEGORIES
-from apps.templates.drafts import MAX_TAGS, MAX_TEXT_CHARACTERS, MAX_TITLE_CHARACTERS, RESERVED_SLUGS
+from apps.templates.library.drafts import MAX_TAGS, MAX_TEXT_CHARACTERS, MAX_TITLE_CHARACTERS, RESERVED_SLUGS
 from apps.templates.models import Tag, Template
-from tests.templates.library.conftest import BASE, LETTER, SLUG, TONE
+from tests.templates.api import BASE, LETTER, SLUG, TONE
 
 HOSTILE = ["{{ x }}", "{{x}}{{ y }}", "{x}", "{0.__class__}", "%(x)s", "${x}", "{% debug %}", "<script>", "\u2028\r\n"]
 

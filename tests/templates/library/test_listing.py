@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from apps.templates.cursors import Ordering
+from apps.templates.library.cursors import Ordering
 from apps.templates.models import Template
-from tests.templates.library.conftest import SLUG
+from tests.templates.api import SLUG
 
 
 def make_some(api, count, **changes):

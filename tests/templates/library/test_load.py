@@ -8,10 +8,10 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from apps.templates.loading import library_load
+from apps.templates.library.loading import library_load
+from apps.templates.library.starter_library import read_library
 from apps.templates.models import Label, Tag, Template, Version
-from apps.templates.starter_library import read_library
-from tests.templates.library.conftest import SLUG
+from tests.templates.api import SLUG
 
 FEW = read_library()[:5]
 FIRST = FEW[0]

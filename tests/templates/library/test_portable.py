@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.llm.errors import InvalidRequest
-from apps.templates import portable
+from apps.templates.library import portable
 from apps.templates.models import Label, Template, Version
-from tests.templates.library.conftest import LETTER, SLUG, TONE
+from tests.templates.api import LETTER, SLUG, TONE
 
 YAML = "application/yaml"
 FORMS = {"json": ("application/json", portable.write_json), "yaml": (YAML, portable.write_yaml)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.promptcraft.described import document, fits, problems, resolve
-from tests.templates.library.conftest import LETTER, SLUG
+from tests.templates.api import LETTER, SLUG
 
 PATHS = {path: item for path, item in document()["paths"].items() if path.startswith("/api/v2/templates/")}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from apps.templates.drafts import LABELS
+from apps.templates.library.drafts import LABELS
+from apps.templates.library.pieces import MAX_LINES, line_pieces
 from apps.templates.models import Label, Version
-from apps.templates.pieces import MAX_LINES, line_pieces
-from tests.templates.library.conftest import LETTER, SLUG, TONE
+from tests.templates.api import LETTER, SLUG, TONE
 
 NAME = {"name": "name", "type": "string"}
 

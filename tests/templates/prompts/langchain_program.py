@@ -21,9 +21,9 @@ from langchain_openai import ChatOpenAI  # type: ignore[import-not-found,unused-
 
 from apps.accounts.identity import authenticate_token  # noqa: E402
 from apps.chat.runtime import start_runtime, stop_runtime  # noqa: E402
-from apps.templates.asking import Asker  # noqa: E402
 from apps.templates.langchain_services import Course, preparation  # noqa: E402
-from apps.templates.prompt_requests import RunRequest  # noqa: E402
+from apps.templates.prompts.asking import Asker  # noqa: E402
+from apps.templates.prompts.requests import RunRequest  # noqa: E402
 
 
 async def main(base_url: str, token: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.templates.prompts.conftest import PROMPTS, Workbench
+from tests.templates.workbench import PROMPTS, Workbench
 
 FIRST_MEMBER = {"intent": "query", "optimize": "prompt", "generate": "prompt", "run": "query"}
 MOST = {"intent": 8_000, "optimize": 100_000, "generate": 100_000, "run": 8_000}

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from apps.templates.prompt_requests import read_generate, read_intent, read_optimize, read_run
+from apps.templates.prompts.requests import read_generate, read_intent, read_optimize, read_run
 from promptcraft.schema.prompts import PATHS
 from tests.promptcraft.described import document, fits, problems
-from tests.templates.prompts.conftest import PROMPTS, Workbench, events_of, intent_of
 from tests.templates.prompts.test_optimize import BETTER, PROMPT
+from tests.templates.workbench import PROMPTS, Workbench, events_of, intent_of
 from tests.upstream import Answer
 
 READERS: Any = {"intent": read_intent, "optimize": read_optimize, "generate": read_generate, "run": read_run}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.sse_answer import collect
 from tests.sse_client import SseStream
-from tests.templates.prompts.conftest import Workbench
+from tests.templates.workbench import Workbench
 from tests.upstream import Gate, healthy
 
 COMPLETIONS = "/api/v2/chat/completions/"

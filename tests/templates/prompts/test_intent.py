@@ -10,7 +10,7 @@ import pytest
 
 from apps.templates.answers import Entities
 from apps.templates.categories import CATEGORIES, UNKNOWN
-from tests.templates.prompts.conftest import Workbench, events_of, intent_of
+from tests.templates.workbench import Workbench, events_of, intent_of
 from tests.upstream import Answer, Gate, healthy
 
 QUERY = "write a cheerful blog post about sourdough for home bakers, 600 words, by Friday"

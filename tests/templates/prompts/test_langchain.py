@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.server import ROOT, ServerProcess
-from tests.templates.prompts.conftest import Workbench
+from tests.templates.workbench import Workbench
 
 PROGRAM = Path(__file__).with_name("langchain_program.py")
 WITHOUT = """
@@ -26,7 +26,8 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import django
 django.setup()
-from apps.templates import langchain_services, prompt_urls
+from apps.templates import langchain_services
+from apps.templates.prompts import urls
 try:
     langchain_services.preparation(None)
 except ImportError as error:

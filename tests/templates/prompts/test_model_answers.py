@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apps.templates.answers import Intent, Source
 from apps.templates.categories import CATEGORIES, UNKNOWN
-from apps.templates.model_answers import read_intent_answer
+from apps.templates.prompts.model_answers import read_intent_answer
 
 QUERY = "A Straße in the rain, for tourists (calm tone), by Friday."
 MEMBERS = ("category", "confidence", "alternatives", "language", "entities")

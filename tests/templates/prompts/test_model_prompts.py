@@ -9,7 +9,7 @@ import pytest
 
 from apps.llm.wire import json
 from apps.llm.wire.openai import parse_request
-from apps.templates.model_prompts import intent_body, rewrite_body
+from apps.templates.prompts.model_prompts import intent_body, rewrite_body
 
 INJECTIONS = [
     text.strip() for text in (Path(__file__).parents[1] / "injections.txt").read_text().split("\n---\n") if text.strip()

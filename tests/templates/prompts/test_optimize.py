@@ -9,7 +9,7 @@ import pytest
 
 from apps.templates.answers import CRITERIA
 from apps.templates.categories import UNKNOWN
-from tests.templates.prompts.conftest import Workbench, events_of
+from tests.templates.workbench import Workbench, events_of
 from tests.upstream import Answer, Gate, healthy
 
 PROMPT = "write something about {{ product }} for my shop"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.sse_client import SseStream
-from tests.templates.prompts.conftest import Workbench, events_of, intent_of
 from tests.templates.prompts.test_optimize import BETTER, OBEYED
+from tests.templates.workbench import Workbench, events_of, intent_of
 from tests.upstream import Answer, Gate, healthy
 
 COMPLETIONS = "/api/v2/chat/completions/"

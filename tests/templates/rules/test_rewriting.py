@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.templates.categories import CATEGORIES, UNKNOWN
+from apps.templates.library.starter_library import read_library
 from apps.templates.rendering import placeholders
 from apps.templates.rules.cues import languages_of_words, words_of
 from apps.templates.rules.judging import judge_rewrite
 from apps.templates.rules.phrases import LANGUAGES, read_phrases
 from apps.templates.rules.rewriting import GOOD_TOTAL, MAX_REWRITTEN_CHARACTERS, rewrite_prompt
 from apps.templates.rules.scoring import score_prompt
-from apps.templates.starter_library import read_library
 from tests.templates.rules.test_scoring import HOSTILE
 
 ROWS = [

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.templates.answers import CRITERIA
+from apps.templates.library.starter_library import read_library
 from apps.templates.rules.rewriting import GOOD_TOTAL
 from apps.templates.rules.scoring import WEIGHTS, score_prompt
-from apps.templates.starter_library import read_library
 
 QUERIES = [
     json.loads(line)["query"]

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
+from apps.templates.library.starter_library import read_library
 from apps.templates.search import template_search
-from apps.templates.starter_library import read_library
 from benchmarks.search.generated import store_library
 from benchmarks.search.relevance import judge, ndcg, read_judged, reciprocal_rank
 from tests.templates.search.stored import NOBODY

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.templates.search_highlights import highlights
-from apps.templates.search_index import spelling
-from apps.templates.search_query import MAX_GROUPS, MAX_VARIANTS, parse_query
-from apps.templates.search_stems import stem
-from apps.templates.search_typos import distance
-from apps.templates.search_words import MAX_WORD_CHARACTERS, analysed, words_in
+from apps.templates.search.highlights import highlights
+from apps.templates.search.index import spelling
+from apps.templates.search.query import MAX_GROUPS, MAX_VARIANTS, parse_query
+from apps.templates.search.stems import stem
+from apps.templates.search.typos import distance
+from apps.templates.search.words import MAX_WORD_CHARACTERS, analysed, words_in
 
 # What could end a string in a query of one of the databases, or a row of stems.
 UNSAFE = set(" \t\n\"'\\|&!()*:<>-^{}[]$%\x00")

@@ -8,28 +8,17 @@ import pytest
 
 from tests.contract.limit_fixtures import started
 from tests.server import ServerProcess
-from tests.templates.prompts.conftest import Workbench
+from tests.templates.workbench import PATIENT, Workbench
 from tests.upstream import UpstreamServer
 
 ORIGIN = "https://app.example.org"
-ON = {
+ON = PATIENT | {
     "LEGACY_WEBSOCKETS": "1",
     "CORS_ALLOWED_ORIGINS": ORIGIN,
-    "FIRST_TOKEN_TIMEOUT": "20",
-    "GAP_TIMEOUT": "20",
     "HEADER_HOLD": "20",
-    # One test's faults are not to be felt by the next.
-    "BREAKER_FAILURES": "100000",
-    "BREAKER_COOLDOWN": "0.000001",
     "DISCONNECT_GRACE": "0.4",
 }
 APPLICATION = "tests.templates.sockets.application:application"
-
-
-@pytest.fixture(scope="package")
-def simulator() -> Iterator[UpstreamServer]:
-    with UpstreamServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="package")
@@ -50,13 +39,6 @@ def servers(simulator: UpstreamServer) -> Iterator[dict[str, ServerProcess]]:
 
 
 @pytest.fixture
-def upstream(simulator: UpstreamServer) -> UpstreamServer:
-    """The simulator, its scripts and its journal empty."""
-    simulator.reset()
-    return simulator
-
-
-@pytest.fixture
 def workbench(servers: dict[str, ServerProcess], upstream: UpstreamServer) -> Workbench:
     """One with a model, under uvicorn."""
     return Workbench(servers["uvicorn"], upstream)
@@ -66,15 +48,3 @@ def workbench(servers: dict[str, ServerProcess], upstream: UpstreamServer) -> Wo
 def either(request: pytest.FixtureRequest, servers: dict[str, ServerProcess], upstream: UpstreamServer) -> Workbench:
     """One with a model, under each server in turn."""
     return Workbench(servers[request.param], upstream)
-
-
-@pytest.fixture
-def strict(servers: dict[str, ServerProcess], upstream: UpstreamServer) -> Workbench:
-    """One with a model, three completions a minute and two at once."""
-    return Workbench(servers["strict"], upstream)
-
-
-@pytest.fixture
-def by_rules(servers: dict[str, ServerProcess], upstream: UpstreamServer) -> Workbench:
-    """One without a model: the mock alone."""
-    return Workbench(servers["rules"], upstream)

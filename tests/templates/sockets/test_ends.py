@@ -11,9 +11,9 @@ import pytest
 
 from tests.contract.limit_fixtures import eventually, started
 from tests.server import ServerProcess
-from tests.templates.prompts.conftest import Workbench
 from tests.templates.sockets.client import CHAT, SEARCH, Client, bare, frame, reset, short_token
 from tests.templates.sockets.conftest import APPLICATION, ON
+from tests.templates.workbench import Workbench
 from tests.upstream import Answer, Gate, UpstreamServer, healthy
 
 PIECES = ("One ", "two ", "three ", "four")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.server import ServerProcess
-from tests.templates.prompts.conftest import Workbench, intent_of
 from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client, bare, frame
+from tests.templates.workbench import Workbench, intent_of
 from tests.upstream import Answer, healthy
 
 PIECES = ("The tide ", "turns ", "at s\u0131x \U0001f30a.")

@@ -13,9 +13,9 @@ from websockets.exceptions import InvalidStatus
 
 from tests.contract.limit_fixtures import send_raw, started
 from tests.server import ROOT, ServerName, ServerProcess
-from tests.templates.prompts.conftest import Workbench
 from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client
 from tests.templates.sockets.conftest import ORIGIN
+from tests.templates.workbench import Workbench
 
 _IMPORTED = """
 import sys, promptcraft.asgi

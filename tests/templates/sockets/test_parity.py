@@ -11,8 +11,8 @@ import pytest
 
 from tests.contract.limit_fixtures import rows_of
 from tests.sse_answer import collect
-from tests.templates.prompts.conftest import Workbench, intent_of
 from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client
+from tests.templates.workbench import Workbench, intent_of
 from tests.upstream import Answer, Gate, healthy
 
 PIECES = ("The tide ", "turns ", "at six.")

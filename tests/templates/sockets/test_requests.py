@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.templates.prompts.conftest import Workbench, intent_of
 from tests.templates.sockets.client import CHAT, Client
+from tests.templates.workbench import Workbench, intent_of
 from tests.upstream import Answer, Gate, healthy
 
 PIECES = ("One ", "two ", "three ", "four")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.core.management.base import BaseCommand
 
-from apps.templates.loading import library_load
-from apps.templates.starter_library import read_library
+from apps.templates.library.loading import library_load
+from apps.templates.library.starter_library import read_library
 
 __all__ = ["Command"]
 

@@ -1,0 +1,119 @@
+"""The starter library into the database: what is new is made, what has changed is changed, the rest stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from apps.templates import search
+from apps.templates.library.drafts import TemplateDraft, VersionDraft, variables_json
+from apps.templates.library.starter_library import StarterTemplate
+from apps.templates.library.storing import Order, tags_set, templates_store
+from apps.templates.models import Label, Template, Version
+
+__all__ = ["Loaded", "library_load"]
+
+_NOTE = "starter library"
+"""What the versions that come from the files are told by: staff may have made others since."""
+_SAID = ("title", "description", "category", "language")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """How many templates of the library were made, changed and left as they were."""
+
+    made: int
+    changed: int
+    unchanged: int
+    taken: tuple[str, ...]
+    """Slugs that public templates of users have: these are not made."""
+
+
+def library_load(*, library: Sequence[StarterTemplate]) -> Loaded:
+    """Bring the library up to its files, in one transaction.
+
+    A text that has changed since it was last loaded becomes a new version, and `production` moves to it. A template
+    that has gone from the files stays, and so does whether a template is public, which staff decide.
+    """
+    with transaction.atomic():
+        stored = {row.slug: row for row in Template.objects.select_for_update().filter(owner=None)}
+        new = [one for one in library if one.slug not in stored]
+        taken = set(
+            Template.objects.filter(is_public=True, slug__in=[one.slug for one in new]).values_list("slug", flat=True)
+        )
+        orders = [Order(slug=one.slug, draft=_draft(one)) for one in new if one.slug not in taken]
+        made = templates_store(orders, owner_id=None, author_id=None)
+        changed = _change([(stored[one.slug], one) for one in library if one.slug in stored])
+        touched = [template.pk for template in made] + changed
+        if touched:
+            search.index_templates(touched)
+    return Loaded(
+        made=len(made),
+        changed=len(changed),
+        unchanged=len(library) - len(new) - len(changed),
+        taken=tuple(sorted(taken)),
+    )
+
+
+def _draft(one: StarterTemplate) -> TemplateDraft:
+    return TemplateDraft(
+        slug=one.slug,
+        title=one.title,
+        description=one.description,
+        category=one.category,
+        tags=one.tags,
+        language=one.language,
+        is_public=True,
+        versions=(VersionDraft(text=one.text, variables=one.variables, note=_NOTE),),
+        labels={Label.Name.PRODUCTION.value: 1},
+    )
+
+
+def _change(pairs: Sequence[tuple[Template, StarterTemplate]]) -> list[int]:
+    """Change the templates that differ from the files; return their ids."""
+    texts = _loaded_texts()
+    tags: dict[int, set[str]] = {}
+    for template_id, name in Template.objects.filter(owner=None).values_list("id", "tags__name"):
+        tags.setdefault(template_id, set()).add(name)
+    changed: list[Template] = []
+    for template, one in pairs:
+        said = [name for name in _SAID if getattr(template, name) != getattr(one, name)]
+        for name in said:
+            setattr(template, name, getattr(one, name))
+        retagged = tags[template.pk] != set(one.tags)
+        if retagged:
+            tags_set({template.pk: one.tags})
+        rewritten = texts.get(template.pk) != (one.text, variables_json(one.variables))
+        if rewritten:
+            _version_make(template, one)
+        if said or retagged or rewritten:
+            template.updated_at = timezone.now()
+            changed.append(template)
+    Template.objects.bulk_update(changed, (*_SAID, "updated_at"), batch_size=100)
+    return [template.pk for template in changed]
+
+
+def _loaded_texts() -> dict[int, tuple[str, list[dict[str, object]]]]:
+    """Return text and variables of each template as they were last loaded."""
+    loaded = Version.objects.filter(template__owner=None, created_by=None, note=_NOTE).order_by("number")
+    # The newest of a template comes last.
+    return {
+        template_id: (text, variables)
+        for template_id, text, variables in loaded.values_list("template_id", "text", "variables")
+    }
+
+
+def _version_make(template: Template, one: StarterTemplate) -> None:
+    newest = template.versions.aggregate(newest=Max("number"))["newest"]
+    version = Version.objects.create(
+        template=template,
+        number=newest + 1,
+        text=one.text,
+        variables=variables_json(one.variables),
+        note=_NOTE,
+    )
+    Label.objects.update_or_create(template=template, name=Label.Name.PRODUCTION, defaults={"version": version})

@@ -1,0 +1,17 @@
+"""`/api/v2/prompts/`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.chat.endpoint import signed_in
+from apps.templates.prompts import views
+
+__all__ = ["urlpatterns"]
+
+urlpatterns = [
+    path("intent/", signed_in(POST=views.detect_intent)),
+    path("optimize/", signed_in(POST=views.optimize)),
+    path("generate/", signed_in(POST=views.generate)),
+    path("run/", signed_in(POST=views.run)),
+]
