@@ -19,6 +19,8 @@ Headers = Mapping[str, tuple[str, str]]
 
 _encoded: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 """The constant ones as they are sent."""
+_names: dict[str, bytes] = {}
+"""The names of all, which are constants of the code."""
 
 
 def checked_headers(headers: Mapping[str, str]) -> Headers:
@@ -49,7 +51,10 @@ def encoded_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
 
 
 def _encode(item: tuple[str, str]) -> tuple[bytes, bytes]:
-    return item[0].encode("ascii"), item[1].encode("latin-1")
+    name = _names.get(item[0])
+    if name is None:
+        name = _names[item[0]] = item[0].encode("ascii")
+    return name, item[1].encode("latin-1")
 
 
 def _store(response: HttpResponseBase) -> dict[str, tuple[str, str]]:

@@ -49,6 +49,7 @@ _HEADERS = checked_headers(
     }
 )
 _API_HEADERS = checked_headers({"Cache-Control": "no-store"})
+_VARY = checked_headers({"Vary": "origin"})
 _MOST_PATH_CHARACTERS = 256
 
 _MOST_GOOD_HOSTS = 256
@@ -99,7 +100,10 @@ class CrossOriginMiddleware(CorsMiddleware):
         if "HTTP_ORIGIN" in request.META or request.method == "OPTIONS":
             return await super().__acall__(request)
         response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
-        patch_vary_headers(response, ("origin",))
+        if "Vary" in response.headers:
+            patch_vary_headers(response, ("origin",))
+        else:
+            add_headers(response, _VARY)
         return response
 
 
@@ -202,9 +206,17 @@ def _write_line(context: RequestContext, method: str, path: str, status: int, du
     count_line(fields)
     if not REQUEST_LOGGER.isEnabledFor(logging.INFO):
         return
-    # Not `info`, which looks for the place that called it.
-    record = logging.LogRecord(
-        REQUEST_LOGGER.name, logging.INFO, __file__, 0, "%s %s %s %s ms", (method, path, status, duration_ms), None
+    REQUEST_LOGGER.handle(_record("%s %s %s %s ms", (method, path, status, duration_ms), fields))
+
+
+_LINE = vars(logging.LogRecord(REQUEST_LOGGER.name, logging.INFO, __file__, 0, "", (), None))
+
+
+def _record(message: str, args: tuple[object, ...], fields: dict[str, object]) -> logging.LogRecord:
+    """Return a record as `info` makes one, which looks for the place that called it and takes it apart."""
+    record = logging.LogRecord.__new__(logging.LogRecord)
+    now = time.time()
+    vars(record).update(
+        _LINE, msg=message, args=args, fields=fields, created=now, msecs=now % 1 * 1000, relativeCreated=0.0
     )
-    record.fields = fields
-    REQUEST_LOGGER.handle(record)
+    return record

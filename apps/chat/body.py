@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from apps.chat.begun import Rest, begin
 from apps.llm.errors import (
@@ -52,8 +53,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 _held_bytes = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
+class Body(msgspec.Struct, frozen=True, kw_only=True):
     """A request's body. `data` is empty if one of the others is true: then it has a `refusal`."""
 
     data: bytes

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from apps.accounts.identity import Caller
 from apps.chat.body import MAX_BODY_BYTES, Body
@@ -39,8 +40,7 @@ _THEIR_FAULT = frozenset({400, 408, 413, 415})
 """A request that ends in one of these is counted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request for a completion as it came in, authenticated and otherwise unchecked."""
 
     caller: Caller
@@ -55,8 +55,7 @@ class Asked:
     """Told how the caller's rate window stands by the step that looked at it: always, but for errors other than 429."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """A completion that was begun or attached to.
 
     `reader` is open: drive it or close it. `generation` is None for one that only the database still knows.

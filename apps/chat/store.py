@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
 
 from apps.chat.engine.record import CompletionRecord
 from apps.chat.models import Completion
+from apps.llm.wire.json import dumps
 from apps.llm.wire.openai import AssembledMessage, Usage
 
 __all__ = [
@@ -24,7 +26,20 @@ IDEMPOTENCY_KEPT = timedelta(hours=24)
 
 StoredCompletion = Completion
 
+_NO_USAGE = Usage(prompt_tokens=0, completion_tokens=0)
+
 _COLUMNS = {field.name: str(field.column) for field in Completion._meta.concrete_fields}
+
+
+class _Json:
+    """What Django hands a JSON value to, on its way into a column."""
+
+    def __init__(self, **options: object) -> None:
+        """Take the options of the standard library's encoder, which say nothing here."""
+
+    def encode(self, value: object) -> str:
+        """Write a value."""
+        return dumps(value).decode()
 
 
 def completions_write(records: Sequence[CompletionRecord]) -> None:
@@ -34,14 +49,16 @@ def completions_write(records: Sequence[CompletionRecord]) -> None:
     loop and wait for it to come back. And past the ORM, which makes an object of each row to take it apart again.
     """
     rows = [_row(record) for record in records]
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(_COLUMNS[name]) for name in rows[0])
-    places = f"({', '.join(['%s'] * len(rows[0]))})"
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {quote(Completion._meta.db_table)} ({columns}) VALUES {', '.join([places] * len(rows))}",
-            [value for row in rows for value in row.values()],
-        )
+        cursor.execute(_insert(tuple(rows[0]), len(rows)), [value for row in rows for value in row.values()])
+
+
+@lru_cache(maxsize=64)
+def _insert(names: tuple[str, ...], rows: int) -> str:
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(_COLUMNS[name]) for name in names)
+    places = f"({', '.join(['%s'] * len(names))})"
+    return f"INSERT INTO {quote(Completion._meta.db_table)} ({columns}) VALUES {', '.join([places] * rows)}"
 
 
 def completion_get(*, completion_id: str, user_id: int) -> Completion | None:
@@ -102,7 +119,7 @@ def usage_of(row: Completion) -> Usage | None:
 def _row(record: CompletionRecord) -> dict[str, Any]:
     """Return the row by the model's fields, all of them, as the database's driver takes it."""
     ops = connection.ops
-    usage = record.usage
+    usage = record.usage or _NO_USAGE
     message = record.message
     return {
         "id": record.id,
@@ -116,14 +133,14 @@ def _row(record: CompletionRecord) -> dict[str, Any]:
         "content": _storable(message.content),
         "reasoning_content": _storable(message.reasoning_content),
         "refusal": _storable(message.refusal),
-        "tool_calls": ops.adapt_json_value(_storable_json(list(message.tool_calls)), None),
-        "prompt_tokens": usage.prompt_tokens if usage else 0,
-        "completion_tokens": usage.completion_tokens if usage else 0,
-        "cached_tokens": usage.cached_tokens if usage else 0,
-        "reasoning_tokens": usage.reasoning_tokens if usage else 0,
+        "tool_calls": ops.adapt_json_value(_storable_json(list(message.tool_calls)), _Json),
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
         "usage_source": record.usage_source.value,
         "cost_nano_usd": record.cost_nano_usd,
-        "attempts": ops.adapt_json_value(list(record.attempts), None),
+        "attempts": ops.adapt_json_value(list(record.attempts), _Json),
         "include_usage": record.include_usage,
         "idempotency_key": record.idempotency_key,
         "body_sha256": record.body_sha256,

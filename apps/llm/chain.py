@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from apps.llm.breaker import Breaker, BreakerState
 from apps.llm.errors import ChainFailed, Code, InvalidRequest
 from apps.llm.providers import owner_of
@@ -19,8 +21,7 @@ LONGEST_WAIT_S = 5.0
 """A 429 that asks for a longer pause is not waited for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A provider that can serve the request, with the model it would use."""
 
     provider: Provider

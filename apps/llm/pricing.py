@@ -13,6 +13,8 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
+
 from apps.llm.wire.types import Usage
 
 __all__ = ["LongContext", "Peak", "PriceBook", "PriceRow", "Rates", "cost_nano_usd", "usd"]
@@ -63,8 +65,7 @@ class LongContext:
     output_multiplier: Fraction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """What holds at one instant for a prompt of ordinary length."""
 
     input_nano_usd_per_mtok: int

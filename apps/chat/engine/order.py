@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from apps.chat.conf import ChatConfig
 from apps.chat.engine.reader import Reader
 from apps.chat.engine.record import CompletionRecord
@@ -39,8 +41,7 @@ class Services:
     """Leave a provider whose answer is complete a moment for the end of its stream: its connection is kept then."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """One generation: whose it is, and how it is to be kept and answered."""
 
     id: str
@@ -54,8 +55,7 @@ class Order:
     body_sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked, and of whom. It may be large; it is dropped when the answer is complete."""
 
     request: CompletionRequest

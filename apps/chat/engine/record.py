@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from apps.llm.errors import Failure
 from apps.llm.wire.openai import AssembledMessage, Usage
 
@@ -81,8 +83,7 @@ class Attempt:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompletionRecord:
+class CompletionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A finished completion, ready to be written. Times are unix seconds."""
 
     id: str

@@ -8,7 +8,8 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from apps.chat.conf import ChatConfig
 from apps.chat.engine.generation import Generation, Status, Stop
@@ -35,8 +36,7 @@ _LINGER_S = 0.5
 """How long a provider may take from `[DONE]` to the end of its answer before its connection is closed; a tick more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """A checked request on its way into the engine."""
 
     user_id: int
@@ -101,7 +101,7 @@ class Supervisor:
         on_disconnect = request.on_disconnect or ("continue" if command.idempotency_key else "cancel")
         generation = Generation(
             Order(
-                id=f"chatcmpl-{os.urandom(16).hex()}",
+                id=_completion_id(),
                 user_id=command.user_id,
                 request_id=command.request_id,
                 stream=request.stream,
@@ -213,3 +213,8 @@ class Supervisor:
             if generation.finished_monotonic is None or generation.finished_monotonic > oldest_kept:
                 break
             self._drop(generation)
+
+
+def _completion_id() -> str:
+    """Return a new id, later ones greater: rows go to the end of the index of ids, one page for all of a group."""
+    return f"chatcmpl-{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"

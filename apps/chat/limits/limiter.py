@@ -13,6 +13,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from apps.llm.errors import Code, RateLimited
 
 __all__ = ["Admission", "Lease", "Limiter", "Limits", "Window", "over_the_rate", "too_many_streams"]
@@ -29,8 +31,7 @@ class Limits:
     """Completions at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(msgspec.Struct, frozen=True, kw_only=True):
     """How a user's rate window stands."""
 
     limit: int
@@ -62,8 +63,7 @@ class Lease(Protocol):
         """Give back both slots: the request failed through no fault of its sender, before any content."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """What came of asking: a lease, or a refusal that has counted nothing. One of them is None."""
 
     window: Window

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+import msgspec
+
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.wire.openai import CompletionRequest
 
@@ -73,8 +75,7 @@ class ModelFacts:
     """Whether the model can think before it answers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A model of a provider, as one attempt will ask for it."""
 
     provider: str
@@ -85,8 +86,7 @@ class Target:
     """What an alias of a retired id implies; None leaves it to the request and the vendor's default."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt: what to ask, of which model, for whom."""
 
     request: CompletionRequest

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import httpx
+import msgspec
 
 __all__ = ["MOST_QUEUED_BYTES", "Carrier", "PushResponse", "PushStream"]
 
@@ -117,8 +117,7 @@ class PushStream(httpx.AsyncByteStream):
             raise httpx.ReadTimeout("the answer paused for too long") from None
 
 
-@dataclass(frozen=True, slots=True)
-class PushResponse:
+class PushResponse(msgspec.Struct, frozen=True):
     """What came of a request, without what httpx makes of it. Close its stream."""
 
     status: int

@@ -13,6 +13,7 @@ __all__ = ["MAX_MESSAGES", "parse_messages"]
 MAX_MESSAGES = 1_000
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
+_ONE_OF_ROLES = f"one of {', '.join(_ROLES)}"
 _PARTS_OF_ROLE = {"user": ("text", "image_url"), "assistant": ("text", "refusal")}
 _PARTS_OF_OTHERS = ("text",)
 # An assistant message with one of these may leave its content out.
@@ -34,7 +35,7 @@ def parse_messages(value: Any) -> tuple[Message, ...]:
 
 def _message(value: object, path: str) -> Message:
     wire = json_object(value, path)
-    role = one_of(required(wire, "role", path, f"one of {', '.join(_ROLES)}"), f"{path}.role", _ROLES)
+    role = one_of(required(wire, "role", path, _ONE_OF_ROLES), f"{path}.role", _ROLES)
     text_chars = 0
     if wire.get("name") is not None:
         string(wire["name"], f"{path}.name")

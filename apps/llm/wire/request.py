@@ -37,6 +37,10 @@ _MAX_MODEL_CHARS = 128
 # No model comes near it; it keeps estimates and ledger columns within their integers.
 _MAX_TOKENS = 2**31 - 1
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
+_effort = partial(one_of, choices=_EFFORTS)
+_on_interrupt = partial(one_of, choices=("continue", "restart", "error"))
+_on_disconnect = partial(one_of, choices=("cancel", "continue"))
+_answer_tokens = partial(integer, minimum=1, maximum=_MAX_TOKENS)
 
 _CONSUMED = frozenset(
     {
@@ -97,16 +101,16 @@ def parse_request(body: bytes) -> CompletionRequest:
         tool_choice=parse_tool_choice(fields.get("tool_choice"), tools),
         response_format=parse_response_format(fields.get("response_format")),
         thinking=_thinking(fields.get("thinking")),
-        reasoning_effort=_optional(fields, "reasoning_effort", partial(one_of, choices=_EFFORTS)),
+        reasoning_effort=_optional(fields, "reasoning_effort", _effort),
         parameters=_parameters(fields),
         fallback=_optional(fields, "fallback", boolean) is not False,
         on_interrupt=cast(
             OnInterrupt,
-            _optional(fields, "on_interrupt", partial(one_of, choices=("continue", "restart", "error"))) or "continue",
+            _optional(fields, "on_interrupt", _on_interrupt) or "continue",
         ),
         on_disconnect=cast(
             "OnDisconnect | None",
-            _optional(fields, "on_disconnect", partial(one_of, choices=("cancel", "continue"))),
+            _optional(fields, "on_disconnect", _on_disconnect),
         ),
     )
 
@@ -153,9 +157,8 @@ def _include_usage(value: object) -> bool:
 
 
 def _max_tokens(fields: Mapping[str, Any]) -> int | None:
-    check = partial(integer, minimum=1, maximum=_MAX_TOKENS)
-    newer = _optional(fields, "max_completion_tokens", check)
-    older = _optional(fields, "max_tokens", check)
+    newer = _optional(fields, "max_completion_tokens", _answer_tokens)
+    older = _optional(fields, "max_tokens", _answer_tokens)
     return older if newer is None else newer
 
 
@@ -187,7 +190,8 @@ def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
         if name in fields:
             raise unsupported(name, f"`{name}` is not supported. Send `{successor}` instead.")
     parameters = {name: value for name, value in fields.items() if name not in _CONSUMED}
-    for name, check in _PARAMETER_CHECKS.items():
-        if name in parameters:
-            check(parameters[name], name)
+    for name, value in parameters.items():
+        check = _PARAMETER_CHECKS.get(name)
+        if check is not None:
+            check(value, name)
     return parameters

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 __all__ = [
     "AssembledMessage",
     "Chunk",
@@ -24,8 +26,7 @@ OnDisconnect = Literal["cancel", "continue"]
 OnInterrupt = Literal["continue", "restart", "error"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One checked message. `wire` is the JSON object as the client sent it, relayed to providers as it is."""
 
     role: Role
@@ -35,8 +36,7 @@ class Message:
     """Characters of text in it, tool arguments included: what token estimates are made of."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompletionRequest:
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A checked request. Every field that a provider may know is here or in `parameters`."""
 
     messages: tuple[Message, ...]
@@ -77,8 +77,7 @@ class CompletionRequest:
         return sum(message.text_chars for message in self.messages)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of one attempt or completion. `prompt_tokens` includes the cached, `completion_tokens` the reasoning."""
 
     prompt_tokens: int
@@ -116,8 +115,7 @@ class Chunk:
         return bool(self.content or self.reasoning or self.refusal or self.tool_calls)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssembledMessage:
+class AssembledMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The joined deltas of one answer."""
 
     content: str | None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from apps.llm.providers import DIALECTS, VENDOR_NAMES, owner_of
 from tests.llm.providers.asking import USER_HASH, body_of, call_of, request_of, target_of
