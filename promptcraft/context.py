@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
+import msgspec
 from django.http import HttpRequest
 
 __all__ = ["RequestContext", "context_of", "optional_context_of", "set_context"]
@@ -21,8 +21,7 @@ class Settled(Protocol):
         """Return once it is set."""
 
 
-@dataclass(slots=True, kw_only=True)
-class RequestContext:
+class RequestContext(msgspec.Struct, kw_only=True):
     """One request. `started` is monotonic seconds."""
 
     request_id: str
@@ -31,7 +30,7 @@ class RequestContext:
     trace_flags: str
     started: float
     user_id: int | None = None
-    response_headers: dict[str, str] = field(default_factory=dict)
+    response_headers: dict[str, str] = {}
     """Go on the answer whatever becomes of the request: the caller's limits."""
     outcome: Callable[[], Mapping[str, Any]] | None = None
     """Asked at the request's end for further log fields; never texts, tokens of access, or keys."""

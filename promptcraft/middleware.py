@@ -153,11 +153,12 @@ def _is_for_us(request: HttpRequest) -> bool:
 def _context_of(request: HttpRequest) -> RequestContext:
     # `request.headers` would read every header for these two.
     given_id = request.META.get("HTTP_X_REQUEST_ID", "")
-    trace = _TRACEPARENT.fullmatch(request.META.get("HTTP_TRACEPARENT", ""))
+    given_trace = request.META.get("HTTP_TRACEPARENT", "")
+    trace = _TRACEPARENT.fullmatch(given_trace) if given_trace else None
     # One call of the system's for all three.
     random = os.urandom(36).hex()
     return RequestContext(
-        request_id=given_id if _REQUEST_ID.fullmatch(given_id) else f"req_{random[:24]}",
+        request_id=given_id if given_id and _REQUEST_ID.fullmatch(given_id) else f"req_{random[:24]}",
         trace_id=trace[1] if trace else random[24:56],
         trace_flags=trace[2] if trace else "00",
         span_id=random[56:],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from json import JSONEncoder
 from typing import Any
 
 from django.db import connection
@@ -31,15 +32,15 @@ _NO_USAGE = Usage(prompt_tokens=0, completion_tokens=0)
 _COLUMNS = {field.name: str(field.column) for field in Completion._meta.concrete_fields}
 
 
-class _Json:
-    """What Django hands a JSON value to, on its way into a column."""
+class _Json(JSONEncoder):
+    """What Django hands a JSON value to, on its way into a column: ours is the faster one, and takes any text."""
 
     def __init__(self, **options: object) -> None:
-        """Take the options of the standard library's encoder, which say nothing here."""
+        """Take no options: there are none to take."""
 
-    def encode(self, value: object) -> str:
+    def encode(self, o: object) -> str:
         """Write a value."""
-        return dumps(value).decode()
+        return dumps(o).decode()
 
 
 def completions_write(records: Sequence[CompletionRecord]) -> None:

@@ -220,9 +220,6 @@ class Attempts:
         else:
             await _close(source)
         exchange.on_first_content = None
-        if error is not None:
-            # The frames on the way to it have the exchange, which has it.
-            error.__traceback__ = error.__context__ = None
         attempt.ended_at = time.time()
         attempt.failure = error.failure if error else None
         attempt.end = self._end_of(exchange, error)

@@ -99,6 +99,9 @@ class Exchange:
     def source_ended(self, source: asyncio.Task[None]) -> None:
         """Learn that the provider will feed no more; end the attempt unless it has ended already."""
         failure = None if source.cancelled() else source.exception()
+        if isinstance(failure, ProviderError):
+            # The frames on the way to it have it, and us.
+            failure.__traceback__ = failure.__context__ = None
         if self.over.done():
             return
         if self.finish_reason is not None:

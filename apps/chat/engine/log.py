@@ -7,8 +7,9 @@ memory is `log_memory.py`; one that outlives the process can stand behind the sa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 __all__ = ["Frame", "LogFull", "Subscriber", "StreamLog"]
 
@@ -17,8 +18,7 @@ class LogFull(Exception):
     """The answer has outgrown the log's bound."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, eq=False):
     """The constant bytes around what an event says: its data is `head + fragment + tail`.
 
     A fragment is the inside of a JSON string, already escaped, so that fragments of one frame can be joined; of the

@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NoReturn
+
+import msgspec
 
 from apps.chat.engine.log import Frame, LogFull, Subscriber
 from apps.llm.wire.sse import encode_event
@@ -19,8 +20,7 @@ _MERGED_BYTES = 32 * 1024
 """A replayed event is cut here, so that clients with small buffers can take it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(msgspec.Struct, frozen=True):
     """Neighbouring events of one frame; `frame` is None for an event kept whole, a run of its own."""
 
     first_id: int

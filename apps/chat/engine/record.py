@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -34,8 +33,7 @@ class UsageSource(enum.StrEnum):
     NONE = "none"
 
 
-@dataclass(slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, kw_only=True):
     """One provider asked. Times are unix seconds; `*_monotonic` are for spans."""
 
     provider: str

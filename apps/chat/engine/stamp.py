@@ -26,7 +26,7 @@ def usage_object(usage: Usage, cost_nano_usd: int | None) -> dict[str, Any]:
 class Stamp:
     """Appends one completion's chunks to its log. Event data is ours to the byte; texts are the provider's."""
 
-    __slots__ = ("_created", "_frames", "_id", "_log", "_model", "_mock", "_role_due", "_fingerprint")
+    __slots__ = ("_created", "_fingerprint", "_frames", "_id", "_log", "_mock", "_model", "_opening", "_role_due")
 
     def __init__(self, log: StreamLog, *, completion_id: str, created: int) -> None:
         self._log = log
@@ -35,6 +35,7 @@ class Stamp:
         self._model = ""
         self._mock = False
         self._fingerprint: str | None = None
+        self._opening = b""
         self._frames: dict[str, Frame] = {}
         self._role_due = True
 
@@ -42,12 +43,14 @@ class Stamp:
         """Name the model whose chunks follow."""
         self._model, self._mock = model, mock
         self._fingerprint = None
+        self._opening = b""
         self._frames.clear()
 
     def content(self, chunk: Chunk) -> None:
         """Append what a chunk says of the answer, the role with the first. Raises LogFull."""
         if self._fingerprint is None and not self._frames:
             self._fingerprint = chunk.system_fingerprint
+            self._opening = b""
         if chunk.extra is None and not chunk.tool_calls:
             for kind, text in _texts(chunk):
                 if text:
@@ -72,50 +75,55 @@ class Stamp:
         """Append the finish; an answer without any content gets its role first. Raises LogFull."""
         if self._role_due:
             self._text("content", "")
-        data = json.dumps({**self._envelope(), "choices": [{"index": 0, "delta": {}, "finish_reason": ""}]})
-        self._log.append_text(_cut(data, "finish_reason"), json.dumps_text(reason))
+        head = self._begun() + b',"choices":[{"index":0,"delta":{},"finish_reason":"'
+        self._log.append_text(Frame(head=head, tail=b'"}]}', kind="finish_reason"), json.dumps_text(reason))
 
     def usage(self, usage: Usage, cost_nano_usd: int | None) -> None:
         """Append the usage event. Raises LogFull."""
-        head = json.dumps({**self._envelope(), "choices": []})[:-1] + b',"usage":'
+        head = self._begun() + b',"choices":[],"usage":'
         self._log.append_text(Frame(head=head, tail=b"}", kind="usage"), json.dumps(usage_object(usage, cost_nano_usd)))
 
-    def _envelope(self) -> dict[str, Any]:
-        envelope: dict[str, Any] = {
-            "id": self._id,
-            "object": "chat.completion.chunk",
-            "created": self._created,
-            "model": self._model,
-        }
-        if self._fingerprint is not None:
-            envelope["system_fingerprint"] = self._fingerprint
-        return envelope
+    def _begun(self) -> bytes:
+        """Return what every event's data begins with, up to its choices."""
+        if not self._opening:
+            envelope: dict[str, Any] = {
+                "id": self._id,
+                "object": "chat.completion.chunk",
+                "created": self._created,
+                "model": self._model,
+            }
+            if self._fingerprint is not None:
+                envelope["system_fingerprint"] = self._fingerprint
+            self._opening = json.dumps(envelope)[:-1]
+        return self._opening
+
+    def _begun_with_delta(self) -> tuple[bytes, bytes]:
+        """Return the beginning of an event with a delta, and the role, if it is due, as the delta's first member."""
+        if not self._role_due:
+            return self._begun(), b""
+        self._role_due = False
+        return self._begun() + (b',"promptcraft":{"degraded":true}' if self._mock else b""), b'"role":"assistant",'
 
     def _event(self, delta: dict[str, Any], **choice: Any) -> bytes:
-        """Return the data of an event with a delta, the role with the first."""
-        envelope = self._envelope()
-        if self._role_due:
-            delta = {"role": "assistant", **delta}
-            if self._mock:
-                envelope["promptcraft"] = {"degraded": True}
-            self._role_due = False
-        return json.dumps({**envelope, "choices": [{"index": 0, "delta": delta, **choice, "finish_reason": None}]})
+        """Return the data of an event with a delta that is not empty, the role with the first."""
+        begun, role = self._begun_with_delta()
+        rest = json.dumps({"delta": delta, **choice, "finish_reason": None})
+        return b'%b,"choices":[{"index":0,"delta":{%b%b]}' % (begun, role, rest[len(b'{"delta":{') :])
 
     def _text(self, kind: str, text: str) -> None:
-        frame = _cut(self._event({kind: ""}), kind) if self._role_due else self._frame(kind)
+        frame = self._new_frame(kind) if self._role_due else self._frame(kind)
         self._log.append_text(frame, json.dumps_text(text))
 
     def _frame(self, kind: str) -> Frame:
         frame = self._frames.get(kind)
         if frame is None:
-            frame = self._frames[kind] = _cut(self._event({kind: ""}), kind)
+            frame = self._frames[kind] = self._new_frame(kind)
         return frame
 
-
-def _cut(data: bytes, kind: str) -> Frame:
-    """Return the frame of an event's data, which has one empty string behind all others."""
-    place = data.rindex(b'""') + 1
-    return Frame(head=data[:place], tail=data[place:], kind=kind)
+    def _new_frame(self, kind: str) -> Frame:
+        begun, role = self._begun_with_delta()
+        head = b'%b,"choices":[{"index":0,"delta":{%b"%b":"' % (begun, role, kind.encode())
+        return Frame(head=head, tail=b'"},"finish_reason":null}]}', kind=kind)
 
 
 def _texts(chunk: Chunk) -> tuple[tuple[str, str], ...]:

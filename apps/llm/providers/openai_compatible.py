@@ -57,6 +57,9 @@ class OpenAICompatibleProvider:
         self._default = dialect.target(config.model or dialect.default_model)
         self.default_model = self._default.model
         self._configured_model = config.model
+        self._listed = {
+            name: dialect.target(name) for name in (*dialect.aliases, *(facts.id for facts in dialect.catalogue))
+        }
         self._url = _completions_url(config.base_url or dialect.base_url)
         self._headers = {
             "Authorization": f"Bearer {config.api_key}",
@@ -83,6 +86,9 @@ class OpenAICompatibleProvider:
         """Return the target for a model name or alias, for the default if None; None if it is not this vendor's."""
         if model is None or model == self._configured_model:
             return self._default
+        listed = self._listed.get(model)
+        if listed is not None:
+            return listed
         return self._dialect.target(model) if self._dialect.knows(model) else None
 
     def models(self) -> tuple[ModelFacts, ...]:
@@ -122,6 +128,8 @@ class OpenAICompatibleProvider:
             await self._exchange(call, sink)
         finally:
             self._exchanges.discard(task)
+            # A task keeps the exception that ends it, and that one this frame: it is not to keep the task in turn.
+            del task
 
     async def aclose(self) -> None:
         """Cancel what still runs and close all connections."""
@@ -271,6 +279,8 @@ def _is_identity(headers: Mapping[str, str]) -> bool:
 
 
 def _transport_failure(error: Exception) -> ProviderError:
+    # The connection keeps it too, and is in the frames on the way here.
+    error.__traceback__ = error.__context__ = None
     match error:
         case httpx.ConnectTimeout() | httpx.WriteTimeout() | httpx.PoolTimeout():
             # A request that was not sent whole has not been worked on.

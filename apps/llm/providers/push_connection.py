@@ -103,7 +103,6 @@ class Connection(asyncio.Protocol):
         """End the exchange: be free for another after a clean end, close otherwise."""
         # Bytes that a paused connection has not read could be anything.
         if self._reusable and not self.closed and not self._paused:
-            self._stream = None
             self._reusable = False
             self._keeper.keep(self)
         else:
@@ -242,7 +241,8 @@ class Connection(asyncio.Protocol):
 
     def _drop(self, answer: Answer) -> None:
         answer.drop()
-        self._answer = None
+        # The stream has us, and nobody closes that of an exchange which was cancelled before its headers.
+        self._answer = self._stream = None
 
     def _is_truncated(self) -> bool:
         """Whether TLS ended without its goodbye: anybody on the way may have ended it then."""

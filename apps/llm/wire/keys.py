@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["keys_repeat"]
 
+_CONTAINERS = (dict, list)
 _NOT_MARKS = bytes(byte for byte in range(256) if byte not in b':"')
 
 
@@ -36,7 +37,7 @@ def _kept(value: object) -> int:
         item = pending.pop()
         if isinstance(item, dict):
             members += len(item)
-            pending += [inner for inner in item.values() if isinstance(inner, dict | list)]
+            pending += [inner for inner in item.values() if isinstance(inner, _CONTAINERS)]
         elif isinstance(item, list):
-            pending += [inner for inner in item if isinstance(inner, dict | list)]
+            pending += [inner for inner in item if isinstance(inner, _CONTAINERS)]
     return members

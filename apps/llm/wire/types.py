@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -91,8 +90,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         return self.prompt_tokens + self.completion_tokens
 
 
-@dataclass(slots=True, kw_only=True)
-class Chunk:
+class Chunk(msgspec.Struct, kw_only=True):
     """What one upstream event says. Empty strings and None mean that the event is silent on it."""
 
     content: str = ""

@@ -15,6 +15,7 @@ from apps.chat.limits.streams import StreamSlots
 from apps.llm.breaker import BreakerPolicy, ProcessBreaker
 from apps.llm.chain import Candidate
 from apps.llm.price_rows import PRICES
+from apps.llm.providers.base import Provider
 from apps.llm.providers.mock import MockProvider
 from apps.llm.wire.openai import parse_request
 
@@ -53,7 +54,11 @@ class Kept:
 
 async def mock_generation(scenario: str | None) -> Generation:
     """Return a completion that the mock will answer by a scenario without a pause, not yet started."""
-    provider = MockProvider(first_token_s=0, token_gap_s=0, long_gap_s=0)
+    return await generation_by(MockProvider(first_token_s=0, token_gap_s=0, long_gap_s=0), scenario)
+
+
+async def generation_by(provider: Provider, scenario: str | None = None) -> Generation:
+    """Return a completion that a provider alone will be asked for, not yet started."""
     target = provider.resolve(None)
     assert target is not None
     services = Services(
