@@ -83,8 +83,8 @@ def _settle_garbage_collector() -> None:
 def _give_memory_back() -> None:
     """Have glibc map large blocks by themselves, and return the end of its heap sooner.
 
-    By default its two thresholds rise with each large block that is freed, up to 32 MiB, and what is below them is kept:
-    after bursts of long answers a process held four times what it used. Elsewhere than under glibc this does nothing.
+    By default its two thresholds rise with each large block that is freed, up to 32 MiB, and what is below them is
+    kept: after bursts of long answers a process held four times what it used. Other allocators are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
