@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import signal
 import socket
+from itertools import chain
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
@@ -127,7 +128,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hand a head to the application; trailers that follow the body do not become part of it."""
-        size_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        size_bytes = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
         if size_bytes > self.most_head_bytes or len(self.headers) > self.most_headers:
             self._problem = HeadTooLarge()
             raise self._problem

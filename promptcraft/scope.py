@@ -5,6 +5,7 @@ Django reads some of it outside every handler of errors, so that a head which it
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -47,4 +48,4 @@ def head_is_too_large(scope: Scope) -> bool:
     if len(headers) > MOST_HEADERS:
         return True
     size_bytes = len(scope["path"]) + len(scope.get("query_string", b""))
-    return size_bytes + sum(len(name) + len(value) for name, value in headers) > MOST_HEAD_BYTES
+    return size_bytes + sum(map(len, chain.from_iterable(headers))) > MOST_HEAD_BYTES

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import transaction
 
 from tests.canaries import taken
+from tests.databases import connected, migrated
+from tests.operations.postgres import postgres_url
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +27,26 @@ def pytest_runtest_teardown() -> Iterator[None]:
     yield
     found = taken()
     assert not found, "\n".join(found)
+
+
+@pytest.fixture(scope="session")
+def sqlite_settings(django_db_blocker, tmp_path_factory) -> dict[str, Any]:
+    with django_db_blocker.unblock():
+        return migrated(f"sqlite:///{tmp_path_factory.mktemp('migrated')}/migrated.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def postgresql_settings(django_db_blocker) -> Iterator[dict[str, Any]]:
+    with postgres_url() as url:
+        with django_db_blocker.unblock():
+            settings = migrated(url)
+        yield settings
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, django_db_blocker) -> Iterator[str]:
+    """Put a database of each vendor in the default one's place, in a transaction that is rolled back."""
+    settings = request.getfixturevalue(f"{request.param}_settings")
+    with django_db_blocker.unblock(), connected(settings), transaction.atomic():
+        yield request.param
+        transaction.set_rollback(True)

@@ -158,7 +158,7 @@ async def _read(
 
 
 def _is_declared_over(scope: Mapping[str, Any], most_bytes: int) -> bool:
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    declared: bytes = dict(scope["headers"]).get(b"content-length", b"")
     return declared.isdigit() and int(declared[:20]) > most_bytes
 
 
@@ -170,6 +170,8 @@ def _whole(scope: Mapping[str, Any], data: bytes) -> Body:
 
 def _is_encoded(scope: Mapping[str, Any]) -> bool:
     """Tell whether a body is said to be compressed. Unpacking would let a few bytes take any amount of memory."""
+    if b"content-encoding" not in dict(scope["headers"]):
+        return False
     codings = (value.strip().lower() for name, value in scope["headers"] if name == b"content-encoding")
     return any(coding not in (b"", b"identity") for coding in codings)
 

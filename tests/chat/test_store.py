@@ -47,7 +47,7 @@ def test_every_column_is_written():
     assert set(_row(record())) == {field.name for field in Completion._meta.concrete_fields}
 
 
-@pytest.mark.django_db
+@pytest.mark.usefixtures("database")
 def test_what_was_written_is_what_is_read():
     usage = Usage(prompt_tokens=3, completion_tokens=2**40, cached_tokens=1, reasoning_tokens=2)
     completions_write([record(1), record(2, usage=usage)])

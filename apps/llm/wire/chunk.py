@@ -104,16 +104,21 @@ def _read_choice(choice: dict[str, Any], chunk: Chunk) -> None:
     if delta is not None:
         if not isinstance(delta, dict):
             raise ValueError("the delta is not an object")
-        chunk.content = _text(delta, "content")
-        chunk.reasoning = _text(delta, "reasoning_content")
-        chunk.refusal = _text(delta, "refusal")
+        # Most deltas say one thing, or nothing.
+        if "content" in delta:
+            chunk.content = _text(delta, "content")
+        if "reasoning_content" in delta:
+            chunk.reasoning = _text(delta, "reasoning_content")
+        if "refusal" in delta:
+            chunk.refusal = _text(delta, "refusal")
         calls = delta.get("tool_calls")
         if calls:
             chunk.tool_calls = _tool_calls(calls)
     # Some vendors write an empty finish_reason instead of null.
     chunk.finish_reason = _text(choice, "finish_reason") or None
-    extra = {name: value for name, value in choice.items() if value is not None and name not in _READ_FROM_CHOICE}
-    chunk.extra = extra or None
+    if not choice.keys() <= _READ_FROM_CHOICE:
+        extra = {name: value for name, value in choice.items() if value is not None and name not in _READ_FROM_CHOICE}
+        chunk.extra = extra or None
 
 
 def _text(owner: dict[str, Any], name: str) -> str:

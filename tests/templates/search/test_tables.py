@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from apps.templates.search import index_templates, rebuild_index
-from tests.templates.search.databases import connected
+from tests.databases import connected
 from tests.templates.search.stored import slugs, store
 
 MIGRATION = importlib.import_module("apps.templates.migrations.0002_search")

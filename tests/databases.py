@@ -1,4 +1,4 @@
-"""Databases of the shared suite: a file for SQLite and a cluster for PostgreSQL, each in the place of the default."""
+"""Databases for what runs on both: a file for SQLite and a cluster for PostgreSQL, each in the place of the default."""
 
 from __future__ import annotations
 
