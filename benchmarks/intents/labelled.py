@@ -11,14 +11,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["FRESH", "LABELLED", "Line", "inputs_digest", "labelled_parts", "near"]
-__all__ += ["read_lines", "read_training", "split", "training_material", "trigrams"]
+__all__ = ["FRESH", "LABELLED", "UNSEEN", "Line", "inputs_digest", "labelled_parts", "near"]
+__all__ += ["read_asides", "read_lines", "read_training", "split", "training_material", "trigrams"]
 
 _ROOT = Path(__file__).parents[2]
 LABELLED = _ROOT / "tests" / "templates" / "intents.jsonl"
 _RULES = _ROOT / "apps" / "templates" / "rules"
 FRESH = _ROOT / "tests" / "templates" / "intents_fresh.jsonl"
+UNSEEN = _ROOT / "tests" / "templates" / "intents_unseen.jsonl"
 TRAINING = Path(__file__).parent / "training"
+ASIDES = Path(__file__).with_name("asides.txt")
 
 _WORD = re.compile(r"[^\W_]+")
 _NEAR = 0.5
@@ -51,7 +53,10 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def read_training() -> list[Line]:
-    """Return the training material: in each file `# label language` heads the queries below it, one a line."""
+    """Return the training material: in each file `# label language` heads the queries below it, one a line.
+
+    A query of several lines has `\\n` where one ends.
+    """
     lines = []
     for path in sorted(TRAINING.glob("*.txt")):
         label, language = "", ""
@@ -59,14 +64,21 @@ def read_training() -> list[Line]:
             if text.startswith("# "):
                 label, language = text[2:].split()
             elif text.strip():
-                lines.append(Line(query=text.strip(), label=label, language=language))
+                lines.append(Line(query=text.strip().replace("\\n", "\n"), label=label, language=language))
     return lines
+
+
+@functools.cache
+def read_asides() -> tuple[str, ...]:
+    """Return sentences that people put around what they ask, and that ask for nothing."""
+    return tuple(ASIDES.read_text(encoding="utf-8").strip().split("\n"))
 
 
 def inputs_digest() -> str:
     """Return the digest of all that the weights of the rules are made from."""
     digest = hashlib.sha256()
-    for path in (LABELLED, *sorted(TRAINING.glob("*.txt")), _RULES / "features.py", _RULES / "intent_words.txt"):
+    rules = (_RULES / name for name in ("features.py", "intent.py", "intent_words.txt"))
+    for path in (LABELLED, UNSEEN, ASIDES, *sorted(TRAINING.glob("*.txt")), *rules):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -99,9 +111,9 @@ def near(query: str, others: list[frozenset[str]]) -> bool:
 
 
 def training_material() -> list[Line]:
-    """Return the lines of the training directory but those near to a line that is held out."""
-    held_out = [trigrams(line.query) for line in labelled_parts()[1]]
-    return [line for line in read_training() if not near(line.query, held_out)]
+    """Return the lines of the training directory but those near to a line that is held out or unseen."""
+    measured = [trigrams(line.query) for line in (*labelled_parts()[1], *read_lines(UNSEEN))]
+    return [line for line in read_training() if not near(line.query, measured)]
 
 
 def _is_held_out(queries: list[str]) -> bool:

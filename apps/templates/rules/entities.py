@@ -6,26 +6,17 @@ the work is, too. A pattern would rather miss than guess: what is not said stays
 
 from __future__ import annotations
 
-import functools
-import re
 from typing import Final
 
 from apps.templates.answers import Entities
 from apps.templates.rules.features import excerpt
+from apps.templates.rules.patterns import PEOPLE, W, compiled, first_match
+from apps.templates.rules.products import find_product
 
 __all__ = ["find_entities"]
 
 _HEAD_CHARS, _TAIL_CHARS = 400, 200
 """Less than what the category is judged by: these patterns are the dearest part of an answer."""
-
-_W: Final = r"[\w'’+&-]{1,24}"
-_CJK: Final = "\u3040-\u30ff\u3400-\u9fff"
-
-
-@functools.cache
-def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    """Compile when first needed: it takes tens of milliseconds, which the start of the server should not pay."""
-    return tuple(re.compile(pattern, re.I) for pattern in patterns)
 
 
 # --- length -------------------------------------------------------------------------------------------------------
@@ -63,7 +54,7 @@ _LIMIT: Final = (
     r"не более|до|около|примерно) )"
 )
 _LENGTH: Final = (
-    rf"(?<!\w)({_LIMIT}?(?:{_COUNT}[ -](?:{_W} )?|\d{{1,4}}){_UNIT}(?: max(?:imum)?| at most| or less|"
+    rf"(?<!\w)({_LIMIT}?(?:{_COUNT}[ -](?:{W} )?|\d{{1,4}}){_UNIT}(?: max(?:imum)?| at most| or less|"
     rf" maximal)?)(?!\w)",
     r"(\d{1,5} ?(?:字|文字|个字|個字|词|页|ページ|行|句|段)(?:以内|以下|くらい|程度|左右)?)",
     r"([一二三四五两]\s?(?:句话|段话|页|段|文で|行で|言で))",
@@ -106,7 +97,8 @@ _TONE: Final = (
     r"mehr |weniger |más |menos |plus |moins |mais |più |meno |meer |bardziej |daha |более )?"
     + _TONE_WORD
     + r")(?= ?(?:$|[,.;!?)]|tone\b|voice\b|style\b|and\b|but\b|"
-    r"please\b|pls\b|text\b|message\b|e?-?mail\b|reply\b|answer\b|post\b|poem\b|letter\b|speech\b|version\b|"
+    r"please\b|pls\b|newsletter\b|invitation\b|reminder\b|note\b|article\b|caption\b|text\b|message\b|e?-?mail\b|"
+    r"reply\b|answer\b|post\b|poem\b|letter\b|speech\b|version\b|"
     r"ton\b|bitte\b|antwort|formulier|tono\b|toon\b|тон|bir\b|olsun|est\b|—|-))",
     r"(?:^|[,;(]) ?(?:not too |a bit |a little |more |less )?("
     + _TONE_WORD
@@ -200,117 +192,91 @@ _DEADLINE: Final = (
 )
 
 # --- audience -----------------------------------------------------------------------------------------------------
-_PEOPLE: Final = (
-    r"(?:customers?|clients?|subscribers?|members?|prospects?|leads?|users?|readers?|beginners?|kids?|child|"
-    r"children|toddlers?|teens?|teenagers?|"
-    r"parents?|moms?|mums?|dads?|students?|pupils?|teachers?|managers?|developers?|devs?|engineers?|designers?|"
-    r"investors?|employees?|colleagues?|"
-    r"staff|seniors?|pensioners?|adults?|people|folks|team|board|boss|ceos?|cfos?|ctos?|hr|owners?|founders?|"
-    r"freelancers?|nurses?|doctors?|dentists?|"
-    r"lawyers?|marketers?|executives?|stakeholders?|donors?|supporters?|volunteers?|guests?|tenants?|patients?|"
-    r"shoppers?|buyers?|graders?|dummies|"
-    r"statisticians?|laymen|laypeople|novices?|experts?|professionals?|tourists?|expats?|gamers?|runners?|women|"
-    r"men|gen z|millennials|"
-    r"wife|husband|gran|grandma|grandpa|daughter|son|friends?|year[- ]olds?|yo|directors?|recruiters?|"
-    r"journalists?|regulars|trustees|council|"
-    r"podcasters?|bloggers?|influencers?|restaurants|offices|"
-    r"kunden|kundinnen|anfänger(?:n)?|kinder(?:n)?|eltern|schüler(?:n)?|studenten|studierende|mitarbeiter(?:n)?|"
-    r"kollegen|chef|laien|senioren|entwickler|"
-    r"lehrer|nutzer|leser|mitglieder|entscheider|handwerksbetriebe|hausbesitzer|-jährige[n]?|jugendliche|erwachsene|"
-    r"clientes|principiantes|niños|ninos|padres|estudiantes|alumnos|empleados|jefe|adultos|jóvenes|directores|mujeres|"
-    r"débutants?|enfants?|parents|étudiants|élèves|employés|salariés|adultes|collègues|dirigeants|abonnés|"
-    r"iniciantes|crianças|pais|estudantes|alunos|funcionários|adolescentes|clienti|principianti|bambini|genitori|"
-    r"studenti|dipendenti|colleghi|pmi|"
-    r"klanten|beginners|kinderen|ouders|leerlingen|studenten|medewerkers|leden|collega's|volwassenen|aannemers|"
-    r"klientów|początkujących|dzieci|rodziców|uczniów|studentów|pracowników|nauczycielki|"
-    r"клиентов|новичков|начинающих|детей|родителей|студентов|сотрудников|школьников|подписчиков|директору|коллег)"
+_NOT_PEOPLE: Final = (
+    r"(?!(?:[- ](?:council|event|song|meeting|film|old|website|account|story|association|evening|night|day|room|"
+    r"service|"
+    r"support|base|building|without|sans|sin|sem))\b)"
 )
+"""Behind such a word as "team" or "parents", what makes it a word for something else."""
 _FOR: Final = (
     r"(?:for|to(?= (?:my|our|all|every\w{2,4}|existing|people|customers|clients|investors|the (?:board|council|"
     r"trustees))\b)|aimed at|targeting|target|für|"
     r"an(?= (?:die|den|alle|kunden|unsere|meine)\b)|para|a(?= (?:los|las|mis|todos)\b)|pour|aux|per|ai|agli|voor|"
     r"aan|naar|dla|для)"
 )
+_GROUP: Final = (
+    rf"((?:(?!(?:recruiting|hiring|selling|for|to|and|"
+    rf"who)\b){W} ){{0,2}}?(?:\d{{1,5}}[ -]?)?{PEOPLE}(?!\w){_NOT_PEOPLE}"
+    rf"(?: (?:and|und|et|y|e|en) {PEOPLE}(?!\w))?"
+    rf"(?: (?:in|at|of|from|on|aus|von|de|di|van|without|who|with|ohne|über) (?:{W}(?: |(?!\w))){{1,4}}?(?=$|"
+    rf"[,.;:!?)\n]))?)"
+    r"(?!\w)"
+)
+_MESSAGE: Final = (
+    r"(?:e-?mails?|mails?|mailing|letters?|messages?|note|dm|inmail|outr?each|pitch|appeal|reply|invitation|"
+    r"speech|talk|"
+    r"newsletter|announcement|explain|teach|tell|write|writing|send|sent|say|text|correo|mensaje|carta|message|lettre|"
+    r"mensagem|messaggio|lettera|brief|nachricht|schreiben|akquise|bericht)"
+)
+_PERSON: Final = (rf"(?<!\w){PEOPLE}(?!\w)",)
+_PEOPLE_SPOKEN_TO: Final = (
+    rf"(?<!\w){_FOR} (?:an? |einen? |die |den |los |las |les |des |i |gli |le |un |os |as |de |het )?" + _GROUP,
+    rf"\b{_MESSAGE}\b[^.?!\n]{{0,50}}? (?:to|an|à|a|ad|aan|for) (?:an? |the |die |den |un |une |el |la |los |"
+    rf"las |les )?" + _GROUP,
+    r"\b(?:tell|inform|invite|remind|email|thank|ask|persuade|convince|show|teach|targeting|target) "
+    r"(?:an? |the )?" + _GROUP,
+)
 _AUDIENCE: Final = (
-    rf"(?<!\w){_FOR} (?:an? |einen? |die |den |los |las |les |des |i |gli |le |un |os |as |de |het )?"
-    rf"((?:{_W} ){{0,2}}?(?:\d{{1,2}}[ -]?)?{_PEOPLE}(?: (?:in|at|of|from|aus|von|de|di|van|without|who|with|"
-    rf"ohne|über) (?:{_W}(?: |(?!\w))){{1,3}}?(?=$|[,.;!?)\n]))?)(?!\w)",
+    rf"\b(?:to|for|tell|invite) ((?:everyone|everybody|all|people|those|customers|users) (?:who|that|"
+    rf"on) (?:{W} ){{0,5}}?{W})"
+    r"(?=$|[,.;:!?)\n]| (?:about|that|before|after|with|and|in)\b)",
     r"\b(?:for|für|pour|para|per|voor) (?:an? |einen? |un |una |een )?(\d{1,2}[- ]?(?:year[- ]olds?|yo|"
     r"jährige[n]?|years? old|ans|años|anni|jaar)\b)",
-    r"\b(?:for|für|para|pour|per|voor|dla) ((?:grade|year|klasse|class|age|ages|groep) \d{1,2}\+?)",
-    r"\bexplain .{0,60}?(like i'?m (?:five|\d{1,2}))",
+    r"\b((?:grade|year|klasse|class|age|ages|aged|groep|klas|klasa|klasse) \d{1,2}(?:\+|[-–]\d{1,2})?)(?!\w)",
+    r"(?<!\w)(\d{1,2}(?:\.|º|ª|er|ème|e|th|rd)? (?:klasse|sınıf|ano|de primaria|de secundaria|eso|graders?|grade|"
+    r"класс[а]?))",
+    r"(?<!\w)(\d{1,2} ?(?:yo|year[- ]olds?|jährige[n]?))(?!\w)",
+    r"\b(like i'?m (?:five|\d{1,2})|non[- ]experts?|non[- ]statisticians?|laypeople|laymen|beginners|seniors)\b",
+    r"(?:^|, ?)((?:young |older |elderly )?(?:women|men|teens|kids|seniors|students|parents|mums|moms|dads)"
+    r"(?: \d\d ?[-–] ?\d\d| over \d\d| under \d\d)?)(?=,|$)",
     r"\b(?:audience|target group|zielgruppe|público(?: objetivo)?|cible|doelgroep|pubblico|hedef kitle|"
     r"аудитория)(?: is| ist|:)? ([^,.;\n]{3,40})",
     r"(?:给|向|面向|写给)((?:老|新)?(?:客户|顾客|用户|孩子|学生|同事|老板|投资人|初学者|家长))",
-    r"([一-鿿ァ-ヶー]{1,8}(?:向け|さん|生))(?=[にのへ])",
-    r"(?<!\w)([\w]{2,16}(?:ler|lar)(?:e|a|in|ın)?)(?= (?:için|yönelik)\b)",
+    r"([一-鿿ァ-ヶー]{1,8})向け",
+    r"([一-鿿ァ-ヶー]{1,8}(?:さん|生|お客様))(?=[にのへ])",
+    r"(?<!\w)([\w]{2,16}(?:ler|lar)(?:e|a|in|ın|i|ı)?)(?= (?:için|yönelik)\b)",
+    r"(?<!\w)([\w]{3,16}(?:lere|lara|lerimize|larımıza))(?!\w)",
+    rf"(?:письмо|сообщение|рассылк[аиу]|ответ) ((?:{W} )?[а-яё]{{3,16}}(?:у|ам|ям)(?: [а-яё]{{4,16}}а)?)(?!\w)",
+    r"(?:رسالة|رسائل|بريد|ايميل)[^\n]{0,30}? ل([\u0621-\u064a]{3,12}(?: محتمل)?)",
 )
-
-# --- product ------------------------------------------------------------------------------------------------------
-_STOP: Final = (
-    r"(?=$|[,.;:!?()\n\"“”]| (?:and|with|that|which|who|in|on|to|for|from|by|at|as|max|short|please|pls|using|"
-    r"because|but|is|are|we|i|und|mit|für|die|der|das|"
-    r"bitte|in|auf|con|para|que|en|y|avec|pour|qui|et|dans|com|em|per|che|di|e|voor|met|op|z|na|dla|i|w|для|на|с|"
-    r"и)(?!\w))"
+_NO_AUDIENCE: Final = (
+    r"(?:cover letter|schedule|rota|roadmap|okrs?|hustle|headline|profile|cv|resumé?|markup|json-ld|keywords?|meta \w+|"
+    r"website|slogan|"
+    r"names?|logo|application|salary|interview|plantilla de respuesta|plan|budget|word|requête sql|query|ideas)\b"
+    r"[^.,;]{0,12}$",
 )
-_THING: Final = rf"(?!(?:my|our|the|a|an|this|these|that|it|me|you|us|them)\b)((?:{_W} ){{0,3}}?{_W}){_STOP}"
-_DETERMINED: Final = (
-    r"(?:an? |the |my |our |your |some |this |new |einen? |ein |unsere?n? |die |das |den |mein(?:e|en)? |un |"
-    r"una |el |la |los |nuestro |nuestra |mi |"
-    r"une |le |notre |nos |mon |ma |um |uma |o |nosso |nossa |meu |minha |uno |il |nostro |nostra |een |het |"
-    r"onze |ons )?"
-)
-_TRIGGERS: Final = (
-    r"\b(?:product |short |app store |item )?(?:descriptions?|descripton|discription|listing(?: text)?|slogans?|"
-    r"slogun|taglines?|advert(?:isement)?s?|ads?|ad copy|"
-    r"product page|packaging|bullets|bullet points|landing page|headlines?|copy) (?:for|of|about) ",
-    r"\b(?:produktbeschreibung|beschreibung|produkttext|werbetext|slogan|anzeige|listing) (?:für|von|zu) ",
-    r"\b(?:descripción|descripcion|ficha|anuncio|eslogan|texto)(?: de producto)? (?:de|para) ",
-    r"\b(?:fiche produit|description(?: produit)?|annonce|slogan|pub) (?:pour|de|d') ?",
-    r"\b(?:descrição|anúncio|slogan)(?: de produto)? (?:de|para|pra|do|da) ",
-    r"\b(?:descrizione|scheda prodotto|annuncio|slogan)(?: prodotto)? (?:di|per|del|della) ",
-    r"\b(?:productbeschrijving|productomschrijving|beschrijving|advertentie(?:tekst)?|slogan) (?:voor|van) ",
-    r"\b(?:we (?:sell|make|offer|launched|are launching)|i (?:sell|make)|selling|sells|pitching|"
-    r"launch(?:ing)? (?:of )?|wir (?:verkaufen|machen|bieten)|vendemos|vendo|"
-    r"on vend|nous vendons|vendiamo|wij verkopen|ofreciendo|offering|продаём|предлагаем) ",
-    r"\b(?:product(?: is)?|produkt|producto|produit|prodotto)(?: is|:) ",
-)
-_PRODUCT: Final = (
-    rf"(?:{'|'.join(_TRIGGERS)})" + _DETERMINED + _THING,
-    r"\b(?:descriptions?|descripton|discription|listing text|listing|tagline|slogan)(?! (?:for|of|in|to|that|"
-    r"text|with|and|about|on|is|gesucht)\b) " + _THING,
-    r"\b(?:opis produktu|reklama|slogan)(?: na \w+)?,? (?:dla )?" + _THING,
-    r"\b(?:описание товара|реклама|слоган)(?: для (?:вайлдберриз|озон))? (?:для )?" + _THING,
-    rf"(?:给|为)([{_CJK}]{{2,8}}?)(?:写|做|想)",
-)
-_NO_PRODUCT: Final = (
-    rf"^(?:(?:{_W} )?{_PEOPLE}|(?:instagram|facebook|google|linkedin|tiktok|amazon|etsy|ebay|website|shop|store|blog|"
-    r"online|page|homepage)(?!\w))(?!\w)",
-)
+"""Before "for nurses" and the like: a thing that is made for somebody to use, not a text for somebody to read."""
+_BEFORE_CHARS: Final = 40
 
 
 def find_entities(query: str) -> Entities:
     """Return what a query says, each in its own words. Of a long query the head and the tail are read."""
     text = excerpt(query, _HEAD_CHARS, _TAIL_CHARS)
     return Entities(
-        audience=_first(_AUDIENCE, text),
-        tone=_first(_TONE, text),
-        length=_first(_LENGTH, text),
-        format=_first(_FORMAT, text),
-        product=_product(text),
-        deadline=_first(_DEADLINE, text),
+        audience=_audience(text),
+        tone=first_match(_TONE, text),
+        length=first_match(_LENGTH, text),
+        format=first_match(_FORMAT, text),
+        product=find_product(text),
+        deadline=first_match(_DEADLINE, text),
     )
 
 
-def _first(patterns: tuple[str, ...], text: str) -> str | None:
-    for pattern in _compiled(patterns):
-        if found := pattern.search(text):
+def _audience(text: str) -> str | None:
+    not_for_readers = compiled(_NO_AUDIENCE)[0]
+    named = bool(compiled(_PERSON)[0].search(text))
+    for pattern in (*(compiled(_PEOPLE_SPOKEN_TO) if named else ()), *compiled(_AUDIENCE)):
+        found = pattern.search(text)
+        if found and not not_for_readers.search(text[max(0, found.start(1) - _BEFORE_CHARS) : found.start(1)]):
             return found[1].strip()
     return None
-
-
-def _product(text: str) -> str | None:
-    found = _first(_PRODUCT, text)
-    if found is None or _compiled(_NO_PRODUCT)[0].match(found):
-        return None
-    return found

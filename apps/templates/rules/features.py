@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["HEAD_CHARS", "TAIL_CHARS", "Features", "excerpt", "features", "fold"]
+__all__ = ["HEAD_CHARS", "TAIL_CHARS", "Features", "concepts_of", "excerpt", "features", "fold"]
 
-HEAD_CHARS: Final = 700
+HEAD_CHARS: Final = 450
 """What is asked stands at the beginning of a long query, before the material ..."""
-TAIL_CHARS: Final = 300
+TAIL_CHARS: Final = 200
 """... or at its end, behind it. What lies between is not read, which bounds the work."""
 
 _MAX_WORDS: Final = 240
-_MAX_CONCEPTS: Final = 12
-_MAX_PHRASE_WORDS: Final = 4
+_MAX_CONCEPTS: Final = 20
+_MAX_PHRASE_WORDS: Final = 5
 _MIN_STEM_CHARS, _MAX_STEM_CHARS = 2, 14
 _MAX_RUN_CHARS: Final = 8
 _MAX_WORD_CHARS: Final = 24
@@ -51,13 +52,54 @@ _SHAPES: Final = (
 )
 
 
+_SENTENCE_END = re.compile(r"(?<=[.!?;:…])\s+|\n+|(?<=[。！？；：])")
+_ASKING: Final = frozenset(
+    ("write", "draft", "make", "give", "create", "turn", "tell", "explain", "suggest", "list", "find", "help", "show")
+    + ("summarise", "summarize", "translate", "check", "fix", "review", "describe", "plan", "compare", "rewrite", "put")
+    + ("answer", "reply", "build", "prepare", "design", "compose", "shorten", "analyse", "analyze", "can", "could")
+    + (
+        "would",
+        "please",
+        "pls",
+        "plz",
+        "need",
+        "want",
+        "wanna",
+        "d",
+        "how",
+        "what",
+        "which",
+        "why",
+        "should",
+        "something",
+    )
+    + ("bitte", "schreib", "schreibe", "mach", "brauche", "brauchen", "kannst", "konntest", "wie", "was", "welche")
+    + ("ecris", "fais", "peux", "pourrais", "besoin", "comment", "quel", "quelle", "que", "faut", "voudrais")
+    + ("escribe", "haz", "necesito", "puedes", "como", "cual", "quiero", "escreva", "faz", "preciso", "quero", "qual")
+    + ("scrivi", "fai", "vorrei", "puoi", "cosa", "come", "quale", "schrijf", "maak", "graag", "kun", "hoe", "welke")
+    + ("napisz", "zrob", "potrzebuje", "jak", "co", "yaz", "yap", "nasıl", "lazım", "напиши", "сделаи", "нужно", "как")
+    + ("что", "помоги", "какие")
+)
+"""Words, folded, by which one sentence asks and others only tell."""
+_ABOUT: Final = frozenset(
+    ("about", "that", "which", "because", "who", "whose", "where", "since", "saying", "telling", "explaining")
+    + ("uber", "weil", "dass", "sobre", "porque", "sur", "su", "perche", "over", "omdat", "про")
+)
+"""Words behind which the wanted text's subject stands, and no longer what kind of text it is."""
+_LEAST_ASKED_WORDS: Final = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """What was seen, in three groups that are weighed apart."""
+    """What was seen, in groups that are weighed apart."""
 
     concepts: frozenset[str]
     words: frozenset[str]
     pieces: frozenset[str]
+    asked: frozenset[str]
+    """Concepts and words of the clause that asks."""
+    told: frozenset[str]
+    """Concepts of all that stands around it."""
 
 
 def excerpt(query: str, head_chars: int = HEAD_CHARS, tail_chars: int = TAIL_CHARS) -> str:
@@ -76,18 +118,58 @@ def fold(text: str) -> str:
 def features(query: str) -> Features:
     """Return what is to be weighed in a query."""
     text = excerpt(query)
-    words = [word[:_MAX_WORD_CHARS] for word in _WORD.findall(fold(text))][:_MAX_WORDS]
-    concepts = list(dict.fromkeys(_concepts(words)))[:_MAX_CONCEPTS]
+    words, begin, end = _words_and_asking(text)
+    found = list(_concepts(words))
+    concepts = _first_few(concept for _, concept in found)
+    asked = _first_few(concept for at, concept in found if begin <= at < end)
+    told = _first_few(concept for at, concept in found if not begin <= at < end)
     shapes = {f"/{name}" for name, pattern in _SHAPES if pattern.search(text)}
     shapes.add(f"/words{min(len(words), 4) if len(words) < 5 else 5 + min(len(words) // 8, 8)}")
-    pairs = {f"{min(one, other)}&{max(one, other)}" for n, one in enumerate(concepts) for other in concepts[:n]}
     openings = {f"^{concept}" for concept in concepts[:1]} | {f"^{word}" for word in words[:1]}
     plain = ["0" if word.isdecimal() else word for word in words]
+    clause = plain[begin:end]
     return Features(
-        concepts=frozenset({*(f"={concept}" for concept in concepts), *pairs, *shapes, *openings}),
+        concepts=frozenset({*(f"={concept}" for concept in concepts), *_pairs(concepts), *shapes, *openings}),
         words=frozenset({*plain, *map(" ".join, zip(plain, plain[1:], strict=False))}),
         pieces=frozenset(piece for word in {*plain} for piece in _pieces(word)),
+        asked=frozenset(
+            {*(f"={concept}" for concept in asked), *_pairs(asked), *clause}
+            | {*map(" ".join, zip(clause, clause[1:], strict=False))}
+            | {f"^{' '.join(clause[:size])}" for size in (1, 2, 3) if len(clause) >= size}
+        ),
+        told=frozenset(f"={concept}" for concept in told),
     )
+
+
+def concepts_of(word: str) -> frozenset[str]:
+    """Return the concepts that a single folded word stands for."""
+    return frozenset(_concepts_at(_cues(), [word], 0)) if word else frozenset()
+
+
+def _words_and_asking(text: str) -> tuple[list[str], int, int]:
+    """Return the words of a text, and where among them the clause that asks begins and ends."""
+    words: list[str] = []
+    best, begin, end = -1, 0, 0
+    for sentence in _SENTENCE_END.split(text):
+        inside = [word[:_MAX_WORD_CHARS] for word in _WORD.findall(fold(sentence))][: _MAX_WORDS - len(words)]
+        asking = min(3, sum(word in _ASKING for word in inside) + sentence.rstrip().endswith(("?", "？", "؟")))
+        if inside and asking > best:
+            best, begin, end = asking, len(words), len(words) + len(inside)
+        words += inside
+    for at in range(begin + _LEAST_ASKED_WORDS, end):
+        if words[at] in _ABOUT:
+            return words, begin, at
+    return words, begin, end
+
+
+def _first_few(concepts: Iterable[str]) -> list[str]:
+    return list(itertools.islice(dict.fromkeys(concepts), _MAX_CONCEPTS))
+
+
+def _pairs(concepts: list[str]) -> Iterator[str]:
+    for n, one in enumerate(concepts):
+        for other in concepts[:n]:
+            yield f"{min(one, other)}&{max(one, other)}"
 
 
 def _pieces(word: str) -> Iterator[str]:
@@ -97,43 +179,62 @@ def _pieces(word: str) -> Iterator[str]:
             yield framed[at : at + size]
 
 
-def _concepts(words: list[str]) -> Iterator[str]:
+def _concepts(words: list[str]) -> Iterator[tuple[int, str]]:
+    """Return where each concept begins, and its name."""
     cues = _cues()
     negated_until = -1
     for at, word in enumerate(words):
         if word in _NEGATORS:
             negated_until = at + _NEGATED_WORDS
         for concept in _concepts_at(cues, words, at):
-            yield f"!{concept}" if at <= negated_until else concept
+            yield at, f"!{concept}" if at <= negated_until else concept
 
 
-def _concepts_at(cues: dict[str, tuple[str, ...]], words: list[str], at: int) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cues:
+    """What concepts are known by."""
+
+    exact: dict[str, tuple[str, ...]]
+    """The concepts of each word, phrase, and stem of a word (`stem*`)."""
+    open_phrases: dict[str, tuple[tuple[str, tuple[str, ...]], ...]]
+    """For the words before the last of a phrase that ends in a stem: each stem with its concepts."""
+
+
+def _concepts_at(cues: _Cues, words: list[str], at: int) -> Iterator[str]:
     word = words[at]
     if _RUN.match(word):
         for begin in range(len(word)):
             for end in range(begin + 1, min(begin + _MAX_RUN_CHARS, len(word)) + 1):
-                yield from cues.get(word[begin:end], ())
+                yield from cues.exact.get(word[begin:end], ())
         return
     bare = _ARABIC_PREFIX.sub("", word, count=1) if "\u0600" <= word[0] <= "\u06ff" else word
     for form in dict.fromkeys((word, bare)):
-        yield from cues.get(form, ())
+        yield from cues.exact.get(form, ())
         for end in range(_MIN_STEM_CHARS, min(len(form), _MAX_STEM_CHARS) + 1):
-            yield from cues.get(form[:end] + "*", ())
+            yield from cues.exact.get(form[:end] + "*", ())
     phrase = word
     for following in words[at + 1 : at + _MAX_PHRASE_WORDS]:
+        for stem, concepts in cues.open_phrases.get(phrase, ()):
+            if following.startswith(stem):
+                yield from concepts
         phrase = f"{phrase} {following}"
-        yield from cues.get(phrase, ())
+        yield from cues.exact.get(phrase, ())
 
 
 @functools.cache
-def _cues() -> dict[str, tuple[str, ...]]:
-    """Return the concepts that each word, stem (`stem*`) and phrase stands for."""
-    cues: dict[str, tuple[str, ...]] = {}
+def _cues() -> _Cues:
+    """Read what each word, stem (`stem*`) and phrase stands for."""
+    exact: dict[str, tuple[str, ...]] = {}
+    open_phrases: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {}
     for line in Path(__file__).with_name("intent_words.txt").read_text(encoding="utf-8").split("\n"):
         concept, colon, rest = line.partition(": ")
         if colon and not line.startswith("#"):
             for cue in fold(rest).split(","):
                 form = " ".join(_WORD.findall(cue)) + "*" * cue.rstrip().endswith("*")
-                if concept not in cues.setdefault(form, ()):
-                    cues[form] += (concept,)
-    return cues
+                if concept not in exact.setdefault(form, ()):
+                    exact[form] += (concept,)
+    for form, concepts in exact.items():
+        before, space, last = form.rpartition(" ")
+        if space and last.endswith("*"):
+            open_phrases[before] = (*open_phrases.get(before, ()), (last[:-1], concepts))
+    return _Cues(exact=exact, open_phrases=open_phrases)

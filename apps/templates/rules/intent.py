@@ -1,6 +1,6 @@
 """What a query is about, by rules: no model, no network, a few milliseconds.
 
-The features of a query (features.py) are hashed into buckets; each bucket has a weight for each label, learnt from
+Each feature of a query (features.py) that was seen often enough in training has a weight for each label, learnt from
 labelled queries by benchmarks/intents/train.py; the sums, made into probabilities, are the confidences. The same query
 gives the same answer in every process.
 """
@@ -11,7 +11,9 @@ import functools
 import json
 import math
 import re
+import sys
 import zlib
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +25,14 @@ from apps.templates.rules.entities import find_entities
 from apps.templates.rules.features import features
 from apps.templates.rules.language import detect_language
 
-__all__ = ["BUCKETS", "LABELS", "WEIGHTS", "buckets", "detect_intent", "preload"]
+__all__ = ["LABELS", "WEIGHTS", "detect_intent", "hashed_features", "preload"]
 
 LABELS: Final = (*CATEGORIES, UNKNOWN)
 WEIGHTS: Final = Path(__file__).with_name("intent_weights.bin")
-"""One line of JSON, and then, deflated, a byte for each bucket and label."""
-BUCKETS: Final = 1 << 16
+"""One line of JSON; then, deflated, the hashes of the features in order, and a byte for each feature and label."""
 
-_GROUP_SCALES: Final = (1.3, 1.0, 1.3)
-"""How much the concepts, the words and the pieces of words weigh against each other."""
+_GROUP_SCALES: Final = {"c": 1.3, "w": 1.6, "p": 1.3, "a": 2.0, "t": 0.7}
+"""How much the groups weigh against each other: concepts, words, pieces of words, what asks, what stands around it."""
 _ALTERNATIVES: Final = 3
 _LANE_BYTES: Final = 3
 """One lane for each label in a sum: holds 65,000 weights of one byte; a query has no more than 10,000 features."""
@@ -42,8 +43,8 @@ _SAYS_SOMETHING: Final = re.compile(r"[^\W\d_]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Weights:
-    rows: bytes
-    """For each bucket one lane for each label."""
+    lanes: dict[int, int]
+    """For each feature that has weights, by its hash, an integer with one lane for each label."""
     step: float
     temperature: float
     bias: tuple[float, ...]
@@ -70,13 +71,13 @@ def preload() -> None:
     detect_intent("a")
 
 
-def buckets(query: str) -> Iterable[tuple[list[int], float]]:
-    """Return for each group of features the buckets they fall into, and what one of them weighs."""
+def hashed_features(query: str) -> Iterable[tuple[list[int], float]]:
+    """Return for each group of features their hashes, and what one of them weighs."""
     seen = features(query)
-    for mark, group, scale in zip("cwp", (seen.concepts, seen.words, seen.pieces), _GROUP_SCALES, strict=True):
+    groups = (seen.concepts, seen.words, seen.pieces, seen.asked, seen.told)
+    for (mark, scale), group in zip(_GROUP_SCALES.items(), groups, strict=True):
         if group:
-            rows = [zlib.crc32(f"{mark}{feature}".encode()) % BUCKETS for feature in group]
-            yield rows, scale / math.sqrt(len(rows))
+            yield [zlib.crc32(f"{mark}{feature}".encode()) for feature in group], scale / math.sqrt(len(group))
 
 
 def _intent(query: str, category: str, confidence: float, alternatives: tuple[Alternative, ...]) -> Intent:
@@ -94,13 +95,13 @@ def _probabilities(query: str) -> list[float]:
     weights = _weights()
     scores = list(weights.bias)
     width = _LANE_BYTES * len(LABELS)
-    for rows, scale in buckets(query):
+    for hashes, scale in hashed_features(query):
         # One addition of a long integer adds the weights of all labels.
-        total = sum(int.from_bytes(weights.rows[row * width : row * width + width], "little") for row in rows)
-        lanes = total.to_bytes(width, "little")
+        known = [weights.lanes[value] for value in hashes if value in weights.lanes]
+        lanes = sum(known).to_bytes(width, "little")
         for n in range(len(LABELS)):
             lane = int.from_bytes(lanes[n * _LANE_BYTES : (n + 1) * _LANE_BYTES], "little")
-            scores[n] += scale * weights.step * (lane - _MIDDLE * len(rows))
+            scores[n] += scale * weights.step * (lane - _MIDDLE * len(known))
     highest = max(scores)
     powers = [math.exp((score - highest) / weights.temperature) for score in scores]
     return [power / sum(powers) for power in powers]
@@ -110,9 +111,19 @@ def _probabilities(query: str) -> list[float]:
 def _weights() -> _Weights:
     head, _, body = WEIGHTS.read_bytes().partition(b"\n")
     content = json.loads(head)
-    packed = zlib.decompress(body)
+    unpacked = zlib.decompress(body)
+    hashes = array("I", unpacked[: 4 * content["features"]])
+    if sys.byteorder == "big":
+        hashes.byteswap()
+    packed = unpacked[4 * content["features"] :]
     rows = bytearray(_LANE_BYTES * len(packed))
     rows[::_LANE_BYTES] = packed
+    width = _LANE_BYTES * len(LABELS)
     return _Weights(
-        rows=bytes(rows), step=content["step"], temperature=content["temperature"], bias=tuple(content["bias"])
+        lanes={
+            value: int.from_bytes(rows[row * width : row * width + width], "little") for row, value in enumerate(hashes)
+        },
+        step=content["step"],
+        temperature=content["temperature"],
+        bias=tuple(content["bias"]),
     )

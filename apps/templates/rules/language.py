@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["UNDETERMINED", "detect_language"]
+__all__ = ["UNDETERMINED", "detect_language", "is_frequent"]
 
 UNDETERMINED: Final = "und"
 
@@ -77,6 +77,11 @@ def detect_language(query: str) -> str:
                 script = special
         return script
     return _latin(words)
+
+
+def is_frequent(word: str) -> bool:
+    """Return whether a word, in lower case, is one that a language is known by: one that says little else."""
+    return word in _tables()[0]
 
 
 def _latin(words: Iterable[str]) -> str:

@@ -15,9 +15,10 @@ import pytest
 from apps.templates.answers import Entities, Source
 from apps.templates.categories import UNKNOWN
 from apps.templates.rules import features, intent
-from apps.templates.rules.intent import LABELS, WEIGHTS, buckets, detect_intent
+from apps.templates.rules.intent import LABELS, WEIGHTS, detect_intent, hashed_features
 from benchmarks.intents.labelled import (
     FRESH,
+    UNSEEN,
     Line,
     inputs_digest,
     labelled_parts,
@@ -29,9 +30,11 @@ from benchmarks.intents.labelled import (
 
 _ROOT = Path(__file__).parents[3]
 
-# What the rules reach today; lower is a step back. The aim is 0.85 and 0.95.
-HELD_OUT_FIRST = 0.77
-HELD_OUT_THIRD = 0.90
+# What the rules reach today; lower is a step back.
+HELD_OUT_FIRST = 0.85
+HELD_OUT_THIRD = 0.95
+UNSEEN_FIRST = 0.86
+UNSEEN_THIRD = 0.96
 
 _HOSTILE = (
     "",
@@ -79,14 +82,26 @@ def test_queries_of_another_hand():
     lines = read_lines(FRESH)
     assert len(lines) >= 250
     first, third, calibration = shares(lines)
-    assert first >= 0.85
-    assert third >= 0.95
+    assert first >= 0.97
+    assert third >= 0.99
+    assert calibration <= 0.08
+
+
+def test_queries_written_after_the_training_material():
+    lines = read_lines(UNSEEN)
+    assert len(lines) >= 250
+    assert len({line.query for line in lines}) == len(lines)
+    assert {line.label for line in lines} == set(LABELS)
+    first, third, calibration = shares(lines)
+    assert first >= UNSEEN_FIRST
+    assert third >= UNSEEN_THIRD
     assert calibration <= 0.08
 
 
 def test_training_material_keeps_clear_of_what_is_measured():
-    near = {query.casefold() for query in (line.query for line in [*labelled_parts()[1], *read_lines(FRESH)])}
-    assert [line.query for line in training_material() if line.query.casefold() in near] == []
+    measured = [*labelled_parts()[1], *read_lines(FRESH), *read_lines(UNSEEN)]
+    same = {line.query.casefold() for line in measured}
+    assert [line.query for line in training_material() if line.query.casefold() in same] == []
 
 
 def test_near_duplicates_are_on_one_side():
@@ -106,7 +121,7 @@ def test_near_duplicates_are_on_one_side():
 def test_weights_are_made_from_what_is_there():
     made_from = json.loads(WEIGHTS.read_bytes().partition(b"\n")[0])["inputs_sha256"]
     assert made_from == inputs_digest(), "run: python -m benchmarks.intents.train"
-    assert WEIGHTS.stat().st_size <= 1_500_000
+    assert WEIGHTS.stat().st_size <= 4_000_000
 
 
 def test_shape_of_an_answer():
@@ -137,6 +152,25 @@ def test_hostile_queries_cost_no_more_than_others(query):
     assert len(seen.concepts) + len(seen.words) + len(seen.pieces) <= 10_000
 
 
+@pytest.mark.parametrize(
+    ("query", "asked", "told"),
+    [
+        ("We sell lamps. Could you write a blog post about our support?", "blog post", "=support"),
+        ("My code works, the tests too. Which slogan would you take?", "which slogan", "=code"),
+        ("Der Vertrag ist gut. Schreib mir bitte ein Gedicht.", "ein gedicht", "=legal"),
+    ],
+)
+def test_the_clause_that_asks_is_seen_apart(query, asked, told):
+    seen = features.features(query)
+    assert asked in seen.asked
+    assert told in seen.told
+    assert told not in seen.asked
+
+
+def test_a_phrase_may_end_in_a_stem():
+    assert "=seoforms" in features.features("google showed nothing").concepts
+
+
 def test_a_long_query_is_judged_by_its_head_and_tail():
     material = "Lorem ipsum dolor sit amet. " * 4000
     assert detect_intent(f"Translate this into Spanish, please:\n{material}").category == "translation"
@@ -144,7 +178,7 @@ def test_a_long_query_is_judged_by_its_head_and_tail():
 
 
 def test_a_sum_cannot_overflow_its_lane():
-    most = max(len(rows) for query in _HOSTILE for rows, _ in buckets(query))
+    most = max(len(rows) for query in _HOSTILE for rows, _ in hashed_features(query))
     assert most * 255 < 256**intent._LANE_BYTES
 
 
