@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 __all__ = ["ENVIRONMENT", "ROOT", "CpuClock", "Process", "free_port", "pause", "pss_bytes", "wait_until"]
 
@@ -99,15 +99,15 @@ class CpuClock:
         return sum(_read_ns(clock) for clock in self._clocks) / 1e9
 
 
-def pss_bytes(pid: int) -> int:
-    """Return the memory of a process and its children, pages that several hold counted once."""
+def pss_bytes(pid: int, kind: Literal["Pss", "Pss_Anon"] = "Pss") -> int:
+    """Return the memory of a process and its children, pages that several hold counted once; all, or no file's."""
     total = 0
     for child in _tree(pid):
         try:
             lines = Path(f"/proc/{child}/smaps_rollup").read_text().split("\n")
         except OSError:
             continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
     return total
 
 

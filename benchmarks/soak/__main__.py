@@ -79,7 +79,7 @@ def main() -> int:
     before = load_average()
     with tempfile.TemporaryDirectory(prefix="promptcraft-soak-") as name:
         measured, churn = uvloop.run(_soak(options, Path(name)))
-    slopes = {key: round(kib_per_minute(measured.samples, key), 1) for key in ("rss_kib", "pss_kib")}
+    slopes = {key: round(kib_per_minute(measured.samples, key), 1) for key in ("rss_kib", "pss_kib", "anon_kib")}
     print(table([measured.base, *measured.samples, measured.last, measured.trimmed]))
     print()
     print("turns:", ", ".join(f"{count} {turn}" for turn, count in sorted(churn.turns.items())))
@@ -124,7 +124,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--every", type=float, default=10.0, help="seconds between samples")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="do not wait until idle connections have expired")
-    parser.add_argument("--slope", type=float, default=200.0, help="KiB a minute that PSS may grow by")
+    parser.add_argument("--slope", type=float, default=200.0, help="KiB a minute that anonymous memory may grow by")
     parser.add_argument("--json", type=Path, help="default var/soak/DATE-TIME.json")
     return parser
 
@@ -234,14 +234,15 @@ def _judge(measured: Measured, churn: Churn, options: argparse.Namespace) -> Non
     measured.problems += [f"{count} faults in {turn}" for turn, count in churn.faults.items()]
     measured.problems += churn.first_faults
     measured.problems += left_over(measured.base, measured.last)
-    slope = kib_per_minute(measured.samples, "pss_kib")
+    # Of files a process has the fewer pages to answer for, the more others map them: that says nothing of it.
+    slope = kib_per_minute(measured.samples, "anon_kib")
     # A few minutes say nothing of a slope: memory is still finding its level.
     if options.minutes >= 10 and slope > options.slope:
         measured.problems.append(f"memory grows by {slope:.0f} KiB a minute")
 
 
 def _say(sample: dict[str, float], churn: Churn) -> None:
-    keys = ("minute", "pss_kib", "open_files", "tasks", "running", "kept", "worst_held_ms")
+    keys = ("minute", "anon_kib", "open_files", "tasks", "running", "kept", "worst_held_ms")
     line = "  ".join(f"{key} {sample[key]:g}" for key in keys)
     done, faults = sum(churn.turns.values()), sum(churn.faults.values())
     print(f"# {line}  turns {done}  faults {faults}", file=sys.stderr, flush=True)

@@ -17,6 +17,7 @@ COLUMNS = (
     "minute",
     "rss_kib",
     "pss_kib",
+    "anon_kib",
     "open_files",
     "threads",
     "tasks",
@@ -42,6 +43,7 @@ def outside(pid: int) -> dict[str, float]:
     return {
         "rss_kib": int(values["VmRSS"]),
         "pss_kib": pss_bytes(pid) // 1024,
+        "anon_kib": pss_bytes(pid, "Pss_Anon") // 1024,
         "open_files": sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
         "threads": int(values["Threads"]),
     }
