@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ class Caller:
 
 
 _memory: TokenMemory[Caller] = TokenMemory()
+_asking: dict[str, asyncio.Event] = {}
+"""By token: set when the database has answered. No more of them than requests that wait for it."""
 
 
 async def authenticate(authorization_header: str | None) -> Caller:
@@ -62,9 +65,22 @@ async def authenticate_token(token: str) -> Caller:
     if caller is not None:
         return caller
     claims = verify_access(token)
-    asked_at = _memory.now()
-    caller = await run_in_database(_caller_of, claims)
-    _remember(token, claims, caller, asked_at)
+    others = _asking.get(token)
+    if others is not None:
+        # A busy caller's requests all come here at once when what was remembered is over: one of them asks.
+        await others.wait()
+        caller = _memory.recall(token)
+        if caller is not None:
+            return caller
+    answered = _asking[token] = asyncio.Event()
+    try:
+        asked_at = _memory.now()
+        caller = await run_in_database(_caller_of, claims)
+        _remember(token, claims, caller, asked_at)
+    finally:
+        answered.set()
+        if _asking.get(token) is answered:
+            del _asking[token]
     return caller
 
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 
+from apps.accounts import identity
 from apps.accounts.families import REPLAY_WINDOW_S, family_open, family_revoke, token_rotate
 from apps.accounts.identity import Caller, authenticate, authenticate_token
 from apps.llm.errors import AuthenticationFailed
@@ -109,3 +114,57 @@ def test_me(user, pair, me):
         "limits": {"chat_rate_limit": "5/m", "max_streams": 5},
         "features": {"sse_streaming": {"enabled": True, "phase": "on"}},
     }
+
+
+@pytest.fixture
+def asked() -> Iterator[list[str]]:
+    """Return a list that gets every statement of the database threads, whose connections are opened from now on."""
+    statements = []
+
+    def note(execute, sql, params, many, context):
+        statements.append(sql)
+        return execute(sql, params, many, context)
+
+    def watch(connection, **_):
+        if note not in connection.execute_wrappers:
+            connection.execute_wrappers.append(note)
+
+    connection_created.connect(watch)
+    yield statements
+    connection_created.disconnect(watch)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_requests_that_come_together_ask_once(clock, asked):
+    pair = await run_in_database(lambda: family_open(user=User.objects.create_user("ada", password=PASSWORD)))
+    asked.clear()
+    for _ in range(3):
+        callers = await asyncio.gather(*(authenticate_token(pair.access) for _ in range(50)))
+        assert {caller.username for caller in callers} == {"ada"}
+        clock.now += 4.99
+    assert len(asked) == 3, asked
+    assert identity._asking == {}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_none_of_them_is_let_in_by_an_answer_from_before_the_log_out(clock):
+    pair = await run_in_database(lambda: family_open(user=User.objects.create_user("ada", password=PASSWORD)))
+    first = asyncio.ensure_future(authenticate_token(pair.access))
+    second = asyncio.ensure_future(authenticate_token(pair.access))
+    await asyncio.sleep(0)
+    clock.now += 0.01
+    await run_in_database(family_revoke, refresh=pair.refresh)
+    await asyncio.wait({first, second})
+    with pytest.raises(AuthenticationFailed):
+        await authenticate_token(pair.access)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_leaves_while_asking_takes_nobody_along(clock):
+    pair = await run_in_database(lambda: family_open(user=User.objects.create_user("ada", password=PASSWORD)))
+    first = asyncio.ensure_future(authenticate_token(pair.access))
+    second = asyncio.ensure_future(authenticate_token(pair.access))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).username == "ada"
+    assert identity._asking == {}
