@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -37,10 +35,6 @@ _LOOKS_BEFORE_ALL = 200
 """Looks at the middle-aged before one at all. That one takes tens of milliseconds among hundreds of open streams, and
 our own paths leave it nothing to find. A cycle that it alone would find had to live through two of the others first."""
 
-# From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_MAPPED_BYTES = 128 * 1024
-
 _supervisor: Supervisor | None = None
 _drains: set[asyncio.Task[None]] = set()
 
@@ -59,7 +53,6 @@ def start_runtime() -> Supervisor:
         config = ChatConfig.from_settings()
         _supervisor = Supervisor(config=config, chain=_chain(config), prices=PRICES)
         _settle_garbage_collector()
-        _give_memory_back()
         if threading.current_thread() is threading.main_thread():
             _drain_on_signals(_supervisor)
     return _supervisor
@@ -78,18 +71,6 @@ def _settle_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, _LOOKS_BEFORE_ALL)
-
-
-def _give_memory_back() -> None:
-    """Have glibc map large blocks by themselves, and return the end of its heap sooner.
-
-    By default its two thresholds rise with each large block that is freed, up to 32 MiB, and what is below them is
-    kept: after bursts of long answers a process held four times what it used. Other allocators are left alone.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, 2 * _MAPPED_BYTES)
 
 
 def _chain(config: ChatConfig) -> Chain:

@@ -17,12 +17,12 @@ __all__ = ["MAX_RENDERED_CHARACTERS", "placeholders", "render"]
 MAX_RENDERED_CHARACTERS = 4_000_000
 """Of a prompt and its template together; a template that repeats a long value often is refused at this."""
 _MOST_NAMED = 10
-_PLACEHOLDER = re.compile(r"(\{\{ {0,8}([a-z][a-z0-9_]{0,63}) {0,8}\}\})")
+_PLACEHOLDER = re.compile(r"(\{\{ {0,8}[a-z][a-z0-9_]{0,63} {0,8}\}\})")
 
 
 def placeholders(text: str) -> tuple[str, ...]:
     """Return the names in a template, each once, in the order of their first places. Linear in its length."""
-    return tuple(dict.fromkeys(match[2] for match in _PLACEHOLDER.finditer(text)))
+    return tuple(dict.fromkeys(map(_name, _PLACEHOLDER.findall(text))))
 
 
 def render(text: str, variables: Sequence[Variable], values: Mapping[str, object]) -> str:
@@ -32,17 +32,22 @@ def render(text: str, variables: Sequence[Variable], values: Mapping[str, object
     missing, unknown or of another type, or if the prompt would be too long.
     """
     filled = _filled(variables, values)
-    # Text, placeholder, its name, text, placeholder, its name, …, text.
+    # Text, placeholder, text, …, placeholder, text.
     parts = _PLACEHOLDER.split(text)
-    written_out = [filled.get(name, whole) for whole, name in zip(parts[1::3], parts[2::3], strict=True)]
-    length = len(text) + sum(map(len, written_out))
+    # Few differ, however many there are.
+    written_out = {whole: filled.get(_name(whole), whole) for whole in set(parts[1::2])}
+    parts[1::2] = [written_out[whole] for whole in parts[1::2]]
+    length = len(text) + sum(map(len, parts[1::2]))
     if length > MAX_RENDERED_CHARACTERS:
         raise InvalidRequest(
             f"The prompt would be over {MAX_RENDERED_CHARACTERS:,} characters. Send shorter values.",
             param="variables",
         )
-    texts = parts[0::3]
-    return "".join([piece for pair in zip(texts, (*written_out, ""), strict=True) for piece in pair])
+    return "".join(parts)
+
+
+def _name(placeholder: str) -> str:
+    return placeholder[2:-2].strip(" ")
 
 
 def _filled(variables: Sequence[Variable], values: Mapping[str, object]) -> dict[str, str]:
