@@ -181,6 +181,8 @@ class TestHostileAnswers:
     """What a provider can make the process hold, whatever it sends."""
 
     def cost_of(self, door: Door, *steps: Any) -> tuple[str, int]:
+        # What a server makes at its first call is not this call's.
+        door.whole(model="deepseek-flash", fallback=False)
         door.upstream.script("deepseek", scripted(*steps))
         with measured(door.server) as cost:
             status, _, body = door.whole(model="deepseek-flash", fallback=False)
