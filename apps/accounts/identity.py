@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from dataclasses import dataclass
 
@@ -44,9 +45,18 @@ class Caller:
         return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """One look at the database, for every request of a token that comes while it is under way."""
+
+    claims: AccessClaims
+    asked_at: float
+    answer: asyncio.Task[Caller]
+
+
 _memory: TokenMemory[Caller] = TokenMemory()
-_asking: dict[str, asyncio.Event] = {}
-"""By token: set when the database has answered. No more of them than requests that wait for it."""
+_asking: dict[str, _Question] = {}
+"""By token: what the database has been asked and not answered. As bounded as what `run_in_database` lets in."""
 
 
 async def authenticate(authorization_header: str | None) -> Caller:
@@ -65,23 +75,13 @@ async def authenticate_token(token: str) -> Caller:
     if caller is not None:
         return caller
     claims = verify_access(token)
-    others = _asking.get(token)
-    if others is not None:
-        # A busy caller's requests all come here at once when what was remembered is over: one of them asks.
-        await others.wait()
-        caller = _memory.recall(token)
-        if caller is not None:
-            return caller
-    answered = _asking[token] = asyncio.Event()
-    try:
-        asked_at = _memory.now()
-        caller = await run_in_database(_caller_of, claims)
-        _remember(token, claims, caller, asked_at)
-    finally:
-        answered.set()
-        if _asking.get(token) is answered:
-            del _asking[token]
-    return caller
+    question = _asking.get(token)
+    # A busy caller's requests all come here at once when what was remembered is over: one look serves them. A look
+    # that began too long ago, or before the log-in ended, is not for those who come now.
+    if question is None or not _memory.believes(question.asked_at, claims.family_id):
+        question = _ask(token, claims)
+    # Shielded: whoever leaves takes nobody along.
+    return await asyncio.shield(question.answer)
 
 
 def authenticate_token_blocking(token: str) -> Caller:
@@ -115,6 +115,21 @@ class BearerAuthentication(BaseAuthentication):
 @receiver(family_ended)
 def _forget(*, family_id: uuid.UUID, **_: object) -> None:
     _memory.forget(family_id)
+
+
+def _ask(token: str, claims: AccessClaims) -> _Question:
+    asked_at = _memory.now()
+    answer = asyncio.get_running_loop().create_task(run_in_database(_caller_of, claims))
+    question = _asking[token] = _Question(claims=claims, asked_at=asked_at, answer=answer)
+    answer.add_done_callback(functools.partial(_answered, token, question))
+    return question
+
+
+def _answered(token: str, question: _Question, answer: asyncio.Task[Caller]) -> None:
+    if _asking.get(token) is question:
+        del _asking[token]
+    if not answer.cancelled() and answer.exception() is None:
+        _remember(token, question.claims, answer.result(), question.asked_at)
 
 
 def _remember(token: str, claims: AccessClaims, caller: Caller, asked_at: float) -> None:

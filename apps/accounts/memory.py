@@ -68,11 +68,15 @@ class TokenMemory(Generic[_T]):
         if len(token) > MOST_TOKEN_BYTES:
             return None
         entry = self._entries.get(_digest(token))
-        if entry is None or self._is_over(entry.asked_at) or entry.expires_at_s <= self._wall_clock():
+        if entry is None or entry.expires_at_s <= self._wall_clock():
             return None
-        if entry.family_id is not None and entry.asked_at <= self._ended.get(entry.family_id, -math.inf):
-            return None
-        return entry.value
+        return entry.value if self.believes(entry.asked_at, entry.family_id) else None
+
+    def believes(self, asked_at: float, family_id: uuid.UUID | None) -> bool:
+        """Tell whether what was asked then, of a token of that family, still holds for who comes now."""
+        if self._is_over(asked_at):
+            return False
+        return family_id is None or asked_at > self._ended.get(family_id, -math.inf)
 
     def remember(
         self, token: str, value: _T, *, asked_at: float, expires_at_s: int, family_id: uuid.UUID | None = None

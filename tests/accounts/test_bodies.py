@@ -31,6 +31,7 @@ def _registration(settings, db):
         (b"\xff\xfe{\0}\0", "invalid_json"),
         (b"[" * 100_000, "invalid_json"),
         (b'{"a":' * 100_000, "invalid_json"),
+        (b'{"username":"a","password":"b","refresh":"c","token":"d","email":"e","username":"f"}', "invalid_json"),
         (b"[]", "invalid_value"),
         (b"null", "invalid_value"),
         (b'"username"', "invalid_value"),

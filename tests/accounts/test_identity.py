@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -8,10 +9,13 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from apps.accounts import identity
-from apps.accounts.families import REPLAY_WINDOW_S, family_open, family_revoke, token_rotate
+from apps.accounts.families import REPLAY_WINDOW_S, family_ended, family_open, family_revoke, token_rotate
 from apps.accounts.identity import Caller, authenticate, authenticate_token
+from apps.accounts.models import RefreshFamily
+from apps.accounts.tokens import verify_access
 from apps.llm.errors import AuthenticationFailed
 from promptcraft.database import run_in_database
 from tests.accounts.conftest import PASSWORD, error_of
@@ -147,6 +151,57 @@ async def test_requests_that_come_together_ask_once(clock, asked):
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_a_dead_token_is_asked_for_once_too(clock, asked):
+    pair = await run_in_database(lambda: family_open(user=User.objects.create_user("ada", password=PASSWORD)))
+    await run_in_database(family_revoke, refresh=pair.refresh)
+    clock.now += 0.01
+    asked.clear()
+    callers = await asyncio.gather(*(authenticate_token(pair.access) for _ in range(50)), return_exceptions=True)
+    assert {type(caller) for caller in callers} == {AuthenticationFailed}
+    assert len(asked) == 1, asked
+    assert identity._asking == {}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_slow_database_is_not_asked_more_often(clock, asked):
+    pair = await run_in_database(lambda: family_open(user=User.objects.create_user("ada", password=PASSWORD)))
+    asked.clear()
+    asking = [asyncio.ensure_future(authenticate_token(pair.access)) for _ in range(50)]
+    await asyncio.sleep(0)
+    clock.now += 4.5
+    assert {caller.username for caller in await asyncio.gather(*asking)} == {"ada"}
+    assert len(asked) == 1, asked
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_an_old_question_is_not_waited_for(clock, asked):
+    pair = await run_in_database(lambda: family_open(user=User.objects.create_user("ada", password=PASSWORD)))
+    asked.clear()
+    first = asyncio.ensure_future(authenticate_token(pair.access))
+    await asyncio.sleep(0)
+    clock.now += 4.5
+    callers = await asyncio.gather(*(authenticate_token(pair.access) for _ in range(10)), first)
+    assert {caller.username for caller in callers} == {"ada"}
+    assert len(asked) == 2, "its answer may be older than what is promised to who comes now"
+    assert identity._asking == {}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_comes_after_the_log_out_is_not_let_in_by_an_answer_on_its_way(clock):
+    pair = await run_in_database(lambda: family_open(user=User.objects.create_user("ada", password=PASSWORD)))
+    first = asyncio.ensure_future(authenticate_token(pair.access))
+    await asyncio.sleep(0)
+    clock.now += 0.01
+    # The answer has been given by now, and not yet been taken.
+    family_id = verify_access(pair.access).family_id
+    await asyncio.to_thread(lambda: RefreshFamily.objects.filter(pk=family_id).update(revoked_at=timezone.now()))
+    family_ended.send(sender=RefreshFamily, family_id=family_id)
+    with pytest.raises(AuthenticationFailed):
+        await authenticate_token(pair.access)
+    await asyncio.wait({first})
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_none_of_them_is_let_in_by_an_answer_from_before_the_log_out(clock):
     pair = await run_in_database(lambda: family_open(user=User.objects.create_user("ada", password=PASSWORD)))
     first = asyncio.ensure_future(authenticate_token(pair.access))
@@ -168,3 +223,19 @@ async def test_who_leaves_while_asking_takes_nobody_along(clock):
     first.cancel()
     assert (await second).username == "ada"
     assert identity._asking == {}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_those_who_all_leave_leave_nothing_behind(clock, caplog):
+    pair = await run_in_database(lambda: family_open(user=User.objects.create_user("ada", password=PASSWORD)))
+    await run_in_database(family_revoke, refresh=pair.refresh)
+    asking = [asyncio.ensure_future(authenticate_token(pair.access)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for one in asking:
+        one.cancel()
+    await asyncio.wait(asking)
+    with pytest.raises(AuthenticationFailed):
+        await authenticate_token(pair.access)
+    gc.collect()
+    assert identity._asking == {}
+    assert not caplog.records, "an error that nobody waits for is none"

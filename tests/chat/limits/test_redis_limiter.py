@@ -35,6 +35,19 @@ class TestSeveralWorkers:
                     times.append(clock.now_s)
         assert most_in_a_window(times, 60) == 5
 
+    async def test_a_slot_that_another_took_is_free_at_the_end_of_its_window_and_not_before(
+        self, lasting_redis: RedisServer, users: Iterator[int], clock: Clock
+    ) -> None:
+        user_id = next(users)
+        async with workers(lasting_redis, clock, 2) as (one, other):
+            for _ in range(5):
+                assert await admitted(one, user_id)
+            for step in (57, 2.5, 0.5 - 1 / 1024):
+                clock.now_s += step
+                assert not await admitted(other, user_id)
+            clock.now_s += 1 / 1024
+            assert await admitted(other, user_id)
+
     async def test_admit_the_limit_out_of_two_hundred_at_once(
         self, lasting_redis: RedisServer, users: Iterator[int], clock: Clock
     ) -> None:
