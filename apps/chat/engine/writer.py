@@ -23,61 +23,72 @@ Item = tuple[Any, "asyncio.Future[bool]"]
 
 
 class CompletionWriter:
-    """Writes records in groups, off the loop; a lone record is committed at once.
+    """Writes records in groups, off the loop: all that were submitted in one turn, or while the last group was written.
 
-    `write` commits all records of a group or none.
-    The queue is bounded by the stream slots: a completion gives its slot back after its record is written.
-    `close` writes what is queued and ends the thread.
+    `write` commits all records of a group or none. What waits is bounded by the stream slots: a completion gives its
+    slot back after its record is written. `close` writes what waits and ends the thread.
     """
 
     def __init__(self, write: Callable[[Sequence[Any]], None]) -> None:
         self._write = write
-        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._waiting: list[Item] = []
+        self._busy = self._closing = False
+        self._groups: queue.SimpleQueue[list[Item]] = queue.SimpleQueue()
+        """At most one; an empty one is the end."""
         self._thread = threading.Thread(target=self._run, name="completion-writer", daemon=True)
         self._thread.start()
 
     def submit(self, record: Any) -> asyncio.Future[bool]:
         """Queue a record; the future says whether it was committed."""
         future: asyncio.Future[bool] = self._loop.create_future()
-        self._queue.put((record, future))
+        self._waiting.append((record, future))
+        if not self._busy:
+            self._busy = True
+            # Not at once: what else ends in this turn of the loop is of the same group, and the thread is woken once.
+            self._loop.call_soon(self._hand_over)
         return future
 
     async def close(self) -> None:
         """Write what is queued, end the thread and close its connection."""
-        self._queue.put(None)
+        self._closing = True
+        if not self._busy:
+            self._groups.put([])
         await asyncio.to_thread(self._thread.join, 10)
 
+    def _hand_over(self) -> None:
+        group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+        self._busy = bool(group)
+        if group or self._closing:
+            self._groups.put(group)
+
+    def _written(self, group: list[Item], committed: list[bool]) -> None:
+        self._hand_over()
+        for (_, future), told in zip(group, committed, strict=True):
+            if not future.done():
+                future.set_result(told)
+
+    # --- in the thread
+
     def _run(self) -> None:
-        over = False
-        while not over:
-            group: list[Item] = []
-            item = self._queue.get()
-            while True:
-                if item is None:
-                    over = True
-                    break
-                group.append(item)
-                if len(group) == _GROUP:
-                    break
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            if group:
-                self._commit(group)
+        while group := self._groups.get():
+            committed = self._commit([record for record, _ in group])
+            try:
+                self._loop.call_soon_threadsafe(self._written, group, committed)
+            except RuntimeError:
+                # The loop is gone; so is whoever waited.
+                break
         connections.close_all()
 
-    def _commit(self, group: list[Item]) -> None:
-        if self._try([record for record, _ in group]):
-            self._settle(group, True)
-        elif len(group) == 1:
-            logger.error("a completion could not be written", extra={"fields": {"completion_id": group[0][0].id}})
-            self._settle(group, False)
-        else:
+    def _commit(self, records: list[Any]) -> list[bool]:
+        """Return which of the records are in the database now."""
+        if self._try(records):
+            return [True] * len(records)
+        if len(records) > 1:
             # One bad row must not take the others with it.
-            for item in group:
-                self._commit([item])
+            return [self._commit([record])[0] for record in records]
+        logger.error("a completion could not be written", extra={"fields": {"completion_id": records[0].id}})
+        return [False]
 
     def _try(self, records: list[Any]) -> bool:
         for attempt in range(_TRIES):
@@ -94,15 +105,3 @@ class CompletionWriter:
             else:
                 return True
         return False
-
-    def _settle(self, group: list[Item], committed: bool) -> None:
-        def tell() -> None:
-            for _, future in group:
-                if not future.done():
-                    future.set_result(committed)
-
-        try:
-            self._loop.call_soon_threadsafe(tell)
-        except RuntimeError:
-            # The loop is gone; so is whoever waited.
-            return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ async def test_what_gathers_while_a_commit_runs_is_one_group():
 
     writer = CompletionWriter(write)
     first = writer.submit(Record(0))
-    assert entered.wait(5)
+    assert await asyncio.to_thread(entered.wait, 5)
     others = [writer.submit(Record(number)) for number in range(1, 50)]
     release.set()
     assert await first is True
@@ -62,7 +63,7 @@ async def test_one_bad_record_does_not_take_the_others():
 
     writer = CompletionWriter(write)
     futures = [writer.submit(Record(0))]
-    assert entered.wait(5)
+    assert await asyncio.to_thread(entered.wait, 5)
     futures += [writer.submit(Record(number, bad=number == 2)) for number in range(1, 5)]
     release.set()
     assert [await future for future in futures] == [True, True, False, True, True]
