@@ -27,7 +27,7 @@ def checked_headers(headers: Mapping[str, str]) -> Headers:
     """Return constant headers, converted and checked by Django. Raises BadHeaderError."""
     response = HttpResponse(headers=dict(headers))
     checked = {name.lower(): (name, response.headers[name]) for name in headers}
-    _encoded.update({item: _encode(item) for item in checked.values()})
+    _encoded.update({(name, value): (_name(name), value.encode("latin-1")) for name, value in checked.values()})
     return checked
 
 
@@ -47,14 +47,16 @@ def set_headers(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
 
 def encoded_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
     """Return a response's headers as ASGI has them, cookies not included: no answer here sets one."""
-    return [_encoded.get(item) or _encode(item) for item in _store(response).values()]
+    # Constants have been encoded whole, and of the others the name nearly always.
+    return [
+        _encoded.get(item) or (_names.get(item[0]) or _name(item[0]), item[1].encode("latin-1"))
+        for item in _store(response).values()
+    ]
 
 
-def _encode(item: tuple[str, str]) -> tuple[bytes, bytes]:
-    name = _names.get(item[0])
-    if name is None:
-        name = _names[item[0]] = item[0].encode("ascii")
-    return name, item[1].encode("latin-1")
+def _name(name: str) -> bytes:
+    encoded = _names[name] = name.encode("ascii")
+    return encoded
 
 
 def _store(response: HttpResponseBase) -> dict[str, tuple[str, str]]:

@@ -18,7 +18,9 @@ def keys_repeat(data: bytes, value: object) -> bool:
     It has if more members are written than were kept. Linear: some microseconds for a usual body, 5 ms at the worst
     for one within the bound of `apps.llm.wire.values`.
     """
-    return _written(data) != _kept(value)
+    kept = _kept(value)
+    # No fewer are written than kept, and no more than there are colons: most prompts have none.
+    return data.count(b":") != kept and _written(data) != kept
 
 
 def _written(data: bytes) -> int:
