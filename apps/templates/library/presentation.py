@@ -95,7 +95,7 @@ def difference_json(found: Difference, *, before: int, after: int) -> dict[str, 
 
 
 def found_json(found: Sequence[Found]) -> dict[str, Any]:
-    """Return the results of a search, best first."""
+    """Return the results of a search, best first; they are one page."""
     return {
         "results": [
             {
@@ -111,10 +111,11 @@ def found_json(found: Sequence[Found]) -> dict[str, Any]:
                 ],
             }
             for one in found
-        ]
+        ],
+        "next": None,
     }
 
 
 def counts_json(counts: Mapping[str, int]) -> dict[str, Any]:
-    """Return names and how many templates each has."""
-    return {"results": [{"name": name, "count": count} for name, count in counts.items()]}
+    """Return names and how many templates each has; they are one page."""
+    return {"results": [{"name": name, "count": count} for name, count in counts.items()], "next": None}

@@ -160,7 +160,8 @@ _FOUND = _object(
     score={"type": "number"},
     highlights=_array(_object(field=_text(enum=["title", "description"]), start=_WHOLE, end=_WHOLE)),
 )
-_COUNTS = _object(results=_array(_object(name=_text(), count=_WHOLE)))
+_ONE_PAGE = {"type": "null", "description": "All of it is on this page."}
+_COUNTS = _object(results=_array(_object(name=_text(), count=_WHOLE)), next=_ONE_PAGE)
 _PORTABLE_VERSION = _object(("number", "note", "variables"), number=_NUMBER, **_WRITTEN)
 _PORTABLE = _object(
     ("slug", "description", "tags", "language", "is_public", "labels"),
@@ -278,7 +279,7 @@ IMPORT = _operation(
 SEARCH = _operation(
     "template_search",
     parameters=[_query("q", "Words, as people type them. Absent: what is used most.", _text()), *_FILTERS],
-    responses={200: _object(results=_array(_FOUND))},
+    responses={200: _object(results=_array(_FOUND), next=_ONE_PAGE)},
 )
 CATEGORIES_LIST = _operation("category_list", responses={200: _COUNTS})
 TAG_LIST = _operation("tag_list", responses={200: _COUNTS})

@@ -8,6 +8,9 @@ from apps.llm.wire.openai import Usage
 from apps.templates.answers import Criterion, Optimization, Source
 from apps.templates.library.pieces import word_pieces
 from apps.templates.rendering import placeholders
+from apps.templates.rules.language import UNDETERMINED, detect_language
+from apps.templates.rules.phrases import LANGUAGES
+from apps.templates.rules.rewriting import GOOD_TOTAL
 from apps.templates.rules.scoring import CriterionScore, Score, score_prompt
 
 __all__ = ["optimization", "placeholder_changes"]
@@ -28,10 +31,16 @@ def optimization(
     """Return the answer about a rewrite: scored by one scorer before and after, and compared.
 
     A rewrite that lost a placeholder or scores below the original is dropped: the answer is `unchanged`, and a
-    warning says why.
+    warning says why. One says too where the rules have no words in the language of a prompt that needs some.
     """
     said = list(warnings)
     before = after = score_prompt(original)
+    language = detect_language(original)
+    if source is Source.RULES and before.total < GOOD_TOTAL and language not in (*LANGUAGES, UNDETERMINED):
+        said.append(
+            f"The rules add words to prompts in {', '.join(LANGUAGES)}; this one is in {language}. "
+            "A model can rewrite it."
+        )
     if rewritten != original:
         _, lost, _ = placeholder_changes(original, rewritten)
         after = score_prompt(rewritten)

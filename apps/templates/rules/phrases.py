@@ -44,6 +44,10 @@ class Phrases:
     material: str
     vague: str
     """With `{words}`."""
+    brief: str
+    """The one sentence that a request of a line needs."""
+    small: tuple[str, ...]
+    """In small letters, what such requests begin with, each followed by another word."""
     categories: Mapping[str, Material]
 
     def material_of(self, category: str | None) -> Material:
@@ -64,6 +68,8 @@ def read_phrases(language: str) -> Phrases | None:
         ask=held["ask"],
         material=held["material"],
         vague=held["vague"],
+        brief=held["brief"],
+        small=tuple(opening.strip() for opening in held["small"].split(",")),
         categories={
             name: Material(
                 role=item["role"],

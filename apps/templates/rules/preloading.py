@@ -1,4 +1,4 @@
-"""What the rules read and compile once: words, weights, phrases, patterns. Some 150 ms of work, the first time only."""
+"""What the rules read and compile once: words, weights, phrases, patterns. Some 200 ms of work, the first time only."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Nothing of the prompt is reworded, so its facts, its placeholders and whatever it quotes or fences survive by
 construction. Added are a role, the form of the answer, rules of the craft, what to do about missing facts, and the
-tone and audience asked for, each only where the prompt has none, and each in the prompt's own language.
+tone and audience asked for, each only where the prompt has none, and each in the prompt's own language. What asks for
+a line gets one sentence.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _LEAST_WORDS = 3
 """Fewer, of no category and without an order in them, are a greeting or a sum, not a prompt."""
 _ENOUGH_ROLE, _ENOUGH_RULES, _ENOUGH_CONTEXT = 5, 6, 5
 _FRAGMENT_WORDS = 14
+_SMALL_WORDS = 7
+_OF_MORE = (":", "{{", "`", '"', ",", ";", ". ")
+"""A short line with one of these asks for more than one thing, or about something given."""
 _MOST_ROUNDS = 3
 _MOST_WISH_CHARACTERS = 200
 _MATERIAL_WORDS = 60
@@ -86,6 +90,9 @@ def _once(text: str, phrases: Phrases | None, category: str | None, tone: str, a
         return _joined([text, "\n".join(lines)]) if lines else text
     if category in (None, UNKNOWN) and _is_no_prompt(anatomy):
         return text
+    if category in (None, UNKNOWN) and _is_small(bare.removesuffix(phrases.brief), phrases):
+        said = [line for line in (*lines, phrases.brief) if line not in text]
+        return _joined([bare, "\n".join(said)]) if said else text
     material = phrases.material_of(category)
     role = "" if prompt.score.points("role") >= _ENOUGH_ROLE or material.role in text else material.role
     additions = _joined([*_context(prompt, phrases, material, lines, category), *_answer(prompt, phrases, material)])
@@ -151,6 +158,26 @@ def _is_no_prompt(anatomy: Anatomy) -> bool:
     words = sum(len(clause.words) for clause in anatomy.clauses)
     ordered = any(clause.has("verb", "genre") for clause in anatomy.clauses)
     return not ordered and (words < _LEAST_WORDS or not anatomy.content) and not anatomy.fences
+
+
+def _is_small(text: str, phrases: Phrases) -> bool:
+    """Return whether a text asks for what a line answers: a fact, a number, a pick. More would only be padding."""
+    asked, *rest = text.strip().splitlines() or [""]
+    is_alone = all(
+        not line.strip() or line.startswith(tuple(f"{label}:" for label in _wishes(phrases))) for line in rest
+    )
+    opening = asked.casefold().replace("’", "'").lstrip("¿¡ ")
+    return (
+        is_alone
+        and len(asked.split()) <= _SMALL_WORDS
+        and opening.startswith(tuple(f"{start} " for start in phrases.small))
+        and not any(mark in asked for mark in _OF_MORE)
+        and not vague_words(read_anatomy(asked))
+    )
+
+
+def _wishes(phrases: Phrases) -> tuple[str, str]:
+    return phrases.labels["audience"], phrases.labels["tone"]
 
 
 def _ends_in_material(text: str, anatomy: Anatomy) -> bool:

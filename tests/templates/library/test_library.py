@@ -303,6 +303,14 @@ def test_categories_and_tags_count_what_one_sees(ada, bob):
     assert [one["name"] for one in bob.get("tags/")["results"]] == ["home", "letters"]
 
 
+@pytest.mark.parametrize("path", ["categories/", "tags/", "search/?q=letter"])
+def test_a_list_of_one_page_has_no_next(ada, path):
+    ada.make()
+    answer = ada.get(path)
+    assert answer["results"]
+    assert answer["next"] is None
+
+
 def test_a_tag_is_one_row_however_it_is_written(ada):
     ada.make(tags=["Home", "home ", "HOME"])
     assert list(Tag.objects.values_list("name", flat=True)) == ["home"]

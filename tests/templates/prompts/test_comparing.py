@@ -141,6 +141,23 @@ def test_a_worse_one_is_dropped_with_a_warning(rewritten, said):
     assert said in answer.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("original", "language"),
+    [("напиши письмо клиенту", "ru"), ("写一封邮件给客户", "zh"), ("napisz maila do klienta", "pl")],
+)
+def test_rules_without_words_of_a_language_say_so(original, language):
+    answer = optimization(original, original, source=Source.RULES, usage=None, warnings=("w",))
+    assert answer.warnings[0] == "w"
+    assert f"this one is in {language}." in answer.warnings[1]
+    by_model = optimization(original, original, source=Source.MODEL, usage=None, warnings=())
+    assert by_model.warnings == ()
+
+
+@pytest.mark.parametrize("original", ["Write a poem.", "schreib ein gedicht", "xyzzy", "42"])
+def test_rules_with_words_of_a_language_or_of_none_say_nothing_of_it(original):
+    assert optimization(original, original, source=Source.RULES, usage=None, warnings=()).warnings == ()
+
+
 @given(st.text(max_size=200), st.text(max_size=200))
 @settings(max_examples=100, deadline=None)
 def test_any_pair_has_an_answer(original, rewritten):

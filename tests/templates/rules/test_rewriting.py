@@ -67,6 +67,46 @@ def test_every_category_makes_a_short_prompt_good_in_every_language(language, ca
     assert counts[language] == max(counts.values())
 
 
+SMALL = {
+    "en": ("pick a number between 1 and 10", "What is 2+2", "what's the capital of France?", "tell me a joke"),
+    "de": ("wirf eine Münze", "Wie spät ist es in Tokio?"),
+    "fr": ("choisis un chiffre", "Quelle est la capitale du Pérou ?"),
+    "es": ("elige un número del 1 al 10", "¿Cuál es la capital de Perú?"),
+    "pt": ("escolha um número", "Qual é a capital do Peru?"),
+    "it": ("scegli un numero", "Qual è la capitale del Perù?"),
+    "nl": ("kies een getal", "Hoe laat is het in Tokio?"),
+}
+
+
+@pytest.mark.parametrize(("language", "prompt"), [(name, prompt) for name in SMALL for prompt in SMALL[name]])
+def test_what_asks_for_a_line_gets_one_sentence(language, prompt):
+    phrases = read_phrases(language)
+    assert phrases is not None
+    after = rewritten(prompt, language, UNKNOWN)
+    assert after == f"{prompt}\n\n{phrases.brief}"
+    assert rewritten(after, language, UNKNOWN) == after
+    assert score_prompt(after).total > score_prompt(prompt).total
+    assert judge_rewrite(prompt, after, language=language).accepted
+    wished = rewritten(prompt, language, UNKNOWN, tone="xyz", audience="qrs")
+    assert wished.endswith(f": qrs\n{phrases.labels['tone']}: xyz\n{phrases.brief}")
+    assert rewritten(wished, language, UNKNOWN, tone="xyz", audience="qrs") == wished
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "tell me about dogs",
+        "name a product: a lamp that never falls",
+        "what is a good name for my shop",
+        "what is the difference between a lease and a licence",
+        "pick a colour, then write a slogan",
+        "pick a\nnumber",
+    ],
+)
+def test_what_asks_for_more_than_a_line_gets_more(prompt):
+    assert len(rewritten(prompt, category=UNKNOWN)) > len(prompt) + 200
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_material_of_each_language_is_whole_and_varied(language):
     phrases = read_phrases(language)
