@@ -21,6 +21,7 @@ from apps.llm.providers import DIALECTS
 from apps.llm.providers.base import Provider
 from apps.llm.providers.mock import MockProvider
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
+from promptcraft.heap import Trimmer
 
 __all__ = ["PROCESS_STARTED", "get_supervisor", "start_runtime", "stop_runtime"]
 
@@ -36,6 +37,7 @@ _LOOKS_BEFORE_ALL = 200
 our own paths leave it nothing to find. A cycle that it alone would find had to live through two of the others first."""
 
 _supervisor: Supervisor | None = None
+_trimmer: Trimmer | None = None
 _drains: set[asyncio.Task[None]] = set()
 
 
@@ -48,11 +50,12 @@ def get_supervisor() -> Supervisor:
 
 def start_runtime() -> Supervisor:
     """Build the supervisor and take over SIGTERM and SIGINT. Call it inside the event loop."""
-    global _supervisor
+    global _supervisor, _trimmer
     if _supervisor is None:
         config = ChatConfig.from_settings()
         _supervisor = Supervisor(config=config, chain=_chain(config), prices=PRICES)
         _settle_garbage_collector()
+        _trimmer = Trimmer()
         if threading.current_thread() is threading.main_thread():
             _drain_on_signals(_supervisor)
     return _supervisor
@@ -60,10 +63,13 @@ def start_runtime() -> Supervisor:
 
 async def stop_runtime() -> None:
     """End the supervisor: what still runs is cut, every record is written."""
-    global _supervisor
+    global _supervisor, _trimmer
     if _supervisor is not None:
         await _supervisor.close()
         _supervisor = None
+    if _trimmer is not None:
+        _trimmer.close()
+        _trimmer = None
 
 
 def _settle_garbage_collector() -> None:
