@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+from collections.abc import Callable
 
 __all__ = ["Trimmer"]
 
@@ -25,15 +26,14 @@ class Trimmer:
     def __init__(self, every_s: float = _EVERY_S) -> None:
         self._every_s = every_s
         self._closed = threading.Event()
-        # Found now: the first use of a symbol takes the loader's lock.
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-        if self._trim is not None:
-            threading.Thread(target=self._run, name="heap-trimmer", daemon=True).start()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+        if trim is not None:
+            threading.Thread(target=self._run, args=(trim,), name="heap-trimmer", daemon=True).start()
 
     def close(self) -> None:
         """Trim no more."""
         self._closed.set()
 
-    def _run(self) -> None:
+    def _run(self, trim: Callable[[int], int]) -> None:
         while not self._closed.wait(self._every_s):
-            self._trim(0)
+            trim(0)

@@ -22,7 +22,7 @@ from apps.templates.prompts.requests import IntentRequest, OptimizeRequest
 from apps.templates.prompts.steps import OptimizationStep
 from apps.templates.prompts.workload import worked_out
 from apps.templates.rules.judging import Verdict, judge_rewrite, strip_wrapping
-from apps.templates.rules.language import detect_language
+from apps.templates.rules.language import detect_language, language_to_write
 
 __all__ = ["INTENT_S", "OPTIMIZE_S", "detect_intent", "optimize"]
 
@@ -51,7 +51,7 @@ async def optimize(asker: Asker, request: OptimizeRequest, *, slots_left: int = 
     """
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + OPTIMIZE_S
-    language = detect_language(request.prompt)
+    language = language_to_write(request.prompt)
     answers: list[ModelAnswer] = []
     reason = ""
     for again in (False, True):

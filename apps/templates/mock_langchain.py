@@ -8,7 +8,7 @@ from apps.templates.prompts.comparing import optimization
 from apps.templates.prompts.requests import IntentRequest, OptimizeRequest
 from apps.templates.prompts.steps import OptimizationStep
 from apps.templates.rules import intent
-from apps.templates.rules.language import detect_language
+from apps.templates.rules.language import language_to_write
 from apps.templates.rules.rewriting import GOOD_TOTAL, rewrite_prompt
 from apps.templates.rules.scoring import score_prompt
 
@@ -35,7 +35,7 @@ def optimize(request: OptimizeRequest) -> OptimizationStep:
     prompt = request.prompt
     rewritten = rewrite_prompt(
         prompt,
-        language=detect_language(prompt),
+        language=language_to_write(prompt),
         category=request.category or _likely_category(prompt),
         tone=request.tone,
         audience=request.audience,

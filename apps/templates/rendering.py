@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from apps.llm.errors import InvalidRequest
+from apps.llm.errors import Code, InvalidRequest
 from apps.templates.variables import Variable, written
 
 __all__ = ["MAX_RENDERED_CHARACTERS", "placeholders", "render"]
@@ -29,7 +29,8 @@ def render(text: str, variables: Sequence[Variable], values: Mapping[str, object
     """Return a template with its variables filled in: given values, else defaults. Linear in what comes out.
 
     A name in the text that is no variable stays as it is. Raises InvalidRequest, naming every variable that is
-    missing, unknown or of another type, or if the prompt would be too long.
+    missing, unknown or of another type, or if the prompt would be too long. Its code is `missing_field` where some are
+    missing and nothing else is wrong.
     """
     filled = _filled(variables, values)
     # Text, placeholder, text, …, placeholder, text.
@@ -77,7 +78,8 @@ def _refusal(missing: Sequence[str], mistyped: Sequence[str], unknown: Sequence[
         if names
     ]
     first = (*missing, *(name.partition(" ")[0] for name in mistyped), *unknown)[0]
-    return InvalidRequest(" ".join(said), param=f"variables.{first[:64]}")
+    code = Code.INVALID_VALUE if mistyped or unknown else Code.MISSING_FIELD
+    return InvalidRequest(" ".join(said), code=code, param=f"variables.{first[:64]}")
 
 
 def _listed(names: Sequence[str]) -> str:

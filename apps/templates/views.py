@@ -143,7 +143,9 @@ class VersionsView(_TemplatesView):
         labels = selectors.template_describe(template=template).labels
         versions = selectors.version_list(template=template)
         return Response(
-            {"results": [presentation.version_json(version, labels=labels, whole=False) for version in versions]}
+            presentation.page_json(
+                presentation.version_json(version, labels=labels, whole=False) for version in versions
+            )
         )
 
     @extend_schema(**schema.VERSION_CREATE)
@@ -264,7 +266,7 @@ class ImportView(_TemplatesView):
             raise InvalidRequest("The body is empty. Send a template or a list of them.", code=Code.INVALID_JSON)
         templates = services.templates_import(caller=self.caller, drafts=portable.drafts_read(parse(data)))
         described = selectors.templates_describe(templates=templates)
-        return Response({"results": [presentation.template_json(one) for one in described]}, status=201)
+        return Response(presentation.page_json(map(presentation.template_json, described)), status=201)
 
 
 class SearchView(_TemplatesView):

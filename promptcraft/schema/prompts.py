@@ -7,12 +7,12 @@ from typing import Any
 from apps.templates.answers import CRITERIA, Entities, Source
 from apps.templates.categories import CATEGORIES, UNKNOWN
 from apps.templates.models import Label
-from apps.templates.prompts.requests import CHAT_MEMBERS, MAX_PROMPT_CHARACTERS, MAX_QUERY_CHARACTERS
+from apps.templates.prompts.requests import GENERATE_MEMBERS, MAX_PROMPT_CHARACTERS, MAX_QUERY_CHARACTERS, RUN_MEMBERS
 from promptcraft.schema.errors import error_refs
 from promptcraft.schema.examples import COMPLETION
 from promptcraft.schema.headers import COMPLETION_HEADERS, LIMIT_HEADERS, header_refs, parameter_refs
 from promptcraft.schema.notation import Schema, array, flag, number, optional, record, ref, text, whole, words
-from promptcraft.schema.request import FIELDS
+from promptcraft.schema.request import SCHEMAS as COMPLETION_BODY
 from promptcraft.schema.stream import event_stream
 
 __all__ = ["PATHS", "SCHEMAS", "TAG"]
@@ -30,7 +30,14 @@ _TOTAL = whole("The weighted criteria.", minimum=0, maximum=100)
 _NAMES = array(text())
 _CATEGORY = words((*CATEGORIES, UNKNOWN))
 _SOURCE = words(Source, "Who answered: a model, or rules.")
-_CHAT: dict[str, Schema] = {name: optional(FIELDS[name]) for name in FIELDS if name in CHAT_MEMBERS}
+_COMPLETION: dict[str, Schema] = {
+    **{
+        name: field
+        for name, field in COMPLETION_BODY["ChatCompletionRequest"]["properties"].items()
+        if name != "stream"
+    },
+    "messages": {"type": "null", "description": "Refused: it is written here."},
+}
 _FOUND = array(ref("FoundTemplate"), "Best first.")
 _VARIABLES = optional(record({}, "By name; each of the type that the template says."))
 
@@ -55,13 +62,9 @@ _INTENT: dict[str, Schema] = {
 }
 
 
-def _body(properties: dict[str, Schema], *, absent: set[str], description: str = "") -> Schema:
-    return record(properties, description, absent=sorted(absent), additionalProperties=False)
-
-
 SCHEMAS: dict[str, Schema] = {
-    "IntentRequest": _body({"query": _QUERY, "stream": optional(flag())}, absent={"stream"}),
-    "OptimizeRequest": _body(
+    "IntentRequest": record({"query": _QUERY, "stream": optional(flag())}, absent=["stream"]),
+    "OptimizeRequest": record(
         {
             "prompt": _PROMPT,
             "intent_data": optional(record({}, "An answer about intent: category, tone and audience are used.")),
@@ -69,16 +72,16 @@ SCHEMAS: dict[str, Schema] = {
             "audience": _WISH,
             "stream": optional(flag()),
             "save": optional(
-                _body(
+                record(
                     {"template": _SLUG, "note": optional(text(maxLength=500))},
-                    absent={"note"},
+                    absent=["note"],
                     description="An own template that gets the result as a new version, at which no label stands.",
                 )
             ),
         },
-        absent={"intent_data", "tone", "audience", "stream", "save"},
+        absent=["intent_data", "tone", "audience", "stream", "save"],
     ),
-    "GenerateRequest": _body(
+    "GenerateRequest": record(
         {
             "prompt": optional(_PROMPT),
             "template": optional(_SLUG),
@@ -86,20 +89,20 @@ SCHEMAS: dict[str, Schema] = {
             "label": optional(words(Label.Name.values)),
             "version": optional(whole(minimum=1, maximum=2**31 - 1)),
             "stream": optional(flag(default=True)),
-            **_CHAT,
+            **_COMPLETION,
         },
-        absent={"prompt", "template", "variables", "label", "version", "stream", *_CHAT},
+        absent=[*GENERATE_MEMBERS, *_COMPLETION],
         description="A prompt, a template or both: the template filled in, an empty line, the prompt. Without a "
         "template, `variables` fill the prompt's own placeholders. The rest goes to the completion as it is.",
     ),
-    "RunRequest": _body(
+    "RunRequest": record(
         {
             "query": _QUERY,
             "variables": _VARIABLES,
             "stream": optional(flag(default=True)),
-            **_CHAT,
+            **_COMPLETION,
         },
-        absent={"variables", "stream", *_CHAT},
+        absent=[*RUN_MEMBERS - {"query"}, *_COMPLETION],
     ),
     "Intent": record({**_INTENT, "suggested_templates": _FOUND, "source": _SOURCE}),
     "IntentOfRun": record({**_INTENT, "source": _SOURCE}),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.llm.errors import InvalidRequest
+from apps.llm.errors import Code, InvalidRequest
 from apps.templates import rendering
 from apps.templates.rendering import placeholders, render
 from apps.templates.variables import Variable, VariableType
@@ -69,6 +69,18 @@ def test_all_that_is_wrong_is_named_at_once():
         render("", known, {"here": "x", "count": "three", "more": 1, "other": 2})
     assert refused.value.message == "Missing: gone. Of another type: count (a number). Unknown: more, other."
     assert (refused.value.http_status, refused.value.param) == (400, "variables.gone")
+
+
+def test_what_is_missing_alone_has_a_code_of_its_own():
+    known = [variable("here"), variable("gone"), variable("lost"), variable("count", "number")]
+    with pytest.raises(InvalidRequest) as refused:
+        render("", known, {"here": "x", "count": 1, "gone": None})
+    assert (refused.value.code, refused.value.param) == (Code.MISSING_FIELD, "variables.gone")
+    assert refused.value.message == "Missing: gone, lost."
+    for more in ({"moon": 1}, {"count": "three"}):
+        with pytest.raises(InvalidRequest) as refused:
+            render("", known, {"here": "x", "count": 1, **more})
+        assert (refused.value.code, refused.value.param) == (Code.INVALID_VALUE, "variables.gone")
 
 
 def test_of_very_many_the_first_are_named():

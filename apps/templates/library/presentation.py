@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from apps.templates.library.differences import Difference
@@ -16,6 +16,7 @@ __all__ = [
     "detail_json",
     "difference_json",
     "found_json",
+    "page_json",
     "said_json",
     "template_json",
     "version_json",
@@ -96,26 +97,28 @@ def difference_json(found: Difference, *, before: int, after: int) -> dict[str, 
 
 def found_json(found: Sequence[Found]) -> dict[str, Any]:
     """Return the results of a search, best first; they are one page."""
-    return {
-        "results": [
-            {
-                "slug": one.slug,
-                "title": one.title,
-                "description": one.description,
-                "category": one.category,
-                "tags": list(one.tags),
-                "score": one.score,
-                "highlights": [
-                    {"field": highlight.field, "start": highlight.start, "end": highlight.end}
-                    for highlight in one.highlights
-                ],
-            }
-            for one in found
-        ],
-        "next": None,
-    }
+    return page_json(
+        {
+            "slug": one.slug,
+            "title": one.title,
+            "description": one.description,
+            "category": one.category,
+            "tags": list(one.tags),
+            "score": one.score,
+            "highlights": [
+                {"field": highlight.field, "start": highlight.start, "end": highlight.end}
+                for highlight in one.highlights
+            ],
+        }
+        for one in found
+    )
 
 
 def counts_json(counts: Mapping[str, int]) -> dict[str, Any]:
     """Return names and how many templates each has; they are one page."""
-    return {"results": [{"name": name, "count": count} for name, count in counts.items()], "next": None}
+    return page_json({"name": name, "count": count} for name, count in counts.items())
+
+
+def page_json(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a list that is one page, whatever its length."""
+    return {"results": list(results), "next": None}

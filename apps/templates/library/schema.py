@@ -225,7 +225,9 @@ UPDATE = _operation(
 )
 DELETE = _operation("template_delete", path=[_OF_SLUG], responses=_GONE)
 VERSION_LIST = _operation(
-    "version_list", path=[_OF_SLUG], responses={200: _object(results=_array(_object(**_LISTED_VERSION)))}
+    "version_list",
+    path=[_OF_SLUG],
+    responses={200: _object(results=_array(_object(**_LISTED_VERSION)), next=_ONE_PAGE)},
 )
 VERSION_CREATE = _operation(
     "version_create",
@@ -274,7 +276,7 @@ EXPORT = _operation(
 IMPORT = _operation(
     "template_import",
     request={"application/json": _IMPORTED, "application/yaml": _IMPORTED},
-    responses={201: _object(results=_array(_object(**_LISTED)))},
+    responses={201: _object(results=_array(_object(**_LISTED)), next=_ONE_PAGE)},
 )
 SEARCH = _operation(
     "template_search",

@@ -8,7 +8,7 @@ from apps.llm.wire.openai import Usage
 from apps.templates.answers import Criterion, Optimization, Source
 from apps.templates.library.pieces import word_pieces
 from apps.templates.rendering import placeholders
-from apps.templates.rules.language import UNDETERMINED, detect_language
+from apps.templates.rules.language import UNDETERMINED, language_to_write
 from apps.templates.rules.phrases import LANGUAGES
 from apps.templates.rules.rewriting import GOOD_TOTAL
 from apps.templates.rules.scoring import CriterionScore, Score, score_prompt
@@ -35,7 +35,7 @@ def optimization(
     """
     said = list(warnings)
     before = after = score_prompt(original)
-    language = detect_language(original)
+    language = language_to_write(original)
     if source is Source.RULES and before.total < GOOD_TOTAL and language not in (*LANGUAGES, UNDETERMINED):
         said.append(
             f"The rules add words to prompts in {', '.join(LANGUAGES)}; this one is in {language}. "

@@ -1,7 +1,7 @@
 """What the workbench is asked for, read member by member; the same over HTTP and WebSockets.
 
 Every `read_…` takes a JSON object and raises InvalidRequest whose `param` is the member that is wrong. A null member is
-an absent one; one that is not known here is refused, so that a misspelt one is not silently without effect.
+an absent one; one that nobody knows is ignored.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from apps.templates.categories import CATEGORIES, UNKNOWN
 from apps.templates.models import Label
 
 __all__ = [
+    "GENERATE_MEMBERS",
     "MAX_PROMPT_CHARACTERS",
     "MAX_QUERY_CHARACTERS",
+    "RUN_MEMBERS",
     "GenerateRequest",
     "IntentRequest",
     "OptimizeRequest",
     "RunRequest",
     "SaveTo",
     "TemplateChoice",
+    "completion_members",
     "known_members",
     "read_generate",
     "read_intent",
@@ -38,25 +41,8 @@ _MAX_SLUG_CHARACTERS = 100
 _MAX_NOTE_CHARACTERS = 500
 _MAX_VERSION = 2**31 - 1
 
-CHAT_MEMBERS = frozenset(
-    {
-        "model",
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "max_completion_tokens",
-        "stop",
-        "seed",
-        "reasoning_effort",
-        "thinking",
-        "user",
-        "stream_options",
-        "fallback",
-        "on_interrupt",
-        "on_disconnect",
-    }
-)
-"""Members of a completion's body that go on to it as they are, and are checked there."""
+GENERATE_MEMBERS = frozenset({"prompt", "template", "variables", "label", "version", "stream"})
+RUN_MEMBERS = frozenset({"query", "variables", "stream"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +93,7 @@ class GenerateRequest:
     """None if none were sent: then a prompt's `{{ names }}` are text."""
     stream: bool = True
     chat: Mapping[str, Any] = field(default_factory=dict)
-    """Those of `CHAT_MEMBERS` that were sent."""
+    """All other members that were sent: they go on to the completion's body as they are, and are checked there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,17 +106,19 @@ class RunRequest:
     chat: Mapping[str, Any] = field(default_factory=dict)
 
 
-def known_members(body: Mapping[str, object], names: Collection[str], path: str = "") -> dict[str, Any]:
-    """Return an object's members without those that are null; one that is not among the names is refused."""
-    members = {name: value for name, value in body.items() if value is not None}
-    for name in body:
-        if name not in names:
-            # A name of the client's own: shortened, and without what no terminal should see.
-            said = "".join(character for character in name[:64] if character.isprintable())
-            raise InvalidRequest(
-                f"`{path}{said}` is not known here. Known are {', '.join(sorted(names))}.", param=f"{path}{said}"
-            )
-    return members
+def known_members(body: Mapping[str, object], names: Collection[str]) -> dict[str, Any]:
+    """Return those of an object's members that are among the names and are not null."""
+    return {name: body[name] for name in names if body.get(name) is not None}
+
+
+def completion_members(body: Mapping[str, object], own: Collection[str], *, instead: str) -> dict[str, Any]:
+    """Return what goes on to a completion's body: all members but null ones and the operation's own.
+
+    Raises InvalidRequest for `messages`, which the operation writes itself; `instead` says what to send.
+    """
+    if body.get("messages") is not None:
+        raise InvalidRequest(f"`messages` is not taken here. Send {instead}.", param="messages")
+    return {name: value for name, value in body.items() if name not in own and value is not None}
 
 
 def read_intent(body: Mapping[str, object]) -> IntentRequest:
@@ -162,7 +150,7 @@ def read_optimize(body: Mapping[str, object]) -> OptimizeRequest:
 
 def read_generate(body: Mapping[str, object]) -> GenerateRequest:
     """Read `{prompt?, template?, variables?, label?, version?, stream?}` and members of a completion's body."""
-    members = known_members(body, {"prompt", "template", "variables", "label", "version", "stream", *CHAT_MEMBERS})
+    members = known_members(body, GENERATE_MEMBERS)
     prompt = _required_text(members, "prompt", MAX_PROMPT_CHARACTERS) if "prompt" in members else None
     template = _template(members)
     if prompt is None and template is None:
@@ -173,18 +161,18 @@ def read_generate(body: Mapping[str, object]) -> GenerateRequest:
         template=template,
         variables=variables,
         stream=_stream(members, default=True),
-        chat=_chat(members),
+        chat=completion_members(body, GENERATE_MEMBERS, instead="`prompt`"),
     )
 
 
 def read_run(body: Mapping[str, object]) -> RunRequest:
     """Read `{query, variables?, stream?}` and members of a completion's body."""
-    members = known_members(body, {"query", "variables", "stream", *CHAT_MEMBERS})
+    members = known_members(body, RUN_MEMBERS)
     return RunRequest(
         query=_query(members),
         variables=json_object(members.get("variables", {}), "variables"),
         stream=_stream(members, default=True),
-        chat=_chat(members),
+        chat=completion_members(body, RUN_MEMBERS, instead="`query`"),
     )
 
 
@@ -194,10 +182,6 @@ def _query(members: Mapping[str, object]) -> str:
 
 def _stream(members: Mapping[str, object], *, default: bool) -> bool:
     return boolean(members["stream"], "stream") if "stream" in members else default
-
-
-def _chat(members: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if name in CHAT_MEMBERS}
 
 
 def _template(members: Mapping[str, object]) -> TemplateChoice | None:
@@ -219,7 +203,7 @@ def _template(members: Mapping[str, object]) -> TemplateChoice | None:
 
 
 def _save(value: object) -> SaveTo:
-    members = known_members(json_object(value, "save"), {"template", "note"}, "save.")
+    members = known_members(json_object(value, "save"), {"template", "note"})
     return SaveTo(
         template=_required_text(members, "template", _MAX_SLUG_CHARACTERS, "save."),
         note=_text(members["note"], "save.note", _MAX_NOTE_CHARACTERS) if "note" in members else "",

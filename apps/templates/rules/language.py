@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["UNDETERMINED", "detect_language", "is_frequent"]
+__all__ = ["UNDETERMINED", "detect_language", "is_frequent", "language_to_write"]
 
 UNDETERMINED: Final = "und"
 
@@ -57,6 +57,12 @@ _PIECE_WEIGHT: Final = 0.25
 _OWN_LETTER_WEIGHT: Final = 1.0
 _MOST_ARE_ENGLISH: Final = 0.2
 _LEAST: Final = 0.5
+_ONE_WORD: Final = 1.0
+"""What a frequent word of one language alone counts for it."""
+_LEAST_LEAD: Final = 0.25
+_FEW_WORDS: Final = 3
+_LEAST_LEAD_OF_FEW: Final = 0.75
+"""More than a word that two languages share: what a few words must say for a language, beyond what English has."""
 
 
 def detect_language(query: str) -> str:
@@ -64,8 +70,7 @@ def detect_language(query: str) -> str:
 
     Code between backticks, URLs and addresses are not read, nor is more than the first 800 characters.
     """
-    text = _NOISE.sub(" ", query[:_READ_CHARS])
-    words = _WORD.findall(text)[:_MAX_WORDS]
+    text, words = _read(query)
     letters = {script: len(pattern.findall(text)) * _LETTERS_A_CHARACTER.get(script, 1) for script, pattern in _SCRIPTS}
     if letters["ja"]:
         letters["ja"] += letters.pop("zh")
@@ -79,12 +84,45 @@ def detect_language(query: str) -> str:
     return _latin(words)
 
 
+def language_to_write(prompt: str) -> str:
+    """Return the language in which to add to a prompt: its own, but English where its words leave that in doubt.
+
+    In doubt is what a word or two say for another language, if they have no letters that English has not: "roll a die"
+    is no Dutch for its "die".
+    """
+    language = detect_language(prompt)
+    _, words = _read(prompt)
+    points = _points(words)
+    if language not in points or not all(map(str.isascii, words)):
+        return language
+    lead = points[language] - points.get("en", 0.0)
+    in_doubt = (
+        lead <= _LEAST_LEAD_OF_FEW if len(words) <= _FEW_WORDS else points[language] < _ONE_WORD and lead <= _LEAST_LEAD
+    )
+    return "en" if in_doubt else language
+
+
 def is_frequent(word: str) -> bool:
     """Return whether a word, in lower case, is one that a language is known by: one that says little else."""
     return word in _tables()[0]
 
 
+def _read(query: str) -> tuple[str, list[str]]:
+    """Return what is read of a query, and its words."""
+    text = _NOISE.sub(" ", query[:_READ_CHARS])
+    return text, _WORD.findall(text)[:_MAX_WORDS]
+
+
 def _latin(words: Iterable[str]) -> str:
+    points = _points(words)
+    if not points:
+        return UNDETERMINED
+    language, most = max(points.items(), key=lambda item: (item[1], item[0]))
+    return language if most >= _LEAST else UNDETERMINED
+
+
+def _points(words: Iterable[str]) -> dict[str, float]:
+    """Return what words say for each language that they say anything for."""
     known, pieces = _tables()
     points: defaultdict[str, float] = defaultdict(float)
     for word in words:
@@ -99,12 +137,9 @@ def _latin(words: Iterable[str]) -> str:
                 weight = _PIECE_WEIGHT if piece.isascii() else _OWN_LETTER_WEIGHT
                 for language in languages:
                     points[language] += weight / len(languages)
-    if not points:
-        return UNDETERMINED
     if "en" in points:
         points["en"] += _MOST_ARE_ENGLISH
-    language, most = max(points.items(), key=lambda item: (item[1], item[0]))
-    return language if most >= _LEAST else UNDETERMINED
+    return points
 
 
 @functools.cache

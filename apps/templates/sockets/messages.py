@@ -12,10 +12,13 @@ from apps.llm.wire.checks import shown
 from apps.llm.wire.keys import keys_repeat
 from apps.llm.wire.request import MAX_DEPTH
 
-__all__ = ["MAX_MESSAGE_BYTES", "BrokenMessage", "Message", "read_message", "written"]
+__all__ = ["MAX_MESSAGE_BYTES", "BrokenMessage", "Message", "RequestId", "read_message", "written"]
 
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_REQUEST_ID_CHARACTERS = 128
+
+RequestId = str | int
+"""A request's, as its sender wrote it: 1 and "1" are two. A number is whole and has at most 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +26,14 @@ class Message:
     """What a client sent. `members` are the others, `type` and `request_id` taken out."""
 
     type: str
-    request_id: str | None
+    request_id: RequestId | None
     members: Mapping[str, object]
 
 
 class BrokenMessage(Exception):
     """A message that cannot be served; `request_id` is the sender's, where it can be made out."""
 
-    def __init__(self, error: InvalidRequest, request_id: str | None = None) -> None:
+    def __init__(self, error: InvalidRequest, request_id: RequestId | None = None) -> None:
         super().__init__(error.message)
         self.error = error
         self.request_id = request_id
@@ -63,19 +66,22 @@ def read_message(text: str) -> Message:
     return Message(type=kind, request_id=request_id, members=members)
 
 
-def written(kind: str, request_id: str | None, members: Mapping[str, Any]) -> str:
+def written(kind: str, request_id: RequestId | None, members: Mapping[str, Any]) -> str:
     """Write a message to a client, which repeats the id of the request that it answers."""
     repeated = {} if request_id is None else {"request_id": request_id}
     return json.dumps({"type": kind, **repeated, **members}).decode()
 
 
-def _request_id(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or len(value) > MAX_REQUEST_ID_CHARACTERS:
-        raise BrokenMessage(
-            InvalidRequest(
-                f"`request_id` must be a string of at most {MAX_REQUEST_ID_CHARACTERS} characters.", param="request_id"
-            )
+def _request_id(value: object) -> RequestId | None:
+    if value is None or (isinstance(value, str) and len(value) <= MAX_REQUEST_ID_CHARACTERS):
+        return value
+    # JSON's reader makes fractions of whole numbers over 64 bits. A flag is a whole number to Python alone.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise BrokenMessage(
+        InvalidRequest(
+            f"`request_id` must be a string of at most {MAX_REQUEST_ID_CHARACTERS} characters or a whole number of at "
+            "most 64 bits.",
+            param="request_id",
         )
-    return value
+    )

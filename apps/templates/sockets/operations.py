@@ -21,8 +21,9 @@ from apps.templates.library.presentation import found_json
 from apps.templates.prompts.answers_json import intent_json, optimization_json
 from apps.templates.prompts.asking import Asker, open_for
 from apps.templates.prompts.requests import (
-    CHAT_MEMBERS,
+    GENERATE_MEMBERS,
     MAX_PROMPT_CHARACTERS,
+    completion_members,
     known_members,
     read_generate,
     read_intent,
@@ -38,6 +39,29 @@ Chunk = Callable[[str], Awaitable[None]]
 Operation = Callable[[Asker, Mapping[str, object], Chunk], Awaitable[tuple[str, dict[str, Any]]]]
 """Returns the type of the result and its members; raises PromptCraftError, and whatever sending a piece does."""
 
+_COMPLETION_MEMBERS = frozenset(
+    {
+        "messages",
+        "model",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "seed",
+        "reasoning_effort",
+        "thinking",
+        "user",
+        "stream_options",
+        "fallback",
+        "on_interrupt",
+        "on_disconnect",
+    }
+)
+"""Members of a completion's body that are read in a message, `messages` to be refused.
+
+A result has no place for what most others ask for.
+"""
 _MAX_HISTORY = 999
 _FILTERS = ("category", "tag", "language", "limit")
 
@@ -51,7 +75,9 @@ async def _optimize_prompt(asker: Asker, members: Mapping[str, object], chunk: C
 
 
 async def _generate_content(asker: Asker, members: Mapping[str, object], chunk: Chunk) -> tuple[str, dict[str, Any]]:
-    opened = await langchain_services.generate(asker, read_generate(members))
+    opened = await langchain_services.generate(
+        asker, read_generate(known_members(members, GENERATE_MEMBERS | _COMPLETION_MEMBERS))
+    )
     return "content_result", await _followed(opened, chunk)
 
 
@@ -77,12 +103,12 @@ OPERATIONS: Mapping[str, Operation] = {
 
 def _chat_body(members: Mapping[str, object]) -> dict[str, Any]:
     """Return the completion's body: the history and, after it, the message."""
-    members = known_members(members, {"message", "history", *CHAT_MEMBERS})
-    if "message" not in members:
+    own = known_members(members, {"message", "history"})
+    if "message" not in own:
         raise InvalidRequest("`message` is required.", code=Code.MISSING_FIELD, param="message")
-    text = string(members["message"], "message", min_chars=1, max_chars=MAX_PROMPT_CHARACTERS)
-    before = array(members.get("history", []), "history", max_items=_MAX_HISTORY)
-    chosen = {name: value for name, value in members.items() if name in CHAT_MEMBERS}
+    text = string(own["message"], "message", min_chars=1, max_chars=MAX_PROMPT_CHARACTERS)
+    before = array(own.get("history", []), "history", max_items=_MAX_HISTORY)
+    chosen = completion_members(known_members(members, _COMPLETION_MEMBERS), (), instead="`message` and `history`")
     return {**chosen, "messages": [*before, {"role": "user", "content": text}], "stream": True}
 
 
@@ -92,13 +118,7 @@ def _search_query(members: Mapping[str, object]) -> queries.ListQuery:
     if "query" not in members:
         raise InvalidRequest("`query` is required.", code=Code.MISSING_FIELD, param="query")
     asked = {"q": string(members["query"], "query", max_chars=queries.MAX_QUERY_CHARACTERS)}
-    for name, value in json_object(members.get("filters", {}), "filters").items():
-        if name not in _FILTERS:
-            raise InvalidRequest(
-                f"`filters` has a member that is not known. Known are {', '.join(_FILTERS)}.", param="filters"
-            )
-        if value is None:
-            continue
+    for name, value in known_members(json_object(members.get("filters", {}), "filters"), _FILTERS).items():
         if name == "limit" and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):

@@ -14,7 +14,7 @@ from apps.chat.envelope import envelope, translate
 from apps.chat.path_counters import count_line
 from apps.llm.errors import AuthenticationFailed, PromptCraftError
 from apps.templates.prompts.asking import Asker
-from apps.templates.sockets.messages import Message, written
+from apps.templates.sockets.messages import Message, RequestId, written
 from apps.templates.sockets.operations import OPERATIONS
 from apps.templates.sockets.outbox import Outbox, PeerGone
 from promptcraft.logs import REQUEST_ID, REQUEST_LOGGER
@@ -24,9 +24,10 @@ __all__ = ["SocketRequest", "chosen_request_id"]
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def chosen_request_id(given: str | None) -> str:
+def chosen_request_id(given: RequestId | None) -> str:
     """Return a request's id in logs, rows and errors: the client's if it could be an `X-Request-Id`, else a new one."""
-    return given if given is not None and _USABLE_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+    written_out = "" if given is None else str(given)
+    return written_out if _USABLE_ID.fullmatch(written_out) else f"req_{secrets.token_hex(12)}"
 
 
 class SocketRequest:

@@ -15,7 +15,7 @@ from apps.accounts.identity import authenticate_token
 from apps.accounts.tokens import AccessClaims, verify_access
 from apps.chat.envelope import envelope, translate
 from apps.llm.errors import Code, InvalidRequest, NotFound, PromptCraftError, RateLimited, ServiceUnavailable
-from apps.templates.sockets.messages import MAX_MESSAGE_BYTES, BrokenMessage, Message, read_message, written
+from apps.templates.sockets.messages import MAX_MESSAGE_BYTES, BrokenMessage, Message, RequestId, read_message, written
 from apps.templates.sockets.opening import offered_token, opening_headers, spoken_subprotocol
 from apps.templates.sockets.outbox import Outbox, PeerGone
 from apps.templates.sockets.registry import sockets
@@ -237,12 +237,12 @@ class Session:
         else:
             await self._refuse(NotFound("No request with this `request_id` is being answered."), message.request_id)
 
-    async def _refuse(self, error: PromptCraftError, request_id: str | None) -> None:
+    async def _refuse(self, error: PromptCraftError, request_id: RequestId | None) -> None:
         await self._outbox.send(written("error", request_id, envelope(error, chosen_request_id(request_id))))
 
     # --- who it is
 
-    async def _authenticate(self, token: str, request_id: str | None) -> None:
+    async def _authenticate(self, token: str, request_id: RequestId | None) -> None:
         try:
             await authenticate_token(token)
             claims = verify_access(token)

@@ -119,7 +119,9 @@ def test_a_form_that_there_is_not(ada, form):
 
 def test_a_list_is_imported_whole_or_not_at_all(ada):
     named = [{**LETTER, "slug": f"letter-{number}"} for number in range(3)]
-    results = imported(ada, json.dumps(named))["results"]
+    answer = imported(ada, json.dumps(named))
+    assert answer["next"] is None
+    results = answer["results"]
     assert [one["slug"] for one in results] == ["letter-0", "letter-1", "letter-2"]
     more = [{**LETTER, "slug": "new"}, {**LETTER, "slug": "letter-1"}]
     assert imported(ada, json.dumps(more), status=409)["param"] == "slug"

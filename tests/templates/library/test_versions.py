@@ -19,7 +19,9 @@ def test_a_new_text_is_a_new_version(ada):
     assert changed["variables"] == ada.get(f"{SLUG}/versions/1/")["variables"]
     only_variables = ada.call("PATCH", f"{SLUG}/", {"variables": [NAME, {**TONE, "default": "cool"}]})
     assert (only_variables["version"], only_variables["text"]) == (3, "{{ name }}: {{ tone }}")
-    assert [one["number"] for one in ada.get(f"{SLUG}/versions/")["results"]] == [3, 2, 1]
+    listed = ada.get(f"{SLUG}/versions/")
+    assert [one["number"] for one in listed["results"]] == [3, 2, 1]
+    assert listed["next"] is None
     assert ada.get(f"{SLUG}/versions/2/")["note"] == "shorter"
     assert ada.get(f"{SLUG}/versions/1/")["text"] == LETTER["text"]
 

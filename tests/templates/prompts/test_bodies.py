@@ -50,11 +50,15 @@ def test_length_is_bounded_to_the_character(by_rules, route):
 
 
 @each_route
-def test_unknown_members_are_named(workbench, route):
-    error = refused(workbench, route, {FIRST_MEMBER[route]: "a", "promt": "b"})
-    assert error["param"] == "promt"
-    assert FIRST_MEMBER[route] in error["message"]
-    assert refused(workbench, route, {"x" * 500: 1})["param"] == "x" * 64
+def test_unknown_members_are_ignored(by_rules, route):
+    more = {"session_id": "s-1", "timestamp": 1_690_000_000, "promt": ["b"], "": None, "x" * 500: {"y": 1}}
+    with by_rules.open(route, {FIRST_MEMBER[route]: "a recipe", **more}) as stream:
+        assert stream.status == 200
+
+
+def test_unknown_members_of_save_are_ignored(by_rules):
+    answer = by_rules.answer("optimize", {"prompt": "a recipe", "save": {"template": "unlabelled", "session_id": 7}})
+    assert answer["saved"]["slug"] == "unlabelled"
 
 
 @each_route
@@ -112,7 +116,7 @@ def test_without_its_trailing_slash(by_rules, route):
         ({"intent_data": {"entities": {"tone": 1}}}, "intent_data.entities.tone"),
         ({"save": "mine"}, "save"),
         ({"save": {}}, "save.template"),
-        ({"save": {"template": "a", "label": "production"}}, "save.label"),
+        ({"save": {"note": "a", "label": "production"}}, "save.template"),
         ({"save": {"template": "a", "note": "x" * 501}}, "save.note"),
     ],
     ids=str,
@@ -140,11 +144,30 @@ def test_members_of_optimize(workbench, body, param):
         ({"prompt": "a", "on_disconnect": "stay"}, "on_disconnect"),
         ({"prompt": "a", "model": "nobody-7"}, "model"),
         ({"prompt": "a", "messages": []}, "messages"),
+        ({"prompt": "a", "n": 2}, "n"),
+        ({"prompt": "a", "functions": []}, "functions"),
+        ({"prompt": "a", "tools": "all"}, "tools"),
     ],
     ids=str,
 )
 def test_members_of_generate(workbench, body, param):
     assert refused(workbench, "generate", body)["param"] == param
+
+
+@pytest.mark.parametrize("route", ["generate", "run"])
+def test_messages_are_not_taken_and_what_is_instead_is_said(workbench, route):
+    body = {FIRST_MEMBER[route]: "a", "messages": [{"role": "user", "content": "b"}]}
+    error = refused(workbench, route, body)
+    assert (error["code"], error["param"]) == ("invalid_value", "messages")
+    assert f"`{FIRST_MEMBER[route]}`" in error["message"]
+
+
+def test_all_that_is_wrong_is_that_variables_are_missing(workbench):
+    body: dict[str, Any] = {"prompt": "{{ a }} {{ b }} {{ c }}", "variables": {"b": "x"}}
+    error = refused(workbench, "generate", body)
+    assert (error["code"], error["param"], error["message"]) == ("missing_field", "variables.a", "Missing: a, c.")
+    body["variables"]["moon"] = "new"
+    assert refused(workbench, "generate", body)["code"] == "invalid_value"
 
 
 def test_a_null_member_is_an_absent_one(by_rules):

@@ -153,7 +153,7 @@ def test_rules_without_words_of_a_language_say_so(original, language):
     assert by_model.warnings == ()
 
 
-@pytest.mark.parametrize("original", ["Write a poem.", "schreib ein gedicht", "xyzzy", "42"])
+@pytest.mark.parametrize("original", ["Write a poem.", "schreib ein gedicht", "knock knock", "xyzzy", "42"])
 def test_rules_with_words_of_a_language_or_of_none_say_nothing_of_it(original):
     assert optimization(original, original, source=Source.RULES, usage=None, warnings=()).warnings == ()
 

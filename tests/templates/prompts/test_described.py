@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from apps.llm.errors import InvalidRequest
+from apps.llm.wire import json
+from apps.llm.wire.request import parse_request
 from apps.templates.prompts.requests import read_generate, read_intent, read_optimize, read_run
 from promptcraft.schema.prompts import PATHS
 from tests.promptcraft.described import document, fits, problems
@@ -55,15 +58,39 @@ def test_examples_are_taken(route: str):
     ("route", "body"),
     [
         ("intent", {"query": " "}),
-        ("intent", {"query": "a", "stram": True}),
+        ("intent", {"query": "a", "stream": "yes"}),
         ("optimize", {"prompt": ""}),
-        ("optimize", {"prompt": "a", "save": {"template": "b", "label": "production"}}),
+        ("optimize", {"prompt": "a", "save": {"note": "b"}}),
         ("generate", {"prompt": "a", "temperature": 3}),
+        ("generate", {"prompt": "a", "tools": "all"}),
+        ("generate", {"prompt": "a", "messages": []}),
+        ("run", {"query": "a", "messages": []}),
         ("generate", {"template": "a", "version": 0}),
         ("run", {"query": "a" * 8_001}),
     ],
     ids=str,
 )
 def test_bodies_that_are_refused_do_not_fit(route: str, body: dict[str, Any]):
+    with pytest.raises(InvalidRequest):
+        check(route, body)
+    assert not fits(body, schema_of(route))
+
+
+@pytest.mark.parametrize("route", READERS)
+def test_bodies_with_members_of_their_own_fit(route: str):
+    described = PATHS[f"{PROMPTS}{route}/"]["post"]["requestBody"]["content"]["application/json"]
+    body = described["example"] | {"session_id": "s-1", "timestamp": 7, "messages": None}
+    check(route, body)
+    assert fits(body, schema_of(route))
+
+
+def check(route: str, body: dict[str, Any]) -> None:
+    """Read a body as its route does, what goes on to the completion included."""
+    request = READERS[route](body)
+    if route in ("generate", "run"):
+        parse_request(json.dumps({**request.chat, "messages": [{"role": "user", "content": "a"}]}))
+
+
+def schema_of(route: str) -> Any:
     paths = document()["paths"][f"{PROMPTS}{route}/"]["post"]
-    assert not fits(body, paths["requestBody"]["content"]["application/json"]["schema"])
+    return paths["requestBody"]["content"]["application/json"]["schema"]

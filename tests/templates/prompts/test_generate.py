@@ -44,6 +44,8 @@ class TestParity:
             {"stop": 7},
             {"on_disconnect": "stay"},
             {"stream": True, "fallback": False},
+            {"tools": [{"type": "function", "function": {"name": "tide"}}], "response_format": {"type": "text"}},
+            {"session_id": "s-1", "timestamp": 7, "presence_penalty": 0.5},
         ],
         ids=str,
     )

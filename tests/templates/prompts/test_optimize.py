@@ -72,6 +72,11 @@ class TestRules:
         assert by_themselves == answers["creative_writing"]
         assert len(set(answers.values())) == len(told)
 
+    def test_write_english_where_hardly_anything_says_what_language_it_is(self, by_rules: Workbench):
+        answer = by_rules.answer("optimize", {"prompt": "roll a die"})
+        assert answer["optimized"] == "roll a die\n\nAnswer in one or two sentences, without an introduction."
+        assert by_rules.answer("optimize", {"prompt": answer["optimized"]})["unchanged"]
+
     def test_stream(self, by_rules: Workbench):
         with by_rules.open("optimize", {"prompt": PROMPT, "stream": True}) as stream:
             (name, answer), done = events_of(stream)

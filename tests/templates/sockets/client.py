@@ -93,7 +93,7 @@ class Client:
     ) -> None:
         self._context.__exit__(kind, error, trace)
 
-    def say(self, kind: str, request_id: str | None = None, **members: Any) -> None:
+    def say(self, kind: str, request_id: str | int | None = None, **members: Any) -> None:
         """Send a message."""
         named = {} if request_id is None else {"request_id": request_id}
         message = {"type": kind, **named, **members}
@@ -118,7 +118,7 @@ class Client:
 
     def answers(self, count: int) -> list[Answer]:
         """Read to the end of so many requests, and return what was said to them, in the order of their ends."""
-        by_id: dict[str | None, Answer] = {}
+        by_id: dict[str | int | None, Answer] = {}
         ended: list[Answer] = []
         while len(ended) < count:
             message = self.next()
@@ -136,7 +136,7 @@ class Client:
                     ended.append(by_id.pop(message.get("request_id")))
         return ended
 
-    def ask(self, kind: str, request_id: str | None = "r-1", **members: Any) -> Answer:
+    def ask(self, kind: str, request_id: str | int | None = "r-1", **members: Any) -> Answer:
         """Send a request and read to its end."""
         self.say(kind, request_id, **members)
         return self.answer()

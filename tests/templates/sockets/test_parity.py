@@ -123,7 +123,7 @@ CASES: dict[str, Case] = {
     "bad temperature": Case(ways=COMPLETION, prepare=whole, more={"temperature": 9}),
     "bad token bound": Case(ways=COMPLETION, prepare=whole, more={"max_tokens": "many"}),
     "bad model": Case(ways=COMPLETION, prepare=whole, more={"model": 7}),
-    "unknown member": Case(ways=("intent", "optimize", "generate"), prepare=whole, more={"tide": 1}),
+    "unknown members": Case(ways=(*AI, "search"), prepare=whole, more={"session_id": "s-1", "timestamp": 7}),
     "empty query": Case(ways=("intent",), prepare=whole, more={"query": " "}),
     "no query": Case(ways=("intent",), prepare=whole, more={"query": None}),
     "no prompt": Case(ways=("optimize", "generate"), prepare=whole, more={"prompt": None}),

@@ -54,6 +54,24 @@ class TestSideBySide:
             assert client.ask("chat_message", "r-1", message="Now.").kind == "chat_result"
         assert len(workbench.asked()) == 2
 
+    def test_a_number_and_its_digits_are_two_ids(self, workbench: Workbench):
+        gate = Gate()
+        workbench.upstream.script("deepseek", held(gate), 2)  # type: ignore[arg-type]
+        with Client(workbench.server) as client:
+            for request_id in (1, "1"):
+                client.say("chat_message", request_id, message="Wait.")
+            gate.wait_reached(2)
+            client.say("chat_message", 1, message="Again.")
+            assert client.until("error")["request_id"] == 1
+            client.say("cancel", 1)
+            stopped = client.until("chat_result")
+            gate.release()
+            ended = client.until("chat_result")
+        assert [(one["request_id"], one["finish_reason"]) for one in (stopped, ended)] == [
+            (1, "cancelled"),
+            ("1", "stop"),
+        ]
+
     def test_too_many(self, workbench: Workbench):
         gate = Gate()
         workbench.upstream.script("deepseek", held(gate), 16)  # type: ignore[arg-type]
