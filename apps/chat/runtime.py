@@ -21,7 +21,7 @@ from apps.llm.providers import DIALECTS
 from apps.llm.providers.base import Provider
 from apps.llm.providers.mock import MockProvider
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
-from promptcraft.heap import Trimmer
+from promptcraft.heap import Trimmer, share_heap
 
 __all__ = ["PROCESS_STARTED", "get_supervisor", "start_runtime", "stop_runtime"]
 
@@ -53,6 +53,8 @@ def start_runtime() -> Supervisor:
     global _supervisor, _trimmer
     if _supervisor is None:
         config = ChatConfig.from_settings()
+        # Before the first thread of ours, the supervisor's writer.
+        share_heap()
         _supervisor = Supervisor(config=config, chain=_chain(config), prices=PRICES)
         _settle_garbage_collector()
         _trimmer = Trimmer()

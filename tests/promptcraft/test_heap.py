@@ -1,7 +1,8 @@
-"""The trimmer: what lies free between blocks in use goes back, and nothing runs on after its end."""
+"""One heap for all threads; what lies free between blocks in use goes back, and nothing runs on after its end."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from promptcraft.heap import Trimmer
+from tests.server import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="glibc keeps what was freed, others do not")
 
@@ -53,3 +55,25 @@ def test_it_ends():
     trimmer.close()
     ours.join(5)
     assert not ours.is_alive()
+
+
+@pytest.mark.parametrize(("first", "heaps"), [("", 4), ("share_heap()", 0)])
+def test_threads_share_one_heap(first: str, heaps: int):
+    # A heap of a thread's own begins where 64 MiB do.
+    code = f"""
+import re, threading
+from promptcraft.heap import share_heap
+{first}
+def allocate():
+    kept.append(bytearray(20_000))
+    made.release()
+    over.wait()
+kept, made, over = [], threading.Semaphore(0), threading.Event()
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for thread in threads: thread.start()
+for _ in threads: made.acquire()
+print(len(re.findall("(?m)^[0-9a-f]+[048c]000000-[0-9a-f]+ rw", open("/proc/self/maps").read())))
+over.set()
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT, text=True)
+    assert int(found.stdout) == heaps, found
