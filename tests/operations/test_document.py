@@ -25,8 +25,7 @@ from tests.operations.proxies import DOCUMENT, block, blocks
 
 ROOT = DOCUMENT.parents[1]
 # Variables of systemd, of uvicorn and of signals; figures of the code.
-# The last two are the C library's.
-OTHERS = {"SIGTERM", "E001", "WEBSOCKET", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
+OTHERS = {"SIGTERM", "E001", "WEBSOCKET"}
 # What a watchdog or a ping may be late by.
 TICK_S = 1
 
