@@ -97,8 +97,8 @@ def _chain(config: ChatConfig) -> Chain:
         # A probe shows content within its attempt's own deadlines, or never will.
         probe_timeout_s=config.first_token_timeout_s + 30,
     )
-    clock = asyncio.get_running_loop().time
-    return Chain(providers, {name: ProcessBreaker(policy, clock) for name in names})
+    # Not the loop's own, which may be rounded to ms.
+    return Chain(providers, {name: ProcessBreaker(policy, time.monotonic) for name in names})
 
 
 def _drain_on_signals(supervisor: Supervisor) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ __all__ = ["Cost", "measured", "needs_proc"]
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="costs are read from /proc")
 _RESET_PEAK = "5"
+_IDLE_S = 0.02
+_IDLE_WITHIN_S = 3.0
 
 
 @dataclass(slots=True)
@@ -30,12 +34,24 @@ class Cost:
 def measured(server: ServerProcess) -> Iterator[Cost]:
     """Measure what happens inside the block; the figures are there behind it."""
     process = Path(f"/proc/{server.pid}")
+    _wait_until_idle(process)
     (process / "clear_refs").write_text(_RESET_PEAK)
     cost = Cost()
     memory_bytes, cpu_s = server.resident_bytes(), _cpu_s(process)
     yield cost
     cost.cpu_s = _cpu_s(process) - cpu_s
     cost.memory_bytes = server.peak_resident_bytes() - memory_bytes
+
+
+def _wait_until_idle(process: Path) -> None:
+    """Let a server that has just started read what it reads ahead: that is not what is measured."""
+    until_s = time.monotonic() + _IDLE_WITHIN_S
+    idle = False
+    while not idle and time.monotonic() < until_s:
+        since_s, cpu_s = time.monotonic(), _cpu_s(process)
+        while time.monotonic() < since_s + _IDLE_S:
+            os.sched_yield()
+        idle = _cpu_s(process) - cpu_s < _IDLE_S / 10
 
 
 def _cpu_s(process: Path) -> float:

@@ -78,6 +78,8 @@ class CompletionWriter:
             except RuntimeError:
                 # The loop is gone; so is whoever waited.
                 break
+            # Not kept until the next one.
+            del group, committed
         connections.close_all()
 
     def _commit(self, records: list[Any]) -> list[bool]:
