@@ -18,6 +18,8 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile 
 TESTS := DEBUG=0 SECRET_KEY=for-tests-only-for-tests-only-for-tests-only-for-tests-only \
 	DEEPSEEK_API_KEY= ZAI_API_KEY= OPENAI_API_KEY= $(BIN)/python -m pytest -rs
 ARGS ?=
+# One order and one seed, so that a commit has one verdict. `make test ORDER=` shuffles and draws, and prints the seed.
+ORDER ?= --randomly-dont-reorganize --randomly-seed=1
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -26,7 +28,7 @@ run: $(RUNTIME) ## start the server on 127.0.0.1:$PORT (8000), with a developmen
 	@DEBUG="$${DEBUG:-1}" exec $(BIN)/python manage.py serve --prepare
 
 test: $(DEVELOPMENT) ## run the tests; ARGS are pytest's, as in: make test ARGS="-k health"
-	@$(TESTS) $(ARGS)
+	@$(TESTS) $(ORDER) $(ARGS)
 
 check: $(DEVELOPMENT) ## lint, format, types, layers, migrations, deploy check, locks and documents against the code
 	$(BIN)/python -m ruff check .
@@ -38,7 +40,7 @@ check: $(DEVELOPMENT) ## lint, format, types, layers, migrations, deploy check, 
 	@DEBUG=0 ALLOWED_HOSTS=example.org SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 	@echo 'the tests of papers and rules'
-	@$(TESTS) tests/project
+	@$(TESTS) $(ORDER) tests/project
 
 bench: $(RUNTIME) ## measure the server beside nginx, as a table and JSON; ARGS=--quick takes about a minute, see docs/performance.md
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -26,8 +26,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from tests.canaries import Canaries, reports, search
-from tests.sse_client import SseStream, open_stream
-from tests.upstream import VENDOR_NAMES, UpstreamServer
+from tests.sse_client import SseStream, open_stream, send_request
+from tests.upstream import VENDOR_NAMES, Gate, UpstreamServer
 
 __all__ = ["EMAIL", "PASSWORD", "USERNAME", "ServerFailed", "ServerName", "ServerProcess", "other_default_server"]
 
@@ -208,9 +208,25 @@ class ServerProcess:
         self, path: str, *, user: str | None = USERNAME, headers: Mapping[str, str] | None = None, **request: Any
     ) -> SseStream:
         """Send a request as a user, anonymously if None; the rest is `open_stream`'s. The caller closes it."""
-        sent = (self.bearer(user) if user is not None else {}) | dict(headers or {})
+        return open_stream(self.url(path), headers=self._headers(user, headers, request), **request)
+
+    def leave(
+        self,
+        path: str,
+        *,
+        at: Gate,
+        times: int = 1,
+        user: str | None = USERNAME,
+        headers: Mapping[str, str] | None = None,
+        **request: Any,
+    ) -> None:
+        """Send a request, and hang up once a provider has been asked on its behalf: its gate reached `times` in all."""
+        with send_request(self.url(path), headers=self._headers(user, headers, request), **request):
+            at.wait_reached(times)
+
+    def _headers(self, user: str | None, headers: Mapping[str, str] | None, request: dict[str, Any]) -> dict[str, str]:
         self.canaries.hear(request.get("json"))
-        return open_stream(self.url(path), headers=sent, **request)
+        return (self.bearer(user) if user is not None else {}) | dict(headers or {})
 
     def call(self, path: str, **request: Any) -> tuple[int, dict[str, str], Any]:
         """Do the same and return status, headers and the JSON body (None if it is empty)."""

@@ -260,7 +260,18 @@ class SseStream:
         return bytes(taken)
 
 
-def open_stream(
+def open_stream(url: str, **request: Any) -> SseStream:
+    """Send one request, as `send_request` takes it, and return the response, its head read."""
+    stream = send_request(url, **request)
+    try:
+        stream.read_head()
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def send_request(
     url: str,
     *,
     method: str | None = None,
@@ -270,7 +281,7 @@ def open_stream(
     timeout_s: float = 10.0,
     receive_buffer_bytes: int | None = None,
 ) -> SseStream:
-    """Send one request on a connection of its own and return the response, its head read.
+    """Send one request on a connection of its own and return the response, of which nothing was read yet.
 
     POST if there is a body, else GET. `receive_buffer_bytes` makes the kernel's buffer small before connecting,
     so that a reader that stops reading is felt by the server at once.
@@ -296,7 +307,6 @@ def open_stream(
         plain_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = SseStream(plain_socket, method=method)
         plain_socket.sendall(head.encode() + (body or b""))
-        stream.read_head()
     except BaseException:
         plain_socket.close()
         raise

@@ -28,8 +28,9 @@ def test_those_that_read_nothing_cost_little_and_get_everything(relay: Relay):
     # The provider was not slowed: it has said everything, although nobody has read anything.
     relay.upstream.wait_for(lambda journal: any(one.vendor == "zai" and one.usage for one in journal), 10)
     relay.wait_stored(completion_id)
-    held = relay.server.peak_resident_bytes() - before
-    assert held < len(TEXT) + READERS * 256 * 1024
+    held_bytes = relay.server.peak_resident_bytes() - before
+    # One copy for all of them. The half is the allocator's; one more copy for each would be three times the text.
+    assert held_bytes < 1.5 * len(TEXT)
 
     # Others are served meanwhile as if they were alone.
     began_at_s = time.monotonic()

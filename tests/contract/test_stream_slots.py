@@ -149,10 +149,8 @@ def test_a_slot_is_back_when_nobody_waits_for_the_whole_answer(narrow: Door) -> 
     user = narrow.user()
     gate = Gate()
     narrow.upstream.script("deepseek", healthy(gate=gate))
-    for _ in range(PER_USER):
-        with pytest.raises(TimeoutError):
-            narrow.server.open(COMPLETIONS, user=user, json={"messages": PROMPT}, timeout_s=0.05)
-    gate.wait_reached(PER_USER)
+    for number in range(PER_USER):
+        narrow.server.leave(COMPLETIONS, at=gate, times=number + 1, user=user, json={"messages": PROMPT})
     narrow.upstream.reset()
     eventually(lambda: narrow.whole(user)[0] == 200, "a free slot", timeout_s=2)
     narrow.wait_active(0)

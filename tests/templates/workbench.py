@@ -12,7 +12,7 @@ from typing import Any
 from tests.contract.limit_fixtures import add_user
 from tests.server import USERNAME, ServerProcess
 from tests.sse_client import SseEvent, SseStream
-from tests.upstream import Answer, UpstreamServer, healthy
+from tests.upstream import Answer, Gate, UpstreamServer, healthy
 
 PROMPTS = "/api/v2/prompts/"
 PATIENT = {
@@ -35,6 +35,10 @@ class Workbench:
     def open(self, route: str, body: Any, *, user: str = USERNAME, **request: Any) -> SseStream:
         """Send a request to a route of the workbench and return the response, its head read."""
         return self.server.open(f"{PROMPTS}{route}/", user=user, json=body, **request)
+
+    def leave(self, route: str, body: Any, *, at: Gate, user: str = USERNAME) -> None:
+        """Send a request to a route of the workbench and hang up once a provider has been asked."""
+        self.server.leave(f"{PROMPTS}{route}/", at=at, user=user, json=body)
 
     def ask(self, route: str, body: Any, *, user: str = USERNAME, **request: Any) -> tuple[int, dict[str, str], Any]:
         """Do the same and return status, headers and JSON body."""
