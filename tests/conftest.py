@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ from django.db import transaction
 from tests.canaries import taken
 from tests.databases import connected, migrated
 from tests.operations.postgres import postgres_url
+
+
+def pytest_configure() -> None:
+    """Let servers be interrupted: a shell that runs the tests in the background makes them ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
