@@ -19,7 +19,7 @@ TESTS := DEBUG=0 SECRET_KEY=for-tests-only-for-tests-only-for-tests-only-for-tes
 	DEEPSEEK_API_KEY= ZAI_API_KEY= OPENAI_API_KEY= $(BIN)/python -m pytest -rs
 ARGS ?=
 # One order and one seed, so that a commit has one verdict. `make test ORDER=` shuffles and draws, and prints the seed.
-ORDER ?= --randomly-dont-reorganize --randomly-seed=1
+ORDER ?= --randomly-dont-reorganize --randomly-seed=1 --hypothesis-seed=1
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'

@@ -12,11 +12,11 @@ import re
 import traceback
 from contextlib import suppress
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from promptcraft.instants import utc_milliseconds
 from promptcraft.redaction import scrubbed
 
 __all__ = ["REQUEST_ID", "REQUEST_LOGGER", "ConsoleFormatter", "JsonFormatter", "described", "one_line"]
@@ -44,7 +44,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line. Values that JSON does not know are written as their str()."""
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": utc_milliseconds(record.created),
             "level": record.levelname,
             "logger": record.name,
             "message": _message_of(record),

@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import transaction
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.canaries import taken
 from tests.databases import connected, migrated
 from tests.operations.postgres import postgres_url
+
+
+# How long an example takes says how busy the machine is.
+hypothesis_settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("unhurried")
 
 
 def pytest_configure() -> None:

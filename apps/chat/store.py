@@ -14,6 +14,7 @@ from apps.chat.engine.record import CompletionRecord
 from apps.chat.models import Completion
 from apps.llm.wire.json import dumps
 from apps.llm.wire.openai import AssembledMessage, Usage
+from promptcraft.instants import utc_microseconds
 
 __all__ = [
     "StoredCompletion",
@@ -50,15 +51,22 @@ def completions_write(records: Sequence[CompletionRecord]) -> None:
     loop and wait for it to come back. And past the ORM, which makes an object of each row to take it apart again.
     """
     rows = [_row(record) for record in records]
-    with connection.cursor() as cursor:
-        cursor.execute(_insert(tuple(rows[0]), len(rows)), [value for row in rows for value in row.values()])
+    values = [value for row in rows for value in row.values()]
+    if connection.vendor != "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(_insert(tuple(rows[0]), len(rows), "%s"), values)
+        return
+    # Past Django's cursor too: it looks for each %s, and makes a ? of it, every time.
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        connection.connection.execute(_insert(tuple(rows[0]), len(rows), "?"), values)
 
 
 @lru_cache(maxsize=64)
-def _insert(names: tuple[str, ...], rows: int) -> str:
+def _insert(names: tuple[str, ...], rows: int, place: str) -> str:
     quote = connection.ops.quote_name
     columns = ", ".join(quote(_COLUMNS[name]) for name in names)
-    places = f"({', '.join(['%s'] * len(names))})"
+    places = f"({', '.join([place] * len(names))})"
     return f"INSERT INTO {quote(Completion._meta.db_table)} ({columns}) VALUES {', '.join([places] * rows)}"
 
 
@@ -145,9 +153,15 @@ def _row(record: CompletionRecord) -> dict[str, Any]:
         "include_usage": record.include_usage,
         "idempotency_key": record.idempotency_key,
         "body_sha256": record.body_sha256,
-        "created_at": ops.adapt_datetimefield_value(datetime.fromtimestamp(record.created_at, UTC)),
-        "finished_at": ops.adapt_datetimefield_value(datetime.fromtimestamp(record.finished_at, UTC)),
+        "created_at": _instant(record.created_at),
+        "finished_at": _instant(record.finished_at),
     }
+
+
+def _instant(at_s: float) -> str | datetime:
+    if connection.vendor == "sqlite":
+        return utc_microseconds(at_s)
+    return datetime.fromtimestamp(at_s, UTC)
 
 
 def _storable(text: str | None) -> str | None:

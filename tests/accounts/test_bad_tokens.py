@@ -251,7 +251,7 @@ def test_another_signing_key_ends_every_token(pair, settings):
         verify_any(pair.access)
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")) | st.from_regex(r"[\w-]+\.[\w-]+\.[\w-]+"))
 def test_any_text_is_refused_in_the_same_way(text):
     with pytest.raises(AuthenticationFailed):
@@ -261,7 +261,7 @@ def test_any_text_is_refused_in_the_same_way(text):
 _JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3)
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from([*good_claims(), "nbf", "sub"]), _JSON), st.binary(max_size=40))
 def test_any_well_signed_claims_are_read_or_refused(changes, header):
     for token in (forge({**good_claims(), **changes}), forge(good_claims(), header=header)):

@@ -95,12 +95,12 @@ VALUES = st.recursive(
 
 
 class TestFuzz:
-    @settings(deadline=None, max_examples=120)
+    @settings(max_examples=120)
     @given(VALUES)
     def test_any_json_is_taken_or_refused(self, value):
         self.take_or_refuse(json.dumps(value).encode())
 
-    @settings(deadline=None, max_examples=120)
+    @settings(max_examples=120)
     @given(
         st.dictionaries(NAMES, VALUES, max_size=3),
         st.lists(st.dictionaries(NAMES, VALUES | WORDS, max_size=4), max_size=2),
@@ -108,12 +108,12 @@ class TestFuzz:
     def test_any_fields_are_taken_or_refused(self, fields, messages):
         self.take_or_refuse(json.dumps({**fields, "messages": [*messages, HELLO]}).encode())
 
-    @settings(deadline=None, max_examples=120)
+    @settings(max_examples=120)
     @given(st.binary(max_size=50) | st.text(alphabet='{}[]",:\\u0dn1e. ').map(str.encode))
     def test_any_bytes_are_taken_or_refused(self, body):
         self.take_or_refuse(body)
 
-    @settings(deadline=None, max_examples=120)
+    @settings(max_examples=120)
     @given(st.sampled_from(BAD_BODIES), VALUES)
     def test_any_value_in_any_place_is_taken_or_refused(self, bad, value):
         changes, _, param = bad

@@ -11,7 +11,7 @@ from apps.llm.wire.json import dumps, dumps_text, join_surrogates, loads
 from tests.llm.wire.strategies import ANY_TEXT, JSON_VALUES, whole
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(JSON_VALUES)
 def test_what_is_written_reads_back(value):
     data = dumps(value)
@@ -21,7 +21,7 @@ def test_what_is_written_reads_back(value):
     assert json.loads(data) == whole(value)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(JSON_VALUES)
 def test_what_is_written_is_one_line_to_the_most_naive_splitter(value):
     text = dumps(value).decode("utf-8")
@@ -29,7 +29,7 @@ def test_what_is_written_is_one_line_to_the_most_naive_splitter(value):
     assert len(text.splitlines()) == 1
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(ANY_TEXT, max_size=5))
 def test_pieces_of_a_text_join_to_the_text(pieces):
     joined = b"".join([dumps_text(piece) for piece in pieces])

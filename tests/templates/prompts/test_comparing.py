@@ -29,7 +29,7 @@ def assert_lawful(original, optimized):
 
 
 @given(st.text(max_size=200) | WORDS, st.text(max_size=200) | WORDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_pieces_make_up_both_texts(original, optimized):
     assert_lawful(original, optimized)
     assert word_pieces(original, original) == ((Piece(op="equal", text=original),) if original else ())
@@ -159,7 +159,7 @@ def test_rules_with_words_of_a_language_or_of_none_say_nothing_of_it(original):
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_pair_has_an_answer(original, rewritten):
     answer = built(original, rewritten)
     assert answer.score_after >= answer.score_before

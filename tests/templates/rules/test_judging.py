@@ -169,7 +169,7 @@ def test_a_fence_that_is_there_is_made_longer_and_then_another():
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.sampled_from(["en", "de", "zh", "und", "xx"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_pair_has_a_verdict(original, answer, language):
     verdict = judge_rewrite(original, answer, language=language)
     assert verdict.accepted != bool(verdict.reason)

@@ -232,7 +232,7 @@ def test_what_is_no_prompt_is_left_alone(prompt):
     st.none() | st.text(max_size=40),
     st.none() | st.text(max_size=40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_is_kept_word_for_word_and_comes_to_rest(prompt, language, category, tone, audience):
     after = rewritten(prompt, language, category, tone, audience)
     assert after == rewritten(prompt, language, category, tone, audience)

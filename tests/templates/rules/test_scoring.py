@@ -103,7 +103,7 @@ def test_a_real_addition_never_lowers_the_total(task, addition):
 
 
 @given(st.sampled_from(TASKS), st.lists(st.sampled_from(ADDITIONS), max_size=6), st.sampled_from(ADDITIONS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_additions_of_any_number_never_lower_it(task, additions, one_more):
     prompt = "\n".join([task, *additions])
     assert score_prompt(f"{prompt}\n{one_more}").total >= score_prompt(prompt).total
@@ -144,7 +144,7 @@ def test_random_words_are_worth_nothing():
 
 
 @given(st.text(max_size=400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_has_a_score(text):
     score = score_prompt(text)
     assert tuple(criterion.name for criterion in score.criteria) == CRITERIA
