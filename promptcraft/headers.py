@@ -12,13 +12,20 @@ from typing import Any
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-__all__ = ["Headers", "add_headers", "checked_headers", "encoded_headers", "set_headers"]
+__all__ = ["LINES", "STARTS", "Headers", "add_headers", "checked_headers", "encoded_headers", "set_headers"]
 
 Headers = Mapping[str, tuple[str, str]]
 """By lower-case name: the name and the value, as Django stores them."""
 
 _encoded: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 """The constant ones as they are sent."""
+LINES: dict[tuple[bytes, bytes], bytes] = {}
+"""The same as lines of an HTTP/1.1 head, their names in lower case."""
+STARTS: dict[bytes, bytes] = {}
+"""What the lines of all other headers begin with, by the name as it is sent."""
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+"""Say how a body is sent, and whether another answer follows: whoever writes the head reads them, so they are in none
+of the two."""
 _names: dict[str, bytes] = {}
 """The names of all, which are constants of the code."""
 
@@ -27,7 +34,10 @@ def checked_headers(headers: Mapping[str, str]) -> Headers:
     """Return constant headers, converted and checked by Django. Raises BadHeaderError."""
     response = HttpResponse(headers=dict(headers))
     checked = {name.lower(): (name, response.headers[name]) for name in headers}
-    _encoded.update({(name, value): (_name(name), value.encode("latin-1")) for name, value in checked.values()})
+    for name, value in checked.values():
+        pair = _encoded[name, value] = _name(name), value.encode("latin-1")
+        if pair[0] in STARTS:
+            LINES[pair] = b"%b%b\r\n" % (STARTS[pair[0]], pair[1])
     return checked
 
 
@@ -56,6 +66,8 @@ def encoded_headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
 
 def _name(name: str) -> bytes:
     encoded = _names[name] = name.encode("ascii")
+    if name.lower() not in _FRAMING:
+        STARTS[encoded] = b"%b: " % encoded.lower()
     return encoded
 
 

@@ -17,7 +17,6 @@ from tests.canaries import taken
 from tests.databases import connected, migrated
 from tests.operations.postgres import postgres_url
 
-
 # How long an example takes says how busy the machine is.
 hypothesis_settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("unhurried")

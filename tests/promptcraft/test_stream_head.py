@@ -1,0 +1,147 @@
+"""The head of a stream is to the byte what uvicorn would have written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from uvicorn import Config, Server
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from promptcraft import asgi
+from promptcraft.connection import GuardedProtocol, SwiftCycle, guard_uvicorn
+from promptcraft.headers import checked_headers, encoded_headers, set_headers
+
+CONSTANT = checked_headers({"X-Frame-Options": "DENY", "Vary": "origin"})
+DATE = (b"date", b"Mon, 23 Nov 2026 08:10:56 GMT")
+
+
+class Recorder(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+
+def cycle_of(kind: type[RequestResponseCycle], method: str = "POST", keep_alive: bool = True) -> RequestResponseCycle:
+    transport: Any = Recorder()
+    scope: Any = {"type": "http", "method": method}
+    logger = logging.getLogger("tests.head")
+    return kind(
+        scope=scope,
+        transport=transport,
+        flow=FlowControl(transport),
+        logger=logger,
+        access_logger=logger,
+        access_log=False,
+        default_headers=[DATE, (b"server", b"uvicorn")],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=lambda: None,
+    )
+
+
+def headers_of(**extra: str) -> list[tuple[bytes, bytes]]:
+    response = HttpResponse(content_type="text/event-stream; charset=utf-8")
+    set_headers(response, {"X-Request-Id": "req_1", **{name.replace("_", "-"): value for name, value in extra.items()}})
+    for key, item in CONSTANT.items():
+        response.headers._store[key] = item
+    return encoded_headers(response)
+
+
+async def answer(cycle: RequestResponseCycle, headers: list[tuple[bytes, bytes]], status: int = 200) -> bytes:
+    start: Any = {"type": "http.response.start", "status": status, "headers": headers}
+    await cycle.send(start)
+    return cycle.transport.written  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_server_that_runs_makes_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httptools_impl, "RequestResponseCycle", RequestResponseCycle)
+    config = Config(asgi.application, http="httptools")
+    config.load()
+    before = signal.signal(signal.SIGTERM, Server(config).handle_exit)
+    try:
+        guard_uvicorn()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert config.http_protocol_class is GuardedProtocol
+    assert httptools_impl.RequestResponseCycle is SwiftCycle
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+@pytest.mark.parametrize(
+    ("status", "method", "extra"),
+    [
+        (200, "POST", {}),
+        (200, "GET", {}),
+        (200, "POST", {"X-Latin": "caf\u00e9", "X-Tab": "a\tb", "X-Empty": ""}),
+        (200, "POST", {"Content-Length": "7"}),
+        (200, "POST", {"CONNECTION": "close"}),
+        (200, "POST", {"Transfer-Encoding": "chunked"}),
+        (200, "HEAD", {}),
+        (204, "POST", {}),
+        (404, "POST", {}),
+    ],
+)
+async def test_it_is_uvicorns(status: int, method: str, extra: dict[str, str], keep_alive: bool) -> None:
+    headers = headers_of(**extra)
+    theirs, swift = (cycle_of(kind, method, keep_alive) for kind in (RequestResponseCycle, SwiftCycle))
+    expected, written = await answer(theirs, headers, status), await answer(swift, headers, status)
+    # uvicorn ends it with these two the other way round where it adds both.
+    assert sorted(written.split(b"\r\n")) == sorted(expected.split(b"\r\n"))
+    assert written.startswith(b"HTTP/1.1 %d " % status)
+    assert written.endswith(b"\r\n\r\n")
+    told = ("keep_alive", "chunked_encoding", "expected_content_length", "response_started", "response_complete")
+    assert [getattr(swift, name) for name in told] == [getattr(theirs, name) for name in told]
+
+
+async def test_a_stream_goes_on_in_chunks_and_ends() -> None:
+    headers = headers_of()
+    said: list[bytes] = []
+    for kind in (RequestResponseCycle, SwiftCycle):
+        cycle = cycle_of(kind)
+        await answer(cycle, headers)
+        for body in (b"id: 1\n\n", b""):
+            message: Any = {"type": "http.response.body", "body": body, "more_body": bool(body)}
+            await cycle.send(message)
+        assert cycle.response_complete
+        said.append(cycle.transport.written)  # type: ignore[attr-defined]
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-injected: 1", b"a\nb", b"a\x00b", b"\x7f"])
+@pytest.mark.parametrize("name", [b"X-Request-Id", b"x-never-heard-of"])
+async def test_what_would_begin_another_line_is_refused(name: bytes, value: bytes) -> None:
+    cycle = cycle_of(SwiftCycle)
+    with pytest.raises(RuntimeError, match="header value"):
+        await answer(cycle, [*headers_of(), (name, value)])
+    assert cycle.transport.written == b""  # type: ignore[attr-defined]
+
+
+async def test_a_name_that_is_none_is_refused() -> None:
+    cycle = cycle_of(SwiftCycle)
+    with pytest.raises(RuntimeError, match="header name"):
+        await answer(cycle, [*headers_of(), (b"x: y", b"1")])
+
+
+async def test_a_client_that_left_gets_nothing() -> None:
+    cycle = cycle_of(SwiftCycle)
+    cycle.disconnected = True
+    assert await answer(cycle, headers_of()) == b""
+
+
+async def test_an_application_that_begins_with_a_body_is_told() -> None:
+    message: Any = {"type": "http.response.body", "body": b"x"}
+    with pytest.raises(RuntimeError, match=r"http\.response\.start"):
+        await cycle_of(SwiftCycle).send(message)
