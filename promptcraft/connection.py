@@ -23,7 +23,7 @@ from uvicorn.server import Server
 from apps.chat.envelope import envelope
 from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout, ServiceUnavailable
 from apps.llm.wire import json
-from promptcraft.headers import LINES, STARTS
+from promptcraft.headers import BODY_AT_ONCE, LINES, STARTS
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 
 __all__ = ["GuardedProtocol", "SwiftCycle", "guard_uvicorn", "one_worker", "uvicorn_config"]
@@ -75,28 +75,47 @@ _held = _Held()
 class SwiftCycle(RequestResponseCycle):
     """uvicorn's, but for the head of a stream: two dozen headers, of which half are constants and all names are known.
 
-    uvicorn looks for forbidden characters in each name and each value.
+    uvicorn looks for forbidden characters in each name and each value, and writes the head by itself. Here it goes out
+    with the first events: one packet, and one system call.
     """
+
+    _head = b""
+    """Until the body that follows at once."""
 
     def send(self, message: Any) -> Coroutine[Any, Any, None]:
         """Send a message of ASGI's."""
-        if self.response_started or self.disconnected or self.access_log or self.flow.write_paused:
-            return super().send(message)
-        return self._begin(message)
+        if self._head:
+            return self._go_on(message)
+        if BODY_AT_ONCE in message and not (
+            self.response_started or self.disconnected or self.access_log or self.flow.write_paused
+        ):
+            return self._begin(message)
+        return super().send(message)
 
     async def _begin(self, message: Any) -> None:
         head = self._head_of_stream(message)
-        if head is None:
+        if not head:
             await super().send(message)
             return
         self.response_started = self.chunked_encoding = True
         self.waiting_for_100_continue = False
-        self.transport.write(head)
+        self._head = head
 
-    def _head_of_stream(self, message: Any) -> bytes | None:
-        """Return a head whose body is sent in chunks; None if it is any other, or none: uvicorn sees to those."""
+    async def _go_on(self, message: Any) -> None:
+        head, self._head = self._head, b""
+        if self.disconnected:
+            return
+        body = message.get("body", b"")
+        if body and message.get("more_body", False):
+            self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(body), body))
+        else:
+            self.transport.write(head)
+            await super().send(message)
+
+    def _head_of_stream(self, message: Any) -> bytes:
+        """Return a head whose body is sent in chunks; nothing if it is any other, which uvicorn sees to."""
         if message["type"] != "http.response.start" or message["status"] != 200 or self.scope["method"] == "HEAD":
-            return None
+            return b""
         parts = [STATUS_LINE[200]]
         values = []
         for header in chain(self.default_headers, message["headers"]):
@@ -107,12 +126,12 @@ class SwiftCycle(RequestResponseCycle):
             name, value = header
             start = STARTS.get(name)
             if start is None:
-                return None
+                return b""
             values.append(value)
             parts += (start, value, b"\r\n")
         written = b"".join(values)
         if len(written.translate(None, _FORBIDDEN)) != len(written):
-            return None
+            return b""
         parts.append(b"transfer-encoding: chunked\r\n\r\n" if self.keep_alive else _LAST)
         return b"".join(parts)
 

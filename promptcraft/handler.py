@@ -20,7 +20,7 @@ from django.urls import ResolverMatch, set_script_prefix
 from apps.chat.begun import Listening, listen
 from apps.chat.body import Body, read_body
 from apps.chat.responses import StreamReader, StreamResponse
-from promptcraft.headers import encoded_headers
+from promptcraft.headers import BODY_AT_ONCE, encoded_headers
 
 __all__ = ["StreamHandler"]
 
@@ -55,12 +55,14 @@ class StreamHandler(ASGIHandler):
             response = await self._answer(scope, body, finish)
             # A stream may last for minutes: it keeps nothing of its request, and of its response the reader alone.
             del scope, body
-            await send(_start_of(response))
+            start = _start_of(response)
             if isinstance(response, StreamResponse):
                 reader = response.reader
                 del response
+                await send({**start, BODY_AT_ONCE: True})
                 await reader.drive(send)
             else:
+                await send(start)
                 await send({"type": "http.response.body", "body": getattr(response, "content", b"")})
         except asyncio.CancelledError:
             if not watch.gone and not (reader is not None and reader.detached):

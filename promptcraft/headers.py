@@ -12,10 +12,22 @@ from typing import Any
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-__all__ = ["LINES", "STARTS", "Headers", "add_headers", "checked_headers", "encoded_headers", "set_headers"]
+__all__ = [
+    "BODY_AT_ONCE",
+    "LINES",
+    "STARTS",
+    "Headers",
+    "add_headers",
+    "checked_headers",
+    "encoded_headers",
+    "set_headers",
+]
 
 Headers = Mapping[str, tuple[str, str]]
 """By lower-case name: the name and the value, as Django stores them."""
+
+BODY_AT_ONCE = "promptcraft.body_at_once"
+"""In the message that begins a response: the first of its body follows in the same step, if only an empty one."""
 
 _encoded: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 """The constant ones as they are sent."""

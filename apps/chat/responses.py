@@ -25,7 +25,7 @@ class StreamReader(Protocol):
     """Whether its peer took nothing for so long that it was let go of."""
 
     async def drive(self, send: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
-        """Send ASGI body messages to the end, the last one included."""
+        """Send ASGI body messages to the end, the last one included; the first at once, empty if there is none yet."""
 
     def close(self) -> None:
         """Let go of what is followed. Safe to call again."""

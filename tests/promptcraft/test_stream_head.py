@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from promptcraft import asgi
 from promptcraft.connection import GuardedProtocol, SwiftCycle, guard_uvicorn
-from promptcraft.headers import checked_headers, encoded_headers, set_headers
+from promptcraft.headers import BODY_AT_ONCE, checked_headers, encoded_headers, set_headers
 
 CONSTANT = checked_headers({"X-Frame-Options": "DENY", "Vary": "origin"})
 DATE = (b"date", b"Mon, 23 Nov 2026 08:10:56 GMT")
@@ -27,10 +27,14 @@ class Recorder(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.written = b""
+        self.writes: list[bytes] = []
 
     def write(self, data: Any) -> None:
-        self.written += data
+        self.writes.append(data)
+
+    @property
+    def written(self) -> bytes:
+        return b"".join(self.writes)
 
 
 def cycle_of(kind: type[RequestResponseCycle], method: str = "POST", keep_alive: bool = True) -> RequestResponseCycle:
@@ -61,8 +65,11 @@ def headers_of(**extra: str) -> list[tuple[bytes, bytes]]:
 
 
 async def answer(cycle: RequestResponseCycle, headers: list[tuple[bytes, bytes]], status: int = 200) -> bytes:
-    start: Any = {"type": "http.response.start", "status": status, "headers": headers}
+    """Begin a response, go on without anything to say yet, and return what was written."""
+    start: Any = {"type": "http.response.start", "status": status, "headers": headers, BODY_AT_ONCE: True}
     await cycle.send(start)
+    body: Any = {"type": "http.response.body", "body": b"", "more_body": True}
+    await cycle.send(body)
     return cycle.transport.written  # type: ignore[attr-defined, no-any-return]
 
 
@@ -106,18 +113,44 @@ async def test_it_is_uvicorns(status: int, method: str, extra: dict[str, str], k
     assert [getattr(swift, name) for name in told] == [getattr(theirs, name) for name in told]
 
 
-async def test_a_stream_goes_on_in_chunks_and_ends() -> None:
+@pytest.mark.parametrize("bodies", [[b"id: 1\n\n", b"id: 2\n\n", b""], [b"", b"id: 1\n\n", b""], [b"id: 1\n\n"], [b""]])
+async def test_a_stream_goes_on_in_chunks_and_ends(bodies: list[bytes]) -> None:
     headers = headers_of()
     said: list[bytes] = []
     for kind in (RequestResponseCycle, SwiftCycle):
         cycle = cycle_of(kind)
-        await answer(cycle, headers)
-        for body in (b"id: 1\n\n", b""):
-            message: Any = {"type": "http.response.body", "body": body, "more_body": bool(body)}
+        start: Any = {"type": "http.response.start", "status": 200, "headers": headers, BODY_AT_ONCE: True}
+        await cycle.send(start)
+        for number, body in enumerate(bodies, 1):
+            message: Any = {"type": "http.response.body", "body": body, "more_body": number < len(bodies)}
             await cycle.send(message)
         assert cycle.response_complete
         said.append(cycle.transport.written)  # type: ignore[attr-defined]
     assert said[0] == said[1]
+
+
+async def test_a_head_goes_out_with_the_first_events() -> None:
+    cycle = cycle_of(SwiftCycle)
+    messages: list[Any] = [
+        {"type": "http.response.start", "status": 200, "headers": headers_of(), BODY_AT_ONCE: True},
+        {"type": "http.response.body", "body": b"id: 1\n\n", "more_body": True},
+        {"type": "http.response.body", "body": b"id: 2\n\n", "more_body": True},
+    ]
+    for message in messages:
+        await cycle.send(message)
+    first, second = cycle.transport.writes  # type: ignore[attr-defined]
+    assert first.endswith(b"\r\n\r\n7\r\nid: 1\n\n\r\n")
+    assert second == b"7\r\nid: 2\n\n\r\n"
+
+
+async def test_a_client_that_leaves_before_the_first_events_gets_nothing() -> None:
+    cycle = cycle_of(SwiftCycle)
+    start: Any = {"type": "http.response.start", "status": 200, "headers": headers_of(), BODY_AT_ONCE: True}
+    body: Any = {"type": "http.response.body", "body": b"id: 1\n\n", "more_body": True}
+    await cycle.send(start)
+    cycle.disconnected = True
+    await cycle.send(body)
+    assert cycle.transport.written == b""  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("value", [b"a\r\nx-injected: 1", b"a\nb", b"a\x00b", b"\x7f"])

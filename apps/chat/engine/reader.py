@@ -117,7 +117,7 @@ class Reader:
         self._over = asyncio.get_running_loop().create_future()
         self._send = send
         try:
-            if self._log.last_id == self._position and self._log.terminal is None and not self._ping_due:
+            if self._log.last_id <= self._position and self._log.terminal is None and not self._ping_due:
                 # Nothing to say yet, and not every server sends a head that no body follows.
                 self._pass(send, {"type": "http.response.body", "body": b"", "more_body": True})
             self._flow()
