@@ -30,9 +30,12 @@ PROCESS_STARTED = time.monotonic()
 _LAST_BYTES_S = 1.0
 """How long connections may take, at the least, for what is on its way when the last completion has ended."""
 
-_YOUNG_OBJECTS = 20_000
-"""Allocations between two looks at the young objects. By default 700, which is every other request."""
-_LOOKS_BEFORE_ALL = 200
+_YOUNG_OBJECTS = 5_000
+"""Net allocations between two looks at the young objects. By default 700, which is every other request."""
+_LOOKS_BEFORE_MIDDLE = 5
+"""Looks at the young before one at the middle-aged: 25,000 objects, some 15 ms. Streams that arrive by the hundred are
+as many, and nothing is sent while they are looked at."""
+_LOOKS_BEFORE_ALL = 3_200
 """Looks at the middle-aged before one at all. That one takes tens of milliseconds among hundreds of open streams, and
 our own paths leave it nothing to find. A cycle that it alone would find had to live through two of the others first."""
 
@@ -78,7 +81,7 @@ def _settle_garbage_collector() -> None:
     """Have Python look for cycles less often, and never among what the start has made, which stays."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, _LOOKS_BEFORE_ALL)
+    gc.set_threshold(_YOUNG_OBJECTS, _LOOKS_BEFORE_MIDDLE, _LOOKS_BEFORE_ALL)
 
 
 def _chain(config: ChatConfig) -> Chain:
