@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
+from apps.limits.limiter import Limits
+
 __all__ = ["ChatConfig"]
 
 
@@ -56,6 +58,11 @@ class ChatConfig:
             redis_url=settings.REDIS_URL,
             workers=settings.WEB_CONCURRENCY,
         )
+
+    @property
+    def limits(self) -> Limits:
+        """What holds for each user."""
+        return Limits(rate=self.rate_limit, window_s=self.rate_window_s, streams=self.max_streams_per_user)
 
     @property
     def tick_s(self) -> float:

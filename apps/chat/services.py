@@ -14,10 +14,10 @@ from apps.chat.engine.generation import Generation, Status, Stop
 from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.reader import Reader
 from apps.chat.engine.supervisor import Command, Supervisor
-from apps.chat.limits.limiter import Window
 from apps.chat.restore import restore_log
 from apps.chat.runtime import get_supervisor
 from apps.chat.store import StoredCompletion, completion_get, completion_get_by_key
+from apps.limits.limiter import Window
 from apps.llm.errors import (
     BodyTooLarge,
     Code,

@@ -11,10 +11,10 @@ from apps.accounts.identity import Caller
 from apps.chat import services
 from apps.chat.body import Body
 from apps.chat.engine.generation import Generation
-from apps.chat.limits.limiter import Window
 from apps.chat.listing import list_completions
 from apps.chat.presentation import completion_json, usage_json
 from apps.chat.responses import StreamResponse, json_response
+from apps.limits.limiter import Window
 from apps.llm.errors import InvalidRequest, RateLimited
 from promptcraft.context import context_of
 

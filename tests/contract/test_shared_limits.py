@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from apps.chat.limits.redis_scripts import WORKERS as WORKERS_KEY
-from tests.chat.limits.redis_server import PASSWORD, RedisServer
+from apps.limits.redis_scripts import WORKERS as WORKERS_KEY
 from tests.contract.limit_fixtures import CALM, COMPLETIONS, Door, error_of, eventually, started
+from tests.limits.redis_server import PASSWORD, RedisServer
 from tests.server import ServerProcess
 from tests.sse_client import SseStream
 from tests.upstream import Gate, UpstreamServer, healthy

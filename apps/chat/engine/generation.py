@@ -17,7 +17,7 @@ from apps.chat.engine.reader import Reader
 from apps.chat.engine.record import Attempt, CompletionRecord, End, UsageSource
 from apps.chat.engine.stamp import Stamp
 from apps.chat.envelope import stream_error
-from apps.chat.limits.limiter import Lease
+from apps.limits.limiter import Lease
 from apps.llm.errors import Code, FailedAttempt, InternalError, PromptCraftError, ServiceUnavailable
 from apps.llm.wire.openai import AssembledMessage, Usage, assemble
 from apps.llm.wire.sse import DONE

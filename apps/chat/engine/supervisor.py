@@ -15,10 +15,10 @@ from apps.chat.conf import ChatConfig
 from apps.chat.engine.generation import Generation, Status, Stop
 from apps.chat.engine.order import Order, Question, Services
 from apps.chat.engine.writer import CompletionWriter
-from apps.chat.limits.limiter import Lease
-from apps.chat.limits.opening import open_limiter
-from apps.chat.limits.streams import StreamSlots
 from apps.chat.store import completions_write
+from apps.limits.limiter import Lease
+from apps.limits.opening import open_limiter
+from apps.limits.streams import StreamSlots
 from apps.llm.chain import Candidate, Chain
 from apps.llm.errors import Code, ServiceUnavailable
 from apps.llm.pricing import PriceBook
@@ -58,7 +58,13 @@ class Supervisor:
         self.config = config
         self.chain = chain
         self.slots = StreamSlots(config.max_streams)
-        self.limiter = open_limiter(config, self.slots, time.monotonic)
+        self.limiter = open_limiter(
+            config.limits,
+            self.slots,
+            time.monotonic,
+            redis_url=config.redis_url,
+            least_workers=config.workers,
+        )
         self.draining = False
         self.prices = prices
         self.started_monotonic = time.monotonic()

@@ -11,8 +11,8 @@ from apps.accounts.identity import Caller
 from apps.chat import services
 from apps.chat.body import Body
 from apps.chat.engine.generation import Generation, Status
-from apps.chat.limits.limiter import Window
 from apps.chat.runtime import get_supervisor
+from apps.limits.limiter import Window
 from apps.llm.errors import AuthenticationFailed, BudgetExceeded, PromptCraftError, RateLimited
 from apps.llm.wire import json
 from apps.llm.wire.openai import Usage

@@ -9,9 +9,9 @@ from typing import Any
 from apps.chat.conf import ChatConfig
 from apps.chat.engine.generation import Generation
 from apps.chat.engine.order import Order, Question, Services
-from apps.chat.limits.limiter import Limits
-from apps.chat.limits.process import ProcessLimiter
-from apps.chat.limits.streams import StreamSlots
+from apps.limits.limiter import Limits
+from apps.limits.process import ProcessLimiter
+from apps.limits.streams import StreamSlots
 from apps.llm.breaker import BreakerPolicy, ProcessBreaker
 from apps.llm.chain import Candidate
 from apps.llm.price_rows import PRICES

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.chat.limits.limiter import Lease, Limits
-from apps.chat.limits.streams import StreamSlots
+from apps.limits.limiter import Lease, Limits
+from apps.limits.streams import StreamSlots
 from apps.llm.errors import Code, ServiceUnavailable
-from tests.chat.limits.stores import Clock, Store, admitted, refused_for_s, taken
+from tests.limits.stores import Clock, Store, admitted, refused_for_s, taken
 
 TICKS = 1024
 FIVE_A_MINUTE = Limits(rate=5, window_s=60, streams=100)

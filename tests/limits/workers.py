@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
 
-from apps.chat.limits.limiter import Admission, Limits
-from apps.chat.limits.redis_limiter import RedisLimiter
-from apps.chat.limits.redis_scripts import rate_key, streams_key
-from tests.chat.limits.redis_server import RedisServer
-from tests.chat.limits.stores import PATIENT_S, Clock, Store
+from apps.limits.limiter import Admission, Limits
+from apps.limits.redis_limiter import RedisLimiter
+from apps.limits.redis_scripts import rate_key, streams_key
+from tests.limits.redis_server import RedisServer
+from tests.limits.stores import PATIENT_S, Clock, Store
 
 __all__ = ["CALL_S", "FIVE", "RECOVERY_S", "SLACK_S", "back", "leases", "rate_slots", "timed", "workers"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from apps.chat.limits.limiter import Limits
-from apps.chat.limits.process import ProcessLimiter
-from apps.chat.limits.streams import StreamSlots
-from tests.chat.limits.stores import Clock, admitted, taken
+from apps.limits.limiter import Limits
+from apps.limits.process import ProcessLimiter
+from apps.limits.streams import StreamSlots
+from tests.limits.stores import Clock, admitted, taken
 
 
 def limiter_of(clock: Clock, **limits: float) -> ProcessLimiter:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from apps.chat.limits.limiter import Admission, Lease, Limits, Window, over_the_rate, too_many_streams
-from apps.chat.limits.rate import RateWindows
-from apps.chat.limits.streams import StreamSlots
+from apps.limits.limiter import Admission, Lease, Limits, Window, over_the_rate, too_many_streams
+from apps.limits.rate import RateWindows
+from apps.limits.streams import StreamSlots
 
 __all__ = ["ProcessLimiter"]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chat.limits.redis_server import RedisServer
-from tests.chat.limits.stores import Clock, Store
+from tests.limits.redis_server import RedisServer
+from tests.limits.stores import Clock, Store
 
 _user_ids = itertools.count(1)
 

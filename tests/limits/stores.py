@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from apps.chat.limits.limiter import Lease, Limiter, Limits
-from apps.chat.limits.process import ProcessLimiter
-from apps.chat.limits.redis_limiter import RedisLimiter
-from apps.chat.limits.streams import StreamSlots
+from apps.limits.limiter import Lease, Limiter, Limits
+from apps.limits.process import ProcessLimiter
+from apps.limits.redis_limiter import RedisLimiter
+from apps.limits.streams import StreamSlots
 from apps.llm.errors import Code
 
 __all__ = ["Clock", "Store", "admitted", "refused_for_s", "taken"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.chat.conf import parse_rate
-from apps.chat.limits.limiter import Window
+from apps.limits.limiter import Window
 
 
 def test_headers_are_the_drafts_and_the_older_ones() -> None:

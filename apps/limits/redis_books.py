@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from apps.chat.limits.limiter import Limits
-from apps.chat.limits.redis_link import RedisLink, RedisLost
-from apps.chat.limits.redis_scripts import ADMIT, BEAT, KEEP, LOOK, WORKERS, rate_key, streams_key
+from apps.limits.limiter import Limits
+from apps.limits.redis_link import RedisLink, RedisLost
+from apps.limits.redis_scripts import ADMIT, BEAT, KEEP, LOOK, WORKERS, rate_key, streams_key
 
 __all__ = ["LEASE_S", "Answer", "Books", "Holding", "Removal", "Verdict", "lease_removal", "slot_removal"]
 

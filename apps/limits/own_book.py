@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from apps.chat.limits.limiter import Lease
-from apps.chat.limits.rate import RateWindows
-from apps.chat.limits.redis_books import Holding
+from apps.limits.limiter import Lease
+from apps.limits.rate import RateWindows
+from apps.limits.redis_books import Holding
 
 __all__ = ["OwnBook", "SharedLease"]
 

@@ -28,11 +28,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from apps.chat.limits.limiter import Admission, Limits, Window, over_the_rate, too_many_streams
-from apps.chat.limits.own_book import OwnBook, SharedLease
-from apps.chat.limits.redis_books import LEASE_S, Answer, Books, Removal, Verdict, lease_removal, slot_removal
-from apps.chat.limits.redis_link import CALL_S, Command, RedisLink, RedisLost
-from apps.chat.limits.streams import StreamSlots
+from apps.limits.limiter import Admission, Limits, Window, over_the_rate, too_many_streams
+from apps.limits.own_book import OwnBook, SharedLease
+from apps.limits.redis_books import LEASE_S, Answer, Books, Removal, Verdict, lease_removal, slot_removal
+from apps.limits.redis_link import CALL_S, Command, RedisLink, RedisLost
+from apps.limits.streams import StreamSlots
 
 __all__ = ["BEAT_S", "PROBE_S", "RedisLimiter"]
 

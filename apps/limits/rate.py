@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict, deque
 from typing import Generic, Protocol, TypeVar
 
-from apps.chat.limits.limiter import Limits, Window
+from apps.limits.limiter import Limits, Window
 
 __all__ = ["RateWindows"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio.connection import Connection, parse_url
 from redis.exceptions import NoScriptError
 
-from apps.chat.limits.redis_scripts import Script
+from apps.limits.redis_scripts import Script
 
 __all__ = ["CALL_S", "Command", "RedisLink", "RedisLost"]
 

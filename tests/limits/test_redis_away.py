@@ -11,14 +11,14 @@ from typing import cast
 
 import pytest
 
-from apps.chat.limits.limiter import Limits
-from apps.chat.limits.redis_limiter import RedisLimiter
-from apps.chat.limits.redis_scripts import rate_key
-from apps.chat.limits.streams import StreamSlots
-from tests.chat.limits.redis_server import PASSWORD, RedisServer
-from tests.chat.limits.stores import Clock, Store, admitted, refused_for_s, taken
-from tests.chat.limits.test_limiter import most_in_a_window
-from tests.chat.limits.workers import CALL_S, FIVE, RECOVERY_S, SLACK_S, back, leases, rate_slots, timed, workers
+from apps.limits.limiter import Limits
+from apps.limits.redis_limiter import RedisLimiter
+from apps.limits.redis_scripts import rate_key
+from apps.limits.streams import StreamSlots
+from tests.limits.redis_server import PASSWORD, RedisServer
+from tests.limits.stores import Clock, Store, admitted, refused_for_s, taken
+from tests.limits.test_limiter import most_in_a_window
+from tests.limits.workers import CALL_S, FIVE, RECOVERY_S, SLACK_S, back, leases, rate_slots, timed, workers
 
 
 class TestRedisAway:

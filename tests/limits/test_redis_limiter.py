@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.chat.limits.limiter import Admission, Limits
-from apps.chat.limits.redis_books import LEASE_S
-from apps.chat.limits.redis_limiter import BEAT_S, RedisLimiter
-from apps.chat.limits.redis_link import RedisLost
-from apps.chat.limits.redis_scripts import rate_key, streams_key
-from apps.chat.limits.streams import StreamSlots
-from tests.chat.limits.redis_server import RedisServer
-from tests.chat.limits.stores import Clock, Store, admitted, taken
-from tests.chat.limits.test_limiter import most_in_a_window
-from tests.chat.limits.workers import FIVE, back, leases, rate_slots, workers
+from apps.limits.limiter import Admission, Limits
+from apps.limits.redis_books import LEASE_S
+from apps.limits.redis_limiter import BEAT_S, RedisLimiter
+from apps.limits.redis_link import RedisLost
+from apps.limits.redis_scripts import rate_key, streams_key
+from apps.limits.streams import StreamSlots
+from tests.limits.redis_server import RedisServer
+from tests.limits.stores import Clock, Store, admitted, taken
+from tests.limits.test_limiter import most_in_a_window
+from tests.limits.workers import FIVE, back, leases, rate_slots, workers
 
 
 class TestSeveralWorkers:
