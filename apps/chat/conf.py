@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from apps.limits.limiter import Limits
+from apps.limits.limiter import Limits, parse_rate
 
 __all__ = ["ChatConfig"]
 
@@ -76,10 +76,3 @@ class ChatConfig:
             self.disconnect_grace_s,
         )
         return min(1.0, max(0.01, finest / 8))
-
-
-def parse_rate(rate: str) -> tuple[int, float]:
-    """Split `5/m` or `100/10s` into a count and a window in seconds."""
-    count, _, window = rate.partition("/")
-    unit_s = {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
-    return int(count), float(unit_s * int(window[:-1] or 1))

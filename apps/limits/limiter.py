@@ -1,6 +1,7 @@
-"""One step at the door: a rate slot and a stream slot together, and what the answer's headers say of them.
+"""Every limit on how often: sliding windows, exact at every moment, and for completions a stream slot with them.
 
-    Limiter.admit   ->  Admission = Window + (Lease | RateLimited)
+    Limiter.admit   ->  Admission = Window + (Lease | RateLimited)    a completion: a slot of its window and a stream slot
+    Limiter.take    ->  the same without a stream slot                anything else that is counted
     ProcessLimiter  process.py         this process's own books
     RedisLimiter    redis_limiter.py   books that several processes share; its own while Redis is away
 
@@ -10,14 +11,52 @@ A refusal has counted nothing, and a lease gives back what it holds without wait
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from apps.llm.errors import Code, RateLimited
 
-__all__ = ["Admission", "Lease", "Limiter", "Limits", "Window", "over_the_rate", "too_many_streams"]
+__all__ = [
+    "Admission",
+    "Lease",
+    "Limiter",
+    "Limits",
+    "Rate",
+    "Subject",
+    "Window",
+    "Windows",
+    "limit_headers",
+    "over_the_rate",
+    "parse_rate",
+    "too_many_streams",
+]
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """At most `limit` in any `window_s` seconds, for each key."""
+
+    policy: str
+    """Its name, in headers and in Redis: letters, digits and hyphens."""
+    limit: int
+    window_s: float
+    what: str
+    """What is counted, in the plural, for messages."""
+
+
+class Subject(NamedTuple):
+    """One sliding window: what is counted, and for whom."""
+
+    rate: Rate
+    key: int | str
+    """A user's id, or a text without braces."""
+
+    @property
+    def name(self) -> str:
+        """Its name in Redis."""
+        return f"{self.rate.policy}:{self.key}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +69,16 @@ class Limits:
     streams: int
     """Completions at once."""
 
+    @property
+    def completions(self) -> Rate:
+        """The window of completions."""
+        return Rate(policy="chat", limit=self.rate, window_s=self.window_s, what="completions")
+
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """How a user's rate window stands."""
+    """How a rate window stands."""
 
+    policy: str = "chat"
     limit: int
     window_s: float
     remaining: int
@@ -43,24 +88,17 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def headers(self) -> dict[str, str]:
         """The IETF draft's two headers and the older three. A client that obeys either is never refused."""
-        window = math.ceil(self.window_s)
-        return {
-            "RateLimit-Policy": f'"chat";q={self.limit};w={window}',
-            "RateLimit": f'"chat";r={self.remaining};t={self.reset_s}',
-            "X-RateLimit-Limit": str(self.limit),
-            "X-RateLimit-Remaining": str(self.remaining),
-            "X-RateLimit-Reset": str(self.reset_s),
-        }
+        return limit_headers((self,))
 
 
 class Lease(Protocol):
-    """The right to run one completion. Whoever holds it ends it, once or more often, one way or the other."""
+    """The right to do one thing that is counted. Whoever holds it ends it, once or more often, one way or the other."""
 
     def release(self) -> None:
-        """Give the stream slot back."""
+        """Give the stream slot back, if it holds one."""
 
     def give_back(self) -> None:
-        """Give back both slots: the request failed through no fault of its sender, before any content."""
+        """Give back all: the request failed through no fault of its sender, before any content."""
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +109,20 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     refusal: RateLimited | None = None
 
 
-class Limiter(Protocol):
+class Windows(Protocol):
+    """Sliding windows for what is no completion."""
+
+    async def take(self, rate: Rate, key: int | str) -> Admission:
+        """Take a slot. Cancelled while it waits, it has taken nothing."""
+
+    def take_in_thread(self, rate: Rate, key: int | str) -> Admission:
+        """Take a slot, in a thread that is not the event loop's, and so is its lease given back.
+
+        Raises ServiceUnavailable if the event loop, which has the books, does not answer.
+        """
+
+
+class Limiter(Windows, Protocol):
     """The limits of every user and of the process."""
 
     async def admit(self, user_id: int) -> Admission:
@@ -88,18 +139,41 @@ class Limiter(Protocol):
         """Let go of what is held outside the process. Nothing may be asked afterwards."""
 
 
-def over_the_rate(limits: Limits, wait_s: int) -> RateLimited:
-    """Return the refusal of a user whose window is full for `wait_s` more seconds."""
+def limit_headers(windows: Iterable[Window]) -> dict[str, str]:
+    """Return what the headers say of the windows that a request was counted in.
+
+    The draft's two list all of them. The older three know one: the one with the least left.
+    """
+    listed = tuple(windows)
+    tightest = listed[0] if len(listed) == 1 else min(listed, key=lambda one: (one.remaining, -one.reset_s))
+    return {
+        "RateLimit-Policy": ", ".join(f'"{one.policy}";q={one.limit};w={math.ceil(one.window_s)}' for one in listed),
+        "RateLimit": ", ".join(f'"{one.policy}";r={one.remaining};t={one.reset_s}' for one in listed),
+        "X-RateLimit-Limit": str(tightest.limit),
+        "X-RateLimit-Remaining": str(tightest.remaining),
+        "X-RateLimit-Reset": str(tightest.reset_s),
+    }
+
+
+def parse_rate(rate: str) -> tuple[int, float]:
+    """Split `5/m` or `100/10s` into a count and a window in seconds."""
+    count, _, window = rate.partition("/")
+    unit_s = {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
+    return int(count), float(unit_s * int(window[:-1] or 1))
+
+
+def over_the_rate(rate: Rate, wait_s: int) -> RateLimited:
+    """Return the refusal of whoever's window is full for `wait_s` more seconds."""
     return RateLimited(
-        f"Over {limits.rate} completions in {math.ceil(limits.window_s)} s. Try again in {wait_s} s.",
+        f"Over {rate.limit} {rate.what} in {math.ceil(rate.window_s)} s. Try again in {wait_s} s.",
         retry_after_s=wait_s,
     )
 
 
-def too_many_streams(limits: Limits) -> RateLimited:
+def too_many_streams(streams: int) -> RateLimited:
     """Return the refusal of a user whose stream slots are all taken."""
     return RateLimited(
-        f"{limits.streams} completions are running already. Wait for one to finish, or cancel it.",
+        f"{streams} completions are running already. Wait for one to finish, or cancel it.",
         retry_after_s=1,
         code=Code.TOO_MANY_STREAMS,
     )

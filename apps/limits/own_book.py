@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from apps.limits.limiter import Lease
+from apps.limits.limiter import Lease, Subject
 from apps.limits.rate import RateWindows
 from apps.limits.redis_books import Holding
 
@@ -27,13 +26,17 @@ class _Returns(Protocol):
 
 
 class SharedLease(Lease):
-    """A lease that Redis knows by the name `member`. `taken_at` is when this worker learnt of it."""
+    """A lease that Redis knows by the name `member`. `taken_at` is when this worker learnt of it.
 
-    __slots__ = ("_returns", "member", "runs", "taken_at", "user_id")
+    `most_running` is how many stream slots there are for its subject, None if it takes none.
+    """
 
-    def __init__(self, returns: _Returns, user_id: int, member: str) -> None:
-        self.user_id = user_id
+    __slots__ = ("_returns", "member", "most_running", "runs", "subject", "taken_at")
+
+    def __init__(self, returns: _Returns, subject: Subject, member: str, most_running: int | None) -> None:
+        self.subject = subject
         self.member = member
+        self.most_running = most_running
         self.taken_at = 0.0
         self.runs = False
         self._returns = returns
@@ -51,50 +54,51 @@ class SharedLease(Lease):
 
 
 class OwnBook:
-    """The slots of each user that still count, and the leases that run. As bounded as what the worker grants."""
+    """The slots of each subject that still count, and the leases that run. As bounded as what the worker grants."""
 
-    def __init__(self, window_s: float) -> None:
-        self.windows: RateWindows[SharedLease] = RateWindows(window_s)
-        self._running: dict[int, set[SharedLease]] = {}
+    def __init__(self) -> None:
+        self.windows: RateWindows[SharedLease] = RateWindows()
+        self._running: dict[Subject, set[SharedLease]] = {}
 
-    def taken(self, user_id: int, now: float) -> deque[SharedLease]:
-        """Return a user's slots that still count."""
-        return self.windows.live(user_id, now)
+    def taken(self, subject: Subject, now: float) -> int:
+        """Return how many slots of a subject still count."""
+        return len(self.windows.live(subject, now))
 
-    def running(self, user_id: int) -> int:
-        """Return how many leases of a user run."""
-        return len(self._running.get(user_id, ()))
+    def running(self, subject: Subject) -> int:
+        """Return how many leases of a subject hold a stream slot."""
+        return len(self._running.get(subject, ()))
 
     def grant(self, lease: SharedLease, now: float) -> None:
-        """Write down both slots of a lease, which runs from now on."""
+        """Write down the slots of a lease; one that takes a stream slot runs from now on."""
         lease.taken_at = now
-        lease.runs = True
-        self.windows.live(lease.user_id, now).append(lease)
-        self._running.setdefault(lease.user_id, set()).add(lease)
+        self.windows.add(lease.subject, lease)
+        if lease.most_running is not None:
+            lease.runs = True
+            self._running.setdefault(lease.subject, set()).add(lease)
 
     def end(self, lease: SharedLease) -> None:
         """Take the stream slot of a lease out."""
-        running = self._running[lease.user_id]
+        running = self._running[lease.subject]
         running.discard(lease)
         if not running:
-            del self._running[lease.user_id]
+            del self._running[lease.subject]
 
     def strike(self, lease: SharedLease) -> None:
         """Take the rate slot of a lease out."""
-        self.windows.remove(lease.user_id, lease)
+        self.windows.remove(lease.subject, lease)
 
-    def with_leases(self) -> list[int]:
-        """Return every user of whom a lease runs."""
+    def with_leases(self) -> list[Subject]:
+        """Return every subject of which a lease runs."""
         return list(self._running)
 
-    def users(self) -> list[int]:
-        """Return every user of whom anything is written down."""
-        return list({*self.windows.users(), *self._running})
+    def subjects(self) -> list[Subject]:
+        """Return every subject of which anything is written down."""
+        return list({*self.windows.subjects(), *self._running})
 
-    def holdings(self, user_id: int, now: float, *, leases_only: bool = False) -> Iterator[Holding]:
-        """Yield what a user holds, in portions that Redis can take."""
-        slots = [] if leases_only else [(one.member, now - one.taken_at) for one in self.windows.live(user_id, now)]
-        leases = [one.member for one in self._running.get(user_id, ())]
+    def holdings(self, subject: Subject, now: float, *, leases_only: bool = False) -> Iterator[Holding]:
+        """Yield what is held of a subject, in portions that Redis can take."""
+        slots = [] if leases_only else [(one.member, now - one.taken_at) for one in self.windows.live(subject, now)]
+        leases = [one.member for one in self._running.get(subject, ())]
         for first in range(0, max(len(slots), len(leases)), _MEMBERS):
             some = slice(first, first + _MEMBERS)
-            yield Holding(user_id=user_id, slots=slots[some], leases=leases[some])
+            yield Holding(subject=subject, slots=slots[some], leases=leases[some])

@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 
-from apps.limits.limiter import Admission, Lease, Limits, Window, over_the_rate, too_many_streams
+from apps.limits.limiter import Admission, Lease, Limits, Rate, Subject, Window, over_the_rate, too_many_streams
 from apps.limits.rate import RateWindows
 from apps.limits.streams import StreamSlots
 
-__all__ = ["ProcessLimiter"]
+__all__ = ["ProcessLimiter", "ProcessWindows"]
 
 
-class ProcessLimiter:
+class ProcessWindows:
+    """Exact for this process, and safe to use from any thread. Never waits but for another's few microseconds.
+
+    Holds at most its limit of slots for each key that was active within its window.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._others: RateWindows[_WindowLease] = RateWindows()
+
+    async def take(self, rate: Rate, key: int | str) -> Admission:
+        """Take a slot."""
+        return self.take_in_thread(rate, key)
+
+    def take_in_thread(self, rate: Rate, key: int | str) -> Admission:
+        """Take a slot, in any thread."""
+        subject, windows = Subject(rate, key), self._others
+        with self._lock:
+            now = self._clock()
+            if len(windows.live(subject, now)) >= rate.limit:
+                refusal = over_the_rate(rate, windows.wait_s(subject, now))
+                return Admission(window=windows.window(subject, now), refusal=refusal)
+            lease = _WindowLease(self, subject, now)
+            windows.add(subject, lease)
+            return Admission(window=windows.window(subject, now), lease=lease)
+
+    def _remove(self, lease: _WindowLease) -> None:
+        with self._lock:
+            self._others.remove(lease.subject, lease)
+
+
+class ProcessLimiter(ProcessWindows):
     """Exact for this process. Never suspends; a call costs the same for any number of users.
 
     Holds at most `limits.rate` slots for a user who was active within the window, and a number for each who has a
@@ -20,34 +53,36 @@ class ProcessLimiter:
     """
 
     def __init__(self, limits: Limits, slots: StreamSlots, clock: Callable[[], float]) -> None:
-        self._limits = limits
+        super().__init__(clock)
+        self._rate = limits.completions
+        self._streams = limits.streams
         self._slots = slots
-        self._clock = clock
-        self._windows: RateWindows[_ProcessLease] = RateWindows(limits.window_s)
+        # Of completions: for the event loop alone, without a lock.
+        self._windows: RateWindows[_ProcessLease] = RateWindows()
         self._running: Counter[int] = Counter()
 
     async def admit(self, user_id: int) -> Admission:
         """Take both slots or neither. Raises ServiceUnavailable if the process is full."""
         self._slots.take()
         now = self._clock()
-        limits, windows = self._limits, self._windows
-        taken = windows.live(user_id, now)
-        if len(taken) >= limits.rate:
+        rate, windows, subject = self._rate, self._windows, Subject(self._rate, user_id)
+        if len(windows.live(subject, now)) >= rate.limit:
             self._slots.give_back()
-            refusal = over_the_rate(limits, windows.wait_s(taken, limits.rate, now))
-            return Admission(window=windows.window(limits, taken, now), refusal=refusal)
-        if self._running[user_id] >= limits.streams:
+            refusal = over_the_rate(rate, windows.wait_s(subject, now))
+            return Admission(window=windows.window(subject, now), refusal=refusal)
+        if self._running[user_id] >= self._streams:
             self._slots.give_back()
-            return Admission(window=windows.window(limits, taken, now), refusal=too_many_streams(limits))
+            return Admission(window=windows.window(subject, now), refusal=too_many_streams(self._streams))
         self._running[user_id] += 1
-        lease = _ProcessLease(self, user_id, now)
-        taken.append(lease)
-        return Admission(window=windows.window(limits, taken, now), lease=lease)
+        lease = _ProcessLease(self, subject, user_id, now)
+        windows.add(subject, lease)
+        return Admission(window=windows.window(subject, now), lease=lease)
 
     async def look(self, user_id: int) -> Window:
         """Say how a user's window stands, taking nothing."""
-        now = self._clock()
-        return self._windows.window(self._limits, self._windows.live(user_id, now), now)
+        now, subject = self._clock(), Subject(self._rate, user_id)
+        self._windows.live(subject, now)
+        return self._windows.window(subject, now)
 
     async def aclose(self) -> None:
         """Do nothing: nothing is held outside the process."""
@@ -59,12 +94,29 @@ class ProcessLimiter:
             del self._running[user_id]
 
 
-class _ProcessLease(Lease):
-    __slots__ = ("_limiter", "_runs", "_user_id", "taken_at")
+class _WindowLease(Lease):
+    __slots__ = ("_windows", "subject", "taken_at")
 
-    def __init__(self, limiter: ProcessLimiter, user_id: int, taken_at: float) -> None:
+    def __init__(self, windows: ProcessWindows, subject: Subject, taken_at: float) -> None:
+        self.subject = subject
+        self.taken_at = taken_at
+        self._windows = windows
+
+    def release(self) -> None:
+        """Do nothing: there is no stream slot."""
+
+    def give_back(self) -> None:
+        """Give the slot back."""
+        self._windows._remove(self)
+
+
+class _ProcessLease(Lease):
+    __slots__ = ("_limiter", "_runs", "_subject", "_user_id", "taken_at")
+
+    def __init__(self, limiter: ProcessLimiter, subject: Subject, user_id: int, taken_at: float) -> None:
         self.taken_at = taken_at
         self._limiter = limiter
+        self._subject = subject
         self._user_id = user_id
         self._runs = True
 
@@ -77,4 +129,4 @@ class _ProcessLease(Lease):
     def give_back(self) -> None:
         """Give back both slots."""
         self.release()
-        self._limiter._windows.remove(self._user_id, self)
+        self._limiter._windows.remove(self._subject, self)

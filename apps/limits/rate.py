@@ -1,4 +1,4 @@
-"""The sliding windows of users: which slots each has taken, and when they are free again."""
+"""Sliding windows: which slots of each were taken, and when they are free again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict, deque
 from typing import Generic, Protocol, TypeVar
 
-from apps.limits.limiter import Limits, Window
+from apps.limits.limiter import Subject, Window
 
 __all__ = ["RateWindows"]
 
@@ -21,61 +21,73 @@ AnySlot = TypeVar("AnySlot", bound=Slot)
 
 
 class RateWindows(Generic[AnySlot]):
-    """The slots that each user took within `window_s`, the oldest first.
+    """The slots that were taken of each window within its seconds, the oldest first.
 
-    Holds what its owner adds, at most the owner's limit for a user who was active within the window; users are
-    forgotten when theirs is empty, looked for one at a time as others come.
+    Holds what its owner adds: at most the limit for each key that was active within its window. Windows are forgotten
+    when they are empty, looked for one at a time as others are asked for.
     """
 
-    def __init__(self, window_s: float) -> None:
-        self.window_s = window_s
+    def __init__(self) -> None:
         # Of a plain dict, to find the first behind those that left takes a look at each of their places.
-        self._taken: OrderedDict[int, deque[AnySlot]] = OrderedDict()
+        self._taken: OrderedDict[Subject, deque[AnySlot]] = OrderedDict()
 
-    def live(self, user_id: int, now: float) -> deque[AnySlot]:
-        """Return a user's slots that still count. Append to it what is taken now."""
+    def live(self, subject: Subject, now: float) -> deque[AnySlot]:
+        """Return the slots of a window that still count. What is taken now is for `add`."""
         self._forget_one(now)
-        taken = self._taken.get(user_id)
+        taken = self._taken.get(subject)
         if taken is None:
-            taken = self._taken[user_id] = deque()
-        while taken and taken[0].taken_at + self.window_s <= now:
+            return deque()
+        window_s = subject.rate.window_s
+        while taken and taken[0].taken_at + window_s <= now:
             taken.popleft()
         return taken
 
-    def remove(self, user_id: int, slot: AnySlot) -> None:
+    def add(self, subject: Subject, slot: AnySlot) -> None:
+        """Add a slot, taken later than all others of its window."""
+        taken = self._taken.get(subject)
+        if taken is None:
+            taken = self._taken[subject] = deque()
+        taken.append(slot)
+
+    def remove(self, subject: Subject, slot: AnySlot) -> None:
         """Take a slot out; one that is out already stays out."""
         try:
-            self._taken[user_id].remove(slot)
+            self._taken[subject].remove(slot)
         except (KeyError, ValueError):
             pass
 
-    def users(self) -> list[int]:
-        """Return every user with a slot that may still count."""
-        return [user_id for user_id, taken in self._taken.items() if taken]
+    def subjects(self) -> list[Subject]:
+        """Return every window with a slot that may still count."""
+        return [subject for subject, taken in self._taken.items() if taken]
 
-    def wait_s(self, taken: deque[AnySlot], limit: int, now: float) -> int:
-        """Return the whole seconds until fewer than `limit` of these count."""
-        return max(1, math.ceil(taken[len(taken) - limit].taken_at + self.window_s - now))
+    def wait_s(self, subject: Subject, now: float, *, limit: int | None = None) -> int:
+        """Return the whole seconds until fewer slots count than the limit, or than a lower one."""
+        taken = self._taken[subject]
+        least = taken[len(taken) - (subject.rate.limit if limit is None else limit)]
+        return max(1, math.ceil(least.taken_at + subject.rate.window_s - now))
 
-    def reset_s(self, taken: deque[AnySlot], now: float) -> int:
-        """Return the whole seconds until none of these counts."""
-        return max(1, math.ceil(taken[-1].taken_at + self.window_s - now)) if taken else 0
+    def reset_s(self, subject: Subject, now: float) -> int:
+        """Return the whole seconds until no slot counts."""
+        taken = self._taken.get(subject)
+        return max(1, math.ceil(taken[-1].taken_at + subject.rate.window_s - now)) if taken else 0
 
-    def window(self, limits: Limits, taken: deque[AnySlot], now: float) -> Window:
-        """Return how these stand under the limits."""
+    def window(self, subject: Subject, now: float) -> Window:
+        """Return how a window stands, of which `live` was asked at that moment."""
+        rate = subject.rate
         return Window(
-            limit=limits.rate,
-            window_s=limits.window_s,
-            remaining=max(0, limits.rate - len(taken)),
-            reset_s=self.reset_s(taken, now),
+            policy=rate.policy,
+            limit=rate.limit,
+            window_s=rate.window_s,
+            remaining=max(0, rate.limit - len(self._taken.get(subject, ()))),
+            reset_s=self.reset_s(subject, now),
         )
 
     def _forget_one(self, now: float) -> None:
-        """Look at the user longest in the table: drop it if idle, else send it to the back."""
+        """Look at the window longest in the table: drop it if empty, else send it to the back."""
         if self._taken:
-            user_id = next(iter(self._taken))
-            taken = self._taken[user_id]
-            if taken and taken[-1].taken_at + self.window_s > now:
-                self._taken.move_to_end(user_id)
+            subject = next(iter(self._taken))
+            taken = self._taken[subject]
+            if taken and taken[-1].taken_at + subject.rate.window_s > now:
+                self._taken.move_to_end(subject)
             else:
-                del self._taken[user_id]
+                del self._taken[subject]

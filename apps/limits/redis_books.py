@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from apps.limits.limiter import Limits
+from apps.limits.limiter import Subject
 from apps.limits.redis_link import RedisLink, RedisLost
 from apps.limits.redis_scripts import ADMIT, BEAT, KEEP, LOOK, WORKERS, rate_key, streams_key
 
@@ -40,47 +40,45 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """What this worker knows that a user holds: some hundred members at the most, since Redis serves others too."""
+    """What this worker knows to be held: some hundred members at the most, since Redis serves others too."""
 
-    user_id: int
+    subject: Subject
     slots: Sequence[tuple[str, float]]
     """A member and its age in seconds, for each rate slot that still counts."""
     leases: Sequence[str]
 
 
-def lease_removal(user_id: int, member: str) -> Removal:
-    """Return how a user's lease is taken out."""
-    return "ZREM", streams_key(user_id), member
+def lease_removal(subject: Subject, member: str) -> Removal:
+    """Return how a lease is taken out."""
+    return "ZREM", streams_key(subject.name), member
 
 
-def slot_removal(user_id: int, member: str) -> Removal:
-    """Return how a user's rate slot is taken out."""
-    return "ZREM", rate_key(user_id), member
+def slot_removal(subject: Subject, member: str) -> Removal:
+    """Return how a rate slot is taken out."""
+    return "ZREM", rate_key(subject.name), member
 
 
 class Books:
-    """The books of all users in Redis. Every method that waits raises RedisLost.
+    """The books of all windows in Redis. Every method that waits raises RedisLost.
 
     `clock_us` replaces Redis's clock; it is for tests.
     """
 
-    def __init__(self, link: RedisLink, limits: Limits, worker: str, clock_us: Callable[[], int] | None = None) -> None:
+    def __init__(self, link: RedisLink, worker: str, clock_us: Callable[[], int] | None = None) -> None:
         self._link = link
-        self._limits = limits
         self._worker = worker
-        self._window_us = round(limits.window_s * 1_000_000)
         self._lease_us = round(LEASE_S * 1_000_000)
         self._clock_us = clock_us
 
-    async def admit(self, user_id: int, member: str) -> Answer:
-        """Take a slot of each kind under a name, or neither."""
+    async def admit(self, subject: Subject, member: str, most_running: int | None) -> Answer:
+        """Take a rate slot under a name, and a stream slot if there may be so many; or nothing."""
         reply = await self._link.call(
-            rate_key(user_id),
-            streams_key(user_id),
+            rate_key(subject.name),
+            streams_key(subject.name),
             self._now(),
-            self._window_us,
-            self._limits.rate,
-            self._limits.streams,
+            _microseconds(subject.rate.window_s),
+            subject.rate.limit,
+            -1 if most_running is None else most_running,
             self._lease_us,
             member,
             script=ADMIT,
@@ -92,11 +90,11 @@ class Books:
             raise self._nonsense() from None
         return Answer(verdict=said, taken=taken, reset_s=_seconds(reset_us), wait_s=_seconds(wait_us))
 
-    async def look(self, user_id: int) -> tuple[int, int]:
+    async def look(self, subject: Subject) -> tuple[int, int]:
         """Return the slots that count, and the whole seconds until none does."""
-        taken, reset_us = self._numbers(
-            await self._link.call(rate_key(user_id), self._now(), self._window_us, script=LOOK), 2
-        )
+        window_us = _microseconds(subject.rate.window_s)
+        reply = await self._link.call(rate_key(subject.name), self._now(), window_us, script=LOOK)
+        taken, reset_us = self._numbers(reply, 2)
         return taken, _seconds(reset_us)
 
     def remove(self, removal: Removal) -> None:
@@ -104,12 +102,12 @@ class Books:
         self._link.send(*removal)
 
     def keep(self, holding: Holding) -> None:
-        """Write down what a user holds, in its turn, and renew the leases."""
+        """Write down what is held, in its turn, and renew the leases."""
         self._link.send(
-            rate_key(holding.user_id),
-            streams_key(holding.user_id),
+            rate_key(holding.subject.name),
+            streams_key(holding.subject.name),
             self._now(),
-            self._window_us,
+            _microseconds(holding.subject.rate.window_s),
             self._lease_us,
             len(holding.slots),
             *(word for member, age_s in holding.slots for word in (member, max(0, int(age_s * 1_000_000)))),
@@ -142,6 +140,10 @@ class Books:
     def _nonsense(self) -> RedisLost:
         self._link.drop(ValueError("Redis answers something else"))
         return RedisLost("Redis answers something else")
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
 
 
 def _seconds(microseconds: int) -> int:

@@ -1,10 +1,10 @@
 """The limiter of several processes: books in Redis, and an own share of the limits while Redis is away.
 
-Exact while Redis answers: at most `limits.rate` slots in any window, however many workers ask, by Redis's clock.
+Exact while Redis answers: at most its limit of slots in any window, however many workers ask, by Redis's clock.
 
 **Away** is Redis from the first call that is refused, takes over 250 ms, or is answered with an error. That one call is
 all that a request ever waits: from then on each worker decides by itself, until a probe, tried twice a second, has
-found Redis well. What a worker may grant a user meanwhile is the limit divided by the number of workers, and at least
+found Redis well. What a worker may grant of a window meanwhile is the limit divided by the number of workers, and at least
 1. The number is what Redis last counted, since workers may be on several machines and come and go with deploys. A
 smaller one is believed once it has lasted, for Redis may have lost some; one below WEB_CONCURRENCY never.
 
@@ -28,11 +28,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from apps.limits.limiter import Admission, Limits, Window, over_the_rate, too_many_streams
+from apps.limits.limiter import Admission, Lease, Limits, Rate, Subject, Window, over_the_rate, too_many_streams
 from apps.limits.own_book import OwnBook, SharedLease
 from apps.limits.redis_books import LEASE_S, Answer, Books, Removal, Verdict, lease_removal, slot_removal
 from apps.limits.redis_link import CALL_S, Command, RedisLink, RedisLost
 from apps.limits.streams import StreamSlots
+from apps.llm.errors import Code, ServiceUnavailable
 
 __all__ = ["BEAT_S", "PROBE_S", "RedisLimiter"]
 
@@ -42,6 +43,8 @@ BEAT_S = 2.0
 """How often a worker says that it lives and renews its leases."""
 PROBE_S = 0.5
 """How often Redis is tried while it is away."""
+_LOOP_S = 2.0
+"""What a thread waits for the event loop, which itself waits for Redis no longer than `call_s`."""
 _AT_ONCE = 64
 """Commands that write down what is held, before others have their turn on the event loop and on the connection."""
 _MAX_OWED = 10_000
@@ -49,11 +52,10 @@ _MAX_OWED = 10_000
 
 
 class RedisLimiter:
-    """Holds one connection and one task. For each user the own book has at most `limits.rate` slots.
+    """Holds one connection and one task. Of each window the own book has at most its limit of slots.
 
     `clock` gives monotonic seconds. `call_s`, what a call may take, and `clock_us`, which replaces Redis's clock, are
-    for tests. Made inside the event loop; the
-    caller closes it.
+    for tests. Made inside the event loop; the caller closes it.
     """
 
     def __init__(
@@ -67,24 +69,26 @@ class RedisLimiter:
         call_s: float = CALL_S,
         clock_us: Callable[[], int] | None = None,
     ) -> None:
-        self._limits = limits
+        self._rate = limits.completions
+        self._streams = limits.streams
         self._slots = slots
         self._clock = clock
         self._worker = secrets.token_hex(8)
         self._numbers = count()
         self._link = RedisLink(url, self._on_lost, call_s=call_s)
-        self._books = Books(self._link, limits, self._worker, clock_us)
-        self._own = OwnBook(limits.window_s)
+        self._books = Books(self._link, self._worker, clock_us)
+        self._own = OwnBook()
         self._owed: deque[Removal] = deque(maxlen=_MAX_OWED)
-        self._unwritten: set[int] | None = None
-        """Users to whom something was granted while the own book was being written into Redis; None at other times."""
+        self._unwritten: set[Subject] | None = None
+        """Of whom something was granted while the own book was being written into Redis; None at other times."""
         self._least_workers = self._workers = least_workers
         self._counted_at = clock()
         """When Redis last counted as many."""
         self._answers = True
         self._closed = False
         self._lost = asyncio.Event()
-        self._tending = asyncio.get_running_loop().create_task(self._tend())
+        self._loop = asyncio.get_running_loop()
+        self._tending = self._loop.create_task(self._tend())
 
     @property
     def answers(self) -> bool:
@@ -94,13 +98,10 @@ class RedisLimiter:
     async def admit(self, user_id: int) -> Admission:
         """Take both slots or neither. Raises ServiceUnavailable if the process is full."""
         self._slots.take()
-        lease = SharedLease(self, user_id, f"{self._worker}:{next(self._numbers):x}")
         try:
-            admission = await self._admit(lease)
+            admission = await self._take(Subject(self._rate, user_id), self._streams)
         except BaseException:
-            # Cancelled while it waited: Redis may have granted it.
             self._slots.give_back()
-            self._strike(lease)
             raise
         if admission.lease is None:
             self._slots.give_back()
@@ -108,15 +109,23 @@ class RedisLimiter:
 
     async def look(self, user_id: int) -> Window:
         """Say how a user's window stands, taking nothing."""
-        own = self._own.taken(user_id, self._clock())
-        if self._answers and len(own) < self._limits.rate:
-            try:
-                taken, reset_s = await self._books.look(user_id)
-            except RedisLost:
-                pass
-            else:
-                return self._window(user_id, taken=taken, reset_s=reset_s)
-        return self._own_window(user_id)
+        return await self._look(Subject(self._rate, user_id))
+
+    async def take(self, rate: Rate, key: int | str) -> Admission:
+        """Take a slot of another window."""
+        return await self._take(Subject(rate, key), None)
+
+    def take_in_thread(self, rate: Rate, key: int | str) -> Admission:
+        """Take a slot of another window, in a thread."""
+        asked = asyncio.run_coroutine_threadsafe(self.take(rate, key), self._loop)
+        try:
+            admission = asked.result(_LOOP_S)
+        except TimeoutError:
+            asked.cancel()
+            raise ServiceUnavailable("The server is busy. Try again in a moment.", code=Code.OVERLOADED) from None
+        if admission.lease is None:
+            return admission
+        return Admission(window=admission.window, lease=_ThreadLease(self._loop, admission.lease))
 
     async def aclose(self) -> None:
         """Give back what is held in Redis, as far as it answers, and end the connection."""
@@ -133,21 +142,37 @@ class RedisLimiter:
 
     # --- deciding
 
-    async def _admit(self, lease: SharedLease) -> Admission:
-        user_id, limits = lease.user_id, self._limits
+    async def _take(self, subject: Subject, most_running: int | None) -> Admission:
+        lease = SharedLease(self, subject, f"{self._worker}:{next(self._numbers):x}", most_running)
+        try:
+            return await self._ask(lease)
+        except BaseException:
+            # Cancelled while it waited: Redis may have granted it.
+            self._strike(lease)
+            raise
+
+    async def _look(self, subject: Subject) -> Window:
+        if self._answers and self._own.taken(subject, self._clock()) < subject.rate.limit:
+            try:
+                taken, reset_s = await self._books.look(subject)
+            except RedisLost:
+                pass
+            else:
+                return self._window(subject, taken=taken, reset_s=reset_s)
+        return self._own_window(subject)
+
+    async def _ask(self, lease: SharedLease) -> Admission:
+        subject = lease.subject
         if not self._answers:
             return self._decide(lease)
         now = self._clock()
-        own = self._own.taken(user_id, now)
-        if len(own) >= limits.rate:
-            return Admission(
-                window=self._own_window(user_id),
-                refusal=over_the_rate(limits, self._own.windows.wait_s(own, limits.rate, now)),
-            )
-        if self._own.running(user_id) >= limits.streams:
-            return Admission(window=await self.look(user_id), refusal=too_many_streams(limits))
+        if self._own.taken(subject, now) >= subject.rate.limit:
+            refusal = over_the_rate(subject.rate, self._own.windows.wait_s(subject, now))
+            return Admission(window=self._own_window(subject), refusal=refusal)
+        if self._runs_too_many(lease):
+            return Admission(window=await self._look(subject), refusal=too_many_streams(self._streams))
         try:
-            answer = await self._books.admit(user_id, lease.member)
+            answer = await self._books.admit(subject, lease.member, lease.most_running)
         except RedisLost:
             admission = self._decide(lease)
             if admission.lease is None:
@@ -157,66 +182,68 @@ class RedisLimiter:
         return self._obey(lease, answer)
 
     def _obey(self, lease: SharedLease, answer: Answer) -> Admission:
-        user_id, limits, now = lease.user_id, self._limits, self._clock()
-        own = self._own.taken(user_id, now)
+        subject, now = lease.subject, self._clock()
+        own = self._own.taken(subject, now)
         verdict = answer.verdict
         if verdict is Verdict.GRANTED:
             # More than the own book allows is granted only by a Redis that has forgotten.
-            if len(own) >= limits.rate:
+            if own >= subject.rate.limit:
                 verdict = Verdict.OVER_THE_RATE
-            elif self._own.running(user_id) >= limits.streams:
+            elif self._runs_too_many(lease):
                 verdict = Verdict.TOO_MANY_STREAMS
             else:
                 self._own.grant(lease, now)
-                window = self._window(user_id, taken=answer.taken, reset_s=answer.reset_s)
+                window = self._window(subject, taken=answer.taken, reset_s=answer.reset_s)
                 return Admission(window=window, lease=lease)
             self._strike(lease)
-        window = self._window(user_id, taken=answer.taken, reset_s=answer.reset_s)
+        window = self._window(subject, taken=answer.taken, reset_s=answer.reset_s)
         if verdict is Verdict.TOO_MANY_STREAMS:
-            return Admission(window=window, refusal=too_many_streams(limits))
+            return Admission(window=window, refusal=too_many_streams(self._streams))
         wait_s = max(1, answer.wait_s)
-        if len(own) >= limits.rate:
-            wait_s = max(wait_s, self._own.windows.wait_s(own, limits.rate, now))
-        return Admission(window=window, refusal=over_the_rate(limits, wait_s))
+        if own >= subject.rate.limit:
+            wait_s = max(wait_s, self._own.windows.wait_s(subject, now))
+        return Admission(window=window, refusal=over_the_rate(subject.rate, wait_s))
 
     def _decide(self, lease: SharedLease) -> Admission:
         """Grant or refuse by the own book, within the share."""
-        user_id, limits, now = lease.user_id, self._limits, self._clock()
-        own = self._own.taken(user_id, now)
-        share = self._share(limits.rate)
-        if len(own) >= share:
-            refusal = over_the_rate(limits, self._own.windows.wait_s(own, share, now))
-            return Admission(window=self._own_window(user_id), refusal=refusal)
-        if self._own.running(user_id) >= self._share(limits.streams):
-            return Admission(window=self._own_window(user_id), refusal=too_many_streams(limits))
+        subject, now = lease.subject, self._clock()
+        share = self._share(subject.rate.limit)
+        if self._own.taken(subject, now) >= share:
+            refusal = over_the_rate(subject.rate, self._own.windows.wait_s(subject, now, limit=share))
+            return Admission(window=self._own_window(subject), refusal=refusal)
+        if lease.most_running is not None and self._own.running(subject) >= self._share(lease.most_running):
+            return Admission(window=self._own_window(subject), refusal=too_many_streams(self._streams))
         self._own.grant(lease, now)
         if self._unwritten is not None:
-            self._unwritten.add(user_id)
-        return Admission(window=self._own_window(user_id), lease=lease)
+            self._unwritten.add(subject)
+        return Admission(window=self._own_window(subject), lease=lease)
+
+    def _runs_too_many(self, lease: SharedLease) -> bool:
+        return lease.most_running is not None and self._own.running(lease.subject) >= lease.most_running
 
     def _share(self, limit: int) -> int:
         return max(1, limit // self._workers)
 
-    def _window(self, user_id: int, *, taken: int, reset_s: int) -> Window:
+    def _window(self, subject: Subject, *, taken: int, reset_s: int) -> Window:
         """Return what both Redis's and the own book allow."""
-        now = self._clock()
-        own = self._own.taken(user_id, now)
+        now, rate = self._clock(), subject.rate
         return Window(
-            limit=self._limits.rate,
-            window_s=self._limits.window_s,
-            remaining=max(0, self._limits.rate - max(taken, len(own))),
-            reset_s=max(reset_s, self._own.windows.reset_s(own, now)),
+            policy=rate.policy,
+            limit=rate.limit,
+            window_s=rate.window_s,
+            remaining=max(0, rate.limit - max(taken, self._own.taken(subject, now))),
+            reset_s=max(reset_s, self._own.windows.reset_s(subject, now)),
         )
 
-    def _own_window(self, user_id: int) -> Window:
-        now = self._clock()
-        own = self._own.taken(user_id, now)
-        share = self._limits.rate if self._answers else self._share(self._limits.rate)
+    def _own_window(self, subject: Subject) -> Window:
+        now, rate = self._clock(), subject.rate
+        share = rate.limit if self._answers else self._share(rate.limit)
         return Window(
-            limit=self._limits.rate,
-            window_s=self._limits.window_s,
-            remaining=max(0, share - len(own)),
-            reset_s=self._own.windows.reset_s(own, now),
+            policy=rate.policy,
+            limit=rate.limit,
+            window_s=rate.window_s,
+            remaining=max(0, share - self._own.taken(subject, now)),
+            reset_s=self._own.windows.reset_s(subject, now),
         )
 
     # --- giving back
@@ -225,17 +252,17 @@ class RedisLimiter:
         """Take the stream slot of a lease back: for the lease."""
         self._slots.give_back()
         self._own.end(lease)
-        self._remove(lease_removal(lease.user_id, lease.member))
+        self._remove(lease_removal(lease.subject, lease.member))
 
     def give_back(self, lease: SharedLease) -> None:
         """Take the rate slot of a lease back: for the lease."""
         self._own.strike(lease)
-        self._remove(slot_removal(lease.user_id, lease.member))
+        self._remove(slot_removal(lease.subject, lease.member))
 
     def _strike(self, lease: SharedLease) -> None:
         """Take out of Redis's books whatever it may have granted to a request that is not to have it."""
-        self._remove(lease_removal(lease.user_id, lease.member))
-        self._remove(slot_removal(lease.user_id, lease.member))
+        self._remove(lease_removal(lease.subject, lease.member))
+        self._remove(slot_removal(lease.subject, lease.member))
 
     def _remove(self, removal: Removal) -> None:
         if self._closed:
@@ -288,18 +315,18 @@ class RedisLimiter:
     async def _beat(self) -> None:
         known, workers = await self._books.beat()
         self._count(workers)
-        await self._write(self._own.with_leases() if known else self._own.users(), leases_only=known)
+        await self._write(self._own.with_leases() if known else self._own.subjects(), leases_only=known)
 
     async def _come_back(self) -> None:
         """Write everything down, then ask Redis again: what is granted meanwhile goes before the first question."""
         _, workers = await self._books.beat()
         try:
-            users = self._own.users()
+            subjects = self._own.subjects()
             self._unwritten = set()
-            await self._write(users)
+            await self._write(subjects)
             while len(self._unwritten) > _AT_ONCE:
-                users, self._unwritten = list(self._unwritten), set()
-                await self._write(users)
+                subjects, self._unwritten = list(self._unwritten), set()
+                await self._write(subjects)
             unwritten = self._unwritten
         finally:
             self._unwritten = None
@@ -308,8 +335,8 @@ class RedisLimiter:
         self._owed.clear()
         for removal in owed:
             self._books.remove(removal)
-        for user_id in unwritten:
-            for holding in self._own.holdings(user_id, self._clock()):
+        for subject in unwritten:
+            for holding in self._own.holdings(subject, self._clock()):
                 self._books.keep(holding)
         self._count(workers)
         self._answers = True
@@ -320,14 +347,31 @@ class RedisLimiter:
         if workers >= self._workers or now - self._counted_at >= LEASE_S:
             self._workers, self._counted_at = workers, now
 
-    async def _write(self, users: Sequence[int], *, leases_only: bool = False) -> None:
-        """Write down what users hold, a few commands at a time."""
+    async def _write(self, subjects: Sequence[Subject], *, leases_only: bool = False) -> None:
+        """Write down what is held, a few commands at a time."""
         commands = 0
-        for user_id in users:
-            for holding in self._own.holdings(user_id, self._clock(), leases_only=leases_only):
+        for subject in subjects:
+            for holding in self._own.holdings(subject, self._clock(), leases_only=leases_only):
                 self._books.keep(holding)
                 commands += 1
                 if commands % _AT_ONCE == 0:
                     await self._books.settle()
         if commands % _AT_ONCE:
             await self._books.settle()
+
+
+class _ThreadLease(Lease):
+    """A lease that a thread gives back: the books are the event loop's."""
+
+    __slots__ = ("_lease", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, lease: Lease) -> None:
+        self._loop = loop
+        self._lease = lease
+
+    def release(self) -> None:
+        """Do nothing: there is no stream slot."""
+
+    def give_back(self) -> None:
+        """Give the slot back, in the loop's next turn."""
+        self._loop.call_soon_threadsafe(self._lease.give_back)

@@ -1,8 +1,9 @@
 """The books of the limits in Redis, and the scripts that keep them.
 
-    promptcraft:limits:{42}:rate      sorted set: a member for each slot of user 42, scored by when it was taken
-    promptcraft:limits:{42}:streams   sorted set: a member for each lease, scored by when it ends unless renewed
-    promptcraft:limits:workers        sorted set: a member for each living process, scored likewise
+    promptcraft:limits:{chat:42}:rate      sorted set: a member for each completion of user 42, scored by when it began
+    promptcraft:limits:{chat:42}:streams   sorted set: a member for each lease, scored by when it ends unless renewed
+    promptcraft:limits:{workbench:42}:rate  and so for every other window, of a policy and a key
+    promptcraft:limits:workers             sorted set: a member for each living process, scored likewise
 
 Times are microseconds of Redis's own clock, so that the clocks of workers need not agree; the first argument of each
 script puts another in its place. Each script names only keys of one hash slot, and each key has a time to live.
@@ -33,14 +34,14 @@ def _script(keys: int, text: str) -> Script:
 WORKERS = "promptcraft:limits:workers"
 
 
-def rate_key(user_id: int) -> str:
-    """Return the key of a user's rate slots."""
-    return f"promptcraft:limits:{{{user_id}}}:rate"
+def rate_key(subject: str) -> str:
+    """Return the key of a window's slots; the subject is such as `chat:42`."""
+    return f"promptcraft:limits:{{{subject}}}:rate"
 
 
-def streams_key(user_id: int) -> str:
-    """Return the key of a user's leases."""
-    return f"promptcraft:limits:{{{user_id}}}:streams"
+def streams_key(subject: str) -> str:
+    """Return the key of a subject's leases."""
+    return f"promptcraft:limits:{{{subject}}}:streams"
 
 
 _CLOCK = """
@@ -75,13 +76,15 @@ local taken = redis.call('ZCARD', KEYS[1])
 local verdict, wait = 0, 0
 if taken >= limit then
   verdict, wait = 1, score(KEYS[1], taken - limit) + window - now
-elseif redis.call('ZCARD', KEYS[2]) >= streams then
+elseif streams >= 0 and redis.call('ZCARD', KEYS[2]) >= streams then
   verdict = 2
 else
   redis.call('ZADD', KEYS[1], now, ARGV[6])
   redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000) + 1000)
-  redis.call('ZADD', KEYS[2], now + lease, ARGV[6])
-  redis.call('PEXPIRE', KEYS[2], math.ceil(lease / 1000) + 1000)
+  if streams >= 0 then
+    redis.call('ZADD', KEYS[2], now + lease, ARGV[6])
+    redis.call('PEXPIRE', KEYS[2], math.ceil(lease / 1000) + 1000)
+  end
   taken = taken + 1
 end
 local reset = 0
@@ -89,7 +92,7 @@ if taken > 0 then reset = score(KEYS[1], -1) + window - now end
 return {verdict, taken, reset, wait}
 """,
 )
-"""Take a slot of each kind, or neither.
+"""Take a slot of each kind, or neither; none of the second kind if `streams` is negative.
 
 KEYS rate, streams. ARGV clock, window, limit, streams, length of a lease, member. Returns the verdict (0 granted, 1 the
 window is full, 2 the streams are taken), the slots that count now, and the times until none does and until one is free.

@@ -58,4 +58,4 @@ class TestMemory:
         for _ in range(2_000):
             clock.now_s += 0.01
             await admitted(limiter, 1)
-        assert len(limiter._windows._taken[1]) <= 5
+        assert len(next(iter(limiter._windows._taken.values()))) <= 5

@@ -110,7 +110,7 @@ class TestRedisAway:
                 await admitted(limiter, late[-1])
                 await asyncio.sleep(0.001)
             await limiter.look(late[-1])
-            assert redis_server.do("EXISTS", *map(rate_key, late)) == len(late) > 20
+            assert redis_server.do("EXISTS", *(rate_key(f"chat:{user_id}") for user_id in late)) == len(late) > 20
 
     async def test_each_worker_grants_its_share_and_never_none(
         self, redis_server: RedisServer, users: Iterator[int], clock: Clock

@@ -160,8 +160,8 @@ class TestLeases:
         limiter = RedisLimiter(lasting_redis.url, FIVE, StreamSlots(9), loop.time)
         try:
             await taken(limiter, user_id)
-            assert 60_000 < lasting_redis.do("PTTL", rate_key(user_id)) <= 61_000
-            assert LEASE_S * 1000 < lasting_redis.do("PTTL", streams_key(user_id)) <= LEASE_S * 1000 + 1000
+            assert 60_000 < lasting_redis.do("PTTL", rate_key(f"chat:{user_id}")) <= 61_000
+            assert LEASE_S * 1000 < lasting_redis.do("PTTL", streams_key(f"chat:{user_id}")) <= LEASE_S * 1000 + 1000
             await limiter._beat()
             keys = lasting_redis.do("KEYS", "*")
             assert all(lasting_redis.do("PTTL", key) != -1 for key in keys)

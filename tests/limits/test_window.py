@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.chat.conf import parse_rate
-from apps.limits.limiter import Window
+from apps.limits.limiter import Window, parse_rate
 
 
 def test_headers_are_the_drafts_and_the_older_ones() -> None:

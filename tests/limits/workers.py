@@ -69,8 +69,8 @@ async def timed(step: Awaitable[Admission]) -> tuple[Admission, float]:
 
 
 def rate_slots(server: RedisServer, user_id: int) -> int:
-    return int(server.do("ZCARD", rate_key(user_id)))
+    return int(server.do("ZCARD", rate_key(f"chat:{user_id}")))
 
 
 def leases(server: RedisServer, user_id: int) -> int:
-    return int(server.do("ZCARD", streams_key(user_id)))
+    return int(server.do("ZCARD", streams_key(f"chat:{user_id}")))

@@ -17,7 +17,7 @@ from apps.chat.engine.order import Order, Question, Services
 from apps.chat.engine.writer import CompletionWriter
 from apps.chat.store import completions_write
 from apps.limits.limiter import Lease
-from apps.limits.opening import open_limiter
+from apps.limits.opening import close_limiter, open_limiter
 from apps.limits.streams import StreamSlots
 from apps.llm.chain import Candidate, Chain
 from apps.llm.errors import Code, ServiceUnavailable
@@ -172,7 +172,7 @@ class Supervisor:
         for source in tuple(self._lingering):
             source.cancel()
         await self._writer.close()
-        await self.limiter.aclose()
+        await close_limiter(self.limiter)
         await self.chain.aclose()
 
     def _linger(self, source: asyncio.Task[None]) -> None:
