@@ -7,27 +7,19 @@ side, each with its own connection.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections
 
-from apps.llm.errors import Code, ServiceUnavailable
+from apps.core.work_queue import SHARE, WorkQueue
 
-__all__ = ["run_in_database"]
+__all__ = ["DATABASE", "run_in_database", "with_fresh_connections"]
 
 # A stream holds no connection while it streams, so a few threads serve thousands of them.
-_THREADS = 4
-_MOST_PENDING = 1_000
-
-_executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="database")
-_pending_lock = threading.Lock()
-_pending = 0
+DATABASE = WorkQueue("database", threads=4, most_running=2, most_waiting_of_share=500, most_waiting=2_000)
+"""Short calls: what completions and accounts ask. Nothing that takes longer comes here."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -36,41 +28,20 @@ _T = TypeVar("_T")
 async def run_in_database(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Run a synchronous function that uses the ORM in a database thread and return what it returns.
 
-    Connections past their age are closed before and after the call. A cancelled caller does not stop a function that
-    has begun. At 1,000 calls begun or waiting further ones are refused.
+    On the account of `SHARE`. Connections past their age are closed before and after the call. A cancelled caller does
+    not stop a function that has begun.
 
     Raises:
-        ServiceUnavailable: the bound is reached.
+        RateLimited, ServiceUnavailable: as `WorkQueue.run` does.
 
     """
-    _take_place()
-    try:
-        call = partial(contextvars.copy_context().run, _with_fresh_connections, partial(function, *args, **kwargs))
-        future = _executor.submit(call)
-    except BaseException:
-        _leave_place()
-        raise
-    future.add_done_callback(_leave_place)
-    return await asyncio.wrap_future(future)
+    return await DATABASE.run(SHARE.get(), partial(with_fresh_connections, partial(function, *args, **kwargs)))
 
 
-def _with_fresh_connections(call: Callable[[], _T]) -> _T:
+def with_fresh_connections(call: Callable[[], _T]) -> _T:
+    """Call it, and close connections past their age before and after."""
     close_old_connections()
     try:
         return call()
     finally:
         close_old_connections()
-
-
-def _take_place() -> None:
-    global _pending
-    with _pending_lock:
-        if _pending >= _MOST_PENDING:
-            raise ServiceUnavailable("The server is busy. Try again in a moment.", code=Code.OVERLOADED)
-        _pending += 1
-
-
-def _leave_place(_: Future[Any] | None = None) -> None:
-    global _pending
-    with _pending_lock:
-        _pending -= 1

@@ -1,0 +1,180 @@
+"""Work for threads, shared fairly between callers: no caller's work makes another's wait for more than a turn.
+
+    caller -> its share's line, bounded -> a turn, by round-robin -> a thread
+
+Every wait is bounded: work that finds its line full is refused at once, work that did not begin within `wait_s` then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+from apps.core.turns import Share, Turns
+from apps.llm.errors import Code, PromptCraftError, RateLimited, ServiceUnavailable
+
+__all__ = ["SHARE", "Share", "WorkQueue", "user_share"]
+
+WAIT_S = 2.0
+"""What work waits at the most before it begins."""
+
+SHARE: contextvars.ContextVar[Share] = contextvars.ContextVar("share", default=Share("service"))
+"""On whose account this task works: of the user once there is one. By itself the service's own."""
+
+_T = TypeVar("_T")
+
+
+def user_share(user_id: int) -> Share:
+    """Return the share of a user."""
+    return Share(f"user {user_id}")
+
+
+class _Ticket(Generic[_T]):
+    """Work that was submitted."""
+
+    __slots__ = ("future", "share", "work")
+
+    def __init__(self, share: Share, work: Callable[[], _T]) -> None:
+        self.share = share
+        self.work = work
+        self.future: Future[_T] = Future()
+
+
+class WorkQueue:
+    """A few threads, and in front of them a bounded line for each share.
+
+    A share has at most `most_running` threads at once, and at most `most_waiting_of_share` pieces of work wait in its
+    line: more are refused with 429. At most `most_waiting` wait in all, and of one owner's at most half as many: more
+    are refused with 503. So is work that did not begin within `wait_s`, unless its own share is what it waited for:
+    that is a 429. After `wait_s` everything that waits now has begun or was refused: that is the `Retry-After`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        threads: int,
+        most_running: int,
+        most_waiting_of_share: int,
+        most_waiting: int,
+        wait_s: float = WAIT_S,
+        executor: Executor | None = None,
+    ) -> None:
+        self._executor = executor or ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._idle_threads = threads
+        self._most_waiting_of_share = most_waiting_of_share
+        self._most_waiting = most_waiting
+        self._wait_s = wait_s
+        self._turns: Turns[_Ticket[Any]] = Turns(most_running)
+        self._lock = threading.Lock()
+
+    async def run(self, share: Share, work: Callable[[], _T]) -> _T:
+        """Do the work in a thread, in its turn, and return what it returns. It sees the caller's context variables.
+
+        A cancelled caller takes work back that has not begun; work that has begun goes on.
+
+        Raises:
+            RateLimited: the share has too much to do already.
+            ServiceUnavailable: all callers together have.
+
+        """
+        ticket = _Ticket(share, _in_context(work))
+        if self._submit(ticket):
+            return await asyncio.wrap_future(ticket.future)
+        clock = asyncio.get_running_loop().call_later(self._wait_s, self._expire, ticket)
+        try:
+            return await asyncio.wrap_future(ticket.future)
+        finally:
+            clock.cancel()
+            # Without effect but for a caller who was cancelled.
+            self._withdraw(ticket)
+            # An error that is raised here has this frame.
+            del ticket
+
+    def _submit(self, ticket: _Ticket[Any]) -> bool:
+        """Put work into its line; tell whether it begins at once."""
+        share, turns = ticket.share, self._turns
+        with self._lock:
+            if turns.waiting_of(share) >= self._most_waiting_of_share:
+                raise self._share_is_busy()
+            if turns.waiting >= self._most_waiting or turns.waiting_of_owner(share.owner) >= self._most_waiting // 2:
+                raise self._all_is_busy()
+            turns.add(share, ticket)
+            begun = self._call()
+        self._begin(begun)
+        return ticket in begun
+
+    def _call(self) -> list[_Ticket[Any]]:
+        """Take out what may begin now; for whoever holds the lock."""
+        begun = []
+        while self._idle_threads:
+            ticket = self._turns.call()
+            if ticket is None:
+                break
+            self._idle_threads -= 1
+            begun.append(ticket)
+        return begun
+
+    def _begin(self, tickets: list[_Ticket[Any]]) -> None:
+        for ticket in tickets:
+            self._executor.submit(self._work, ticket)
+
+    def _work(self, ticket: _Ticket[Any]) -> None:
+        """Do one piece of work after the other, for as long as there is one; in a thread."""
+        following: _Ticket[Any] | None = ticket
+        while following is not None:
+            _do(following)
+            following = self._done(following.share)
+
+    def _done(self, share: Share) -> _Ticket[Any] | None:
+        with self._lock:
+            self._turns.finish(share)
+            self._idle_threads += 1
+            begun = self._call()
+        self._begin(begun[1:])
+        return begun[0] if begun else None
+
+    def _withdraw(self, ticket: _Ticket[Any]) -> None:
+        with self._lock:
+            self._turns.withdraw(ticket.share, ticket)
+
+    def _expire(self, ticket: _Ticket[Any]) -> None:
+        with self._lock:
+            own_fault = self._turns.is_full(ticket.share)
+            waited = self._turns.withdraw(ticket.share, ticket)
+        if waited and ticket.future.set_running_or_notify_cancel():
+            ticket.future.set_exception(self._share_is_busy() if own_fault else self._all_is_busy())
+
+    def _share_is_busy(self) -> PromptCraftError:
+        return RateLimited(
+            "Too many of your requests are being worked on. Wait for some of them to finish.",
+            retry_after_s=math.ceil(self._wait_s),
+        )
+
+    def _all_is_busy(self) -> PromptCraftError:
+        return ServiceUnavailable(
+            "The server is busy. Try again in a moment.", code=Code.OVERLOADED, retry_after_s=math.ceil(self._wait_s)
+        )
+
+
+def _in_context(work: Callable[[], _T]) -> Callable[[], _T]:
+    context = contextvars.copy_context()
+    return lambda: context.run(work)
+
+
+def _do(ticket: _Ticket[Any] | None) -> None:
+    if ticket is None or not ticket.future.set_running_or_notify_cancel():
+        return
+    try:
+        result = ticket.work()
+    except BaseException as error:
+        ticket.future.set_exception(error)
+        # The error has this frame.
+        ticket = None
+    else:
+        ticket.future.set_result(result)
