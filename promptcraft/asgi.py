@@ -1,8 +1,7 @@
-"""The ASGI application: one dispatcher in front of two handlers.
+"""The ASGI application: one dispatcher in front of the handlers.
 
-Chat paths go to `StreamHandler`, everything else over HTTP to Django's own handler. WebSockets are refused, unless
-LEGACY_WEBSOCKETS is on. Servers that know the lifespan protocol start and drain through it; others start with the first
-request.
+HTTP goes to `StreamHandler`. WebSockets are refused, unless LEGACY_WEBSOCKETS is on. Servers that know the lifespan
+protocol start and drain through it; others start with the first request.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptcraft.settings")
 
-from django.core.asgi import get_asgi_application
+import django
 
-_django = get_asgi_application()
+django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402
 from django.core.checks import Error, run_checks  # noqa: E402
 
-from apps.chat.body import REFUSED, read_body  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
 from apps.llm.errors import NotFound  # noqa: E402
 from apps.templates.rules.preloading import preload_in_background  # noqa: E402
@@ -38,11 +36,10 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 # uvicorn starts a worker that left with any other code again, and again.
 _STARTUP_FAILED = 3
-_STREAM_PREFIXES = ("/api/v2/chat/", "/api/v2/models/", "/api/v2/prompts/")
 
 
 class Dispatcher:
-    """Chooses the handler by the scope's type and path."""
+    """Chooses the handler by the scope's type."""
 
     def __init__(self) -> None:
         self._stream = StreamHandler()
@@ -61,29 +58,8 @@ class Dispatcher:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
         path = safe_path(scope["path"])
-        serve = self._stream if path.startswith(_STREAM_PREFIXES) else self._django_bounded
         # Bound to no name here, so that a stream can let go of it.
-        await serve(made_safe(scope, path), receive, send)
-
-    async def _django_bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand Django a body that is read and within its bound: by itself it would spool any size to a file."""
-        body = await read_body(scope, receive, images=False)
-        if body is None:
-            return
-        if body.refusal is not None:
-            # The middleware answers, so that this answer too has what every answer has.
-            scope = {**scope, REFUSED: body.refusal}
-        messages: list[Mapping[str, Any]] = [{"type": "http.request", "body": body.data, "more_body": False}]
-
-        async def replay() -> Mapping[str, Any]:
-            if messages:
-                return messages.pop()
-            # Django takes more of a body that it had whole for a fault; it comes when ours was over its bound.
-            while (message := await receive())["type"] == "http.request":
-                continue
-            return message
-
-        await _django(scope, replay, send)
+        await self._stream(made_safe(scope, path), receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -32,6 +32,8 @@ class RequestContext(msgspec.Struct, kw_only=True):
     user_id: int | None = None
     response_headers: dict[str, str] = {}
     """Go on the answer whatever becomes of the request: the caller's limits."""
+    windows: dict[str, Any] = {}
+    """By policy: the rate windows that `response_headers` say something of."""
     outcome: Callable[[], Mapping[str, Any]] | None = None
     """Asked at the request's end for further log fields; never texts, tokens of access, or keys."""
     settled: Settled | None = None

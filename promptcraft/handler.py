@@ -1,32 +1,37 @@
-"""The handler of the chat paths: Django's resolver and middleware on the event loop, no thread for each request.
+"""The handler of every HTTP path: Django's resolver and middleware on the event loop, no thread for each request.
 
 Django's own `ASGIHandler` enters a thread-sensitive context and runs signal receivers in a thread of its own for
-each request. The views behind this handler are plain async ones that keep the ORM off the loop by themselves
-(`promptcraft.database`), so they need neither; `request_started` and `request_finished` are not sent.
+each request, as many as there are. The async views behind this handler keep the ORM off the loop by themselves
+(`promptcraft.database`); sync ones have their turn in a thread (`promptcraft.sync_views`). So none needs either;
+`request_started` and `request_finished` are not sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
+from asgiref.sync import iscoroutinefunction
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import ResolverMatch, set_script_prefix
 
 from apps.chat.begun import Listening, listen
-from apps.chat.body import Body, read_body
+from apps.chat.body import REFUSED, Body, read_body
 from apps.chat.responses import StreamReader, StreamResponse
 from promptcraft.headers import BODY_AT_ONCE, encoded_headers
+from promptcraft.sync_views import serve_in_turn
 
 __all__ = ["StreamHandler"]
 
 logger = logging.getLogger("promptcraft.handler")
 
 _MAY_HOLD_IMAGES = "/chat/completions/"
+READ_BY_VIEWS = ("/api/v2/chat/", "/api/v2/models/", "/api/v2/prompts/")
+"""Paths whose views themselves refuse a body that was not read whole, since that counts; no other view is asked."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -61,6 +66,12 @@ class StreamHandler(ASGIHandler):
                 del response
                 await send({**start, BODY_AT_ONCE: True})
                 await reader.drive(send)
+            elif isinstance(response, StreamingHttpResponse):
+                await send(start)
+                # One whose parts a thread makes has become asynchronous (`promptcraft.sync_views`).
+                async for part in cast(AsyncIterator[bytes], response.streaming_content):
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
             else:
                 await send(start)
                 await send({"type": "http.response.body", "body": getattr(response, "content", b"")})
@@ -87,11 +98,16 @@ class StreamHandler(ASGIHandler):
         if self._view_middleware or self._template_response_middleware or self._exception_middleware:  # type: ignore[attr-defined]
             return await super()._get_response_async(request)  # type: ignore[misc, no-any-return]
         match = self.resolve_request(request)
+        if not iscoroutinefunction(match.func):
+            return await serve_in_turn(request, match)
         response: HttpResponseBase = await match.func(request, *match.args, **match.kwargs)
         return response
 
     async def _answer(self, scope: dict[str, Any], body: Body, finish: list[Callable[[], None]]) -> HttpResponseBase:
         """Return the view's response, stripped for HEAD; add to `finish` what is due at the end of it."""
+        if body.refusal is not None and not scope["path"].startswith(READ_BY_VIEWS):
+            # The middleware answers, so that this answer too has what every answer has.
+            scope = {**scope, REFUSED: body.refusal}
         # Empty nearly always, and then what it is by itself.
         prefix = get_script_prefix(scope)
         if prefix:
@@ -142,4 +158,7 @@ class _Watch:
 
 
 def _start_of(response: HttpResponseBase) -> dict[str, Any]:
-    return {"type": "http.response.start", "status": response.status_code, "headers": encoded_headers(response)}
+    headers = encoded_headers(response)
+    if response.cookies:
+        headers += [(b"Set-Cookie", cookie.OutputString().encode("ascii")) for cookie in response.cookies.values()]
+    return {"type": "http.response.start", "status": response.status_code, "headers": headers}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import mimetypes
+from functools import partial
 from pathlib import Path
 
 from django.contrib.staticfiles import finders
@@ -16,9 +16,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from apps.accounts.access import Access
+from apps.accounts.addresses import client_network
 from apps.accounts.json_view import JsonView
 from apps.chat.envelope import error_response, translate
+from apps.core.work_queue import Share
 from apps.llm.errors import InvalidRequest
+from apps.templates.workload import WORKBENCH
 from promptcraft.context import context_of
 from promptcraft.schema.document import rendered
 from promptcraft.schema.page import PAGE_POLICY, page
@@ -38,6 +41,7 @@ class SchemaView(JsonView):
     """The OpenAPI document, as JSON or YAML."""
 
     access = Access.PUBLIC
+    queue = WORKBENCH
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
@@ -54,6 +58,7 @@ class DocsView(JsonView):
     """The page to try it; everything it loads comes from this server."""
 
     access = Access.PUBLIC
+    queue = WORKBENCH
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
@@ -73,7 +78,8 @@ async def asset(request: HttpRequest, path: str) -> HttpResponse:
 
     Raises Http404 if there is none.
     """
-    found = await asyncio.to_thread(_static_file, path)
+    share = Share(client_network(request))
+    found = await WORKBENCH.run(share, partial(_static_file, path))
     if found is None:
         raise Http404
     file, changed_at = found
@@ -81,7 +87,7 @@ async def asset(request: HttpRequest, path: str) -> HttpResponse:
     if not was_modified_since(request.headers.get("If-Modified-Since"), changed_at):
         return HttpResponseNotModified(headers=headers)
     media_type, _ = mimetypes.guess_type(file.name)
-    content = await asyncio.to_thread(file.read_bytes)
+    content = await WORKBENCH.run(share, file.read_bytes)
     return HttpResponse(content, content_type=media_type or "application/octet-stream", headers=headers)
 
 

@@ -39,6 +39,7 @@ ENVIRONMENT = (
     "PROVIDER_CHAIN",
     *(f"{name.upper()}_{part}" for name in VENDOR_NAMES for part in ("API_KEY", "BASE_URL", "MODEL")),
     "CHAT_RATE_LIMIT",
+    "WORKBENCH_RATE_LIMIT",
     "MAX_STREAMS_PER_USER",
     "MAX_STREAMS",
     "UPSTREAM_TRANSPORT",
@@ -260,9 +261,6 @@ SILENCED_SYSTEM_CHECKS = [
     "admin.E408",
     "admin.E409",
     "admin.E410",
-    # One process guards its log-ins by itself; django-ratelimit refuses a process-local cache by name.
-    "django_ratelimit.E003",
-    "django_ratelimit.W001",
 ]
 
 
@@ -285,13 +283,6 @@ def _database() -> dict[str, Any]:
 
 
 DATABASES = {"default": _database()}
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        # Sign-in counters must not be pushed out by counters of other addresses.
-        "OPTIONS": {"MAX_ENTRIES": 100_000},
-    }
-}
 
 # --- REST framework, tokens, schema
 
@@ -409,6 +400,7 @@ if not PROVIDER_CHAIN or len(set(PROVIDER_CHAIN)) < len(PROVIDER_CHAIN) or set(P
 # --- The completions service
 
 CHAT_RATE_LIMIT = _rate("CHAT_RATE_LIMIT", "5/m")
+WORKBENCH_RATE_LIMIT = _rate("WORKBENCH_RATE_LIMIT", "60/m")
 MAX_STREAMS_PER_USER = _count("MAX_STREAMS_PER_USER", 5)
 MAX_STREAMS = _count("MAX_STREAMS", 4096)
 FIRST_TOKEN_TIMEOUT_S = _seconds("FIRST_TOKEN_TIMEOUT", 60)

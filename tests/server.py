@@ -50,6 +50,7 @@ _DEFAULTS = {
     "SECRET_KEY": "only-for-tests-" + "k7Qp2mZx" * 8,
     "ALLOWED_HOSTS": "*",
     "CHAT_RATE_LIMIT": "100000/m",
+    "WORKBENCH_RATE_LIMIT": "100000/m",
     "MAX_STREAMS_PER_USER": "1000",
     "LOG_FORMAT": "json",
     **{f"{vendor.upper()}_API_KEY": "" for vendor in VENDOR_NAMES},

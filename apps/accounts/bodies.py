@@ -11,7 +11,10 @@ from django.http import HttpRequest
 from apps.llm.errors import BodyTooLarge, Code, InvalidRequest, UnsupportedMediaType
 from apps.llm.wire.keys import keys_repeat
 
-__all__ = ["json_object", "text_field"]
+__all__ = ["json_object", "text_ahead", "text_field"]
+
+_MOST_BYTES_AHEAD = 64 * 1024
+"""A body with fields within their bounds is shorter."""
 
 
 def json_object(request: HttpRequest) -> Mapping[str, object]:
@@ -40,6 +43,19 @@ def json_object(request: HttpRequest) -> Mapping[str, object]:
     if keys_repeat(raw, value):
         raise InvalidRequest("The body names a key twice. Name each key once.", code=Code.INVALID_JSON)
     return value
+
+
+def text_ahead(request: HttpRequest, name: str, *, most_characters: int) -> str:
+    """Look at a string of the JSON body before it is read and checked; empty if there is none to be seen."""
+    data = request.body
+    if len(data) > _MOST_BYTES_AHEAD:
+        return ""
+    try:
+        body = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return ""
+    value = body.get(name) if isinstance(body, dict) else None
+    return value if isinstance(value, str) and len(value) <= most_characters else ""
 
 
 def text_field(body: Mapping[str, object], name: str, *, most_characters: int) -> str:

@@ -1,45 +1,24 @@
-"""Password hashing is slow on purpose: at most two at a time, so that log-ins never take all the cores."""
+"""Password hashing is slow on purpose: at most two at a time, so that log-ins never take all the cores.
+
+Whatever hashes a password for a request is done in a thread of this queue, the whole of it. A share is a name as it is
+tried from one network: neither a busy name nor a busy network keeps others out.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from django.contrib.auth.models import User
 
-from apps.llm.errors import Code, ServiceUnavailable
+from apps.accounts.attempts import name_key
+from apps.core.work_queue import Share, WorkQueue
 
-__all__ = ["MOST_HASHING", "MOST_PASSWORD_CHARACTERS", "MOST_WAITING", "hashing_slot"]
+__all__ = ["HASHING", "MOST_HASHING", "MOST_PASSWORD_CHARACTERS", "hashing_share"]
 
 MOST_HASHING = 2
-MOST_WAITING = 64
-"""Waiting and hashing together; at the bound further ones are refused with 503."""
 MOST_PASSWORD_CHARACTERS = 4096
 
-_places = threading.BoundedSemaphore(MOST_WAITING)
-_slots = threading.BoundedSemaphore(MOST_HASHING)
-# Names share these by their digest: a lock for each name would be a table without a bound.
-_name_locks = tuple(threading.Lock() for _ in range(64))
+HASHING = WorkQueue("hashing", threads=MOST_HASHING, most_running=1, most_waiting_of_share=8, most_waiting=64)
 
 
-@contextmanager
-def hashing_slot(name_key: str = "") -> Iterator[None]:
-    """Hold one of the two slots; with a `name_key` (hexadecimal), only one holder for that name at a time.
-
-    So that between checking how often a name has failed and counting another failure nobody else does the same.
-
-    Raises:
-        ServiceUnavailable: too many are waiting already.
-
-    """
-    if not _places.acquire(blocking=False):
-        raise ServiceUnavailable("Too many log-ins at once. Try again in a moment.", code=Code.OVERLOADED)
-    try:
-        if not name_key:
-            with _slots:
-                yield
-        else:
-            # Always in this order, name before slot: whoever waits for a name holds no slot.
-            with _name_locks[int(name_key[:8], 16) % len(_name_locks)], _slots:
-                yield
-    finally:
-        _places.release()
+def hashing_share(network: str, username: str) -> Share:
+    """Return the share of a name that is tried from a network."""
+    return Share(network, name_key(User.normalize_username(username)))

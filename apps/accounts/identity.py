@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from apps.accounts.families import family_ended, token_owner
 from apps.accounts.memory import TokenMemory
 from apps.accounts.tokens import AccessClaims, invalid_token, verify_access
+from apps.core.work_queue import SHARE, user_share
 from apps.llm.errors import AuthenticationFailed, Code
 from promptcraft.context import optional_context_of
 from promptcraft.database import run_in_database
@@ -70,11 +71,13 @@ async def authenticate(authorization_header: str | None) -> Caller:
 
 
 async def authenticate_token(token: str) -> Caller:
-    """Return the caller of a bare access token; as `authenticate`."""
+    """Return the caller of a bare access token; as `authenticate`. What this task does from now on is for this user."""
     caller = _memory.recall(token)
     if caller is not None:
+        SHARE.set(user_share(caller.user_id))
         return caller
     claims = verify_access(token)
+    SHARE.set(user_share(claims.user_id))
     question = _asking.get(token)
     # A busy caller's requests all come here at once when what was remembered is over: one look serves them. A look
     # that began too long ago, or before the log-in ended, is not for those who come now.

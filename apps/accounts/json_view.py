@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
@@ -14,8 +15,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.access import Access
-from apps.accounts.identity import BearerAuthentication, Caller
+from apps.accounts.addresses import client_network
+from apps.accounts.identity import BearerAuthentication, Caller, authenticate
+from apps.core.work_queue import Share, Turn, WorkQueue, user_share
 from apps.llm.errors import Forbidden
+from promptcraft.context import context_of
+from promptcraft.database import DATABASE
 
 __all__ = ["JsonView"]
 
@@ -51,9 +56,14 @@ _PERMISSIONS: dict[Access, tuple[type[BasePermission], ...]] = {
 
 
 class JsonView(APIView):
-    """A view whose class attribute `access` decides how callers are authenticated and who may pass."""
+    """A view whose class attribute `access` decides how callers are authenticated and who may pass.
+
+    Served by `promptcraft.handler`, a request is admitted on the event loop and then has a turn in a thread.
+    """
 
     access: ClassVar[Access]
+    queue: ClassVar[WorkQueue] = DATABASE
+    """Where its requests wait for a thread: short ones with the other calls of the database."""
 
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = _AlwaysJson
@@ -64,6 +74,25 @@ class JsonView(APIView):
         super().__init_subclass__(**kwargs)
         if getattr(cls, "access", None) not in _PERMISSIONS:
             raise TypeError(f"{cls.__name__} must declare `access` as PUBLIC, AUTHENTICATED or STAFF")
+
+    @classmethod
+    async def admit(cls, request: HttpRequest) -> Turn:
+        """Say where a request waits for its thread: on the caller's account, or on their network's if nobody calls.
+
+        Raises AuthenticationFailed, and whatever else refuses the request before it waits.
+        """
+        if cls.access is Access.PUBLIC or request.method == "OPTIONS":
+            return Turn(cls.queue, Share(client_network(request)))
+        # The view asks again, in its thread, and is answered from memory.
+        caller = await authenticate(request.META.get("HTTP_AUTHORIZATION"))
+        context_of(request).user_id = caller.user_id
+        return await cls.admit_caller(request, caller)
+
+    @classmethod
+    async def admit_caller(cls, request: HttpRequest, caller: Caller) -> Turn:
+        """Say where a request of a caller's waits. Raises what refuses it before."""
+        del request
+        return Turn(cls.queue, user_share(caller.user_id))
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         """Return what `access` asks for; public views do not look at the header at all."""

@@ -17,6 +17,8 @@ class PlanLimits:
 
     chat_rate_limit: str
     """Completions in any window, such as `5/m`."""
+    workbench_rate_limit: str
+    """Requests to the prompt workbench in any window, such as `60/m`."""
     max_streams: int
     """Completions running at once."""
 
@@ -24,4 +26,8 @@ class PlanLimits:
 def limits_of(caller: Caller) -> PlanLimits:
     """Return the limits that hold for a caller."""
     del caller
-    return PlanLimits(chat_rate_limit=settings.CHAT_RATE_LIMIT, max_streams=settings.MAX_STREAMS_PER_USER)
+    return PlanLimits(
+        chat_rate_limit=settings.CHAT_RATE_LIMIT,
+        workbench_rate_limit=settings.WORKBENCH_RATE_LIMIT,
+        max_streams=settings.MAX_STREAMS_PER_USER,
+    )

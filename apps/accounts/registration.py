@@ -9,29 +9,24 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
 from apps.accounts.addresses import client_network
-from apps.accounts.attempts import REGISTRATIONS_OF_ADDRESS, attempt_count, attempts_check
-from apps.accounts.hashing import hashing_slot
+from apps.accounts.attempts import REGISTRATIONS_OF_ADDRESS, attempt_take
 from apps.llm.errors import InvalidRequest
 
 __all__ = ["user_register"]
 
 
 def user_register(*, request: HttpRequest, username: str, email: str, password: str) -> User:
-    """Create and return the user; every attempt counts for the address it comes from.
+    """Create and return the user; every attempt counts for the address it comes from. Hashes: for a hashing thread.
 
     Raises:
         InvalidRequest: a field is not acceptable, or the name is taken (in any case of its letters).
         RateLimited: too many attempts from this address.
-        ServiceUnavailable: too many passwords are waiting to be hashed.
 
     """
-    address = client_network(request)
-    attempts_check(REGISTRATIONS_OF_ADDRESS, request, address)
-    attempt_count(REGISTRATIONS_OF_ADDRESS, request, address)
+    attempt_take(REGISTRATIONS_OF_ADDRESS, client_network(request))
     user = User(username=User.normalize_username(username), email=User.objects.normalize_email(email))
     _validate(user, password)
-    with hashing_slot():
-        user.set_password(password)
+    user.set_password(password)
     try:
         with transaction.atomic():
             user.save(force_insert=True)

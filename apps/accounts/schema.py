@@ -81,7 +81,7 @@ ME: dict[str, Any] = {
             username=_TEXT,
             email=_TEXT,
             plan=_TEXT,
-            limits=_object(chat_rate_limit=_TEXT, max_streams={"type": "integer"}),
+            limits=_object(chat_rate_limit=_TEXT, workbench_rate_limit=_TEXT, max_streams={"type": "integer"}),
             features=_object(sse_streaming=_ROLLOUT),
         )
     },

@@ -8,9 +8,8 @@ from django.db import IntegrityError
 from django.http import HttpRequest
 
 from apps.accounts.addresses import client_network
-from apps.accounts.attempts import FAILURES_OF_ADDRESS, FAILURES_OF_NAME, attempt_count, attempts_check, name_key
+from apps.accounts.attempts import Attempt, name_key
 from apps.accounts.families import family_open, password_rehash
-from apps.accounts.hashing import hashing_slot
 from apps.accounts.tokens import TokenPair
 from apps.llm.errors import AuthenticationFailed, Code
 
@@ -18,27 +17,23 @@ __all__ = ["sign_in"]
 
 
 def sign_in(*, request: HttpRequest, username: str, password: str) -> TokenPair:
-    """Return a new pair for the user; `request` says where the attempt comes from.
+    """Return a new pair for the user; `request` says where the attempt comes from. Hashes: for a hashing thread.
 
     Raises:
         AuthenticationFailed: code `invalid_credentials`: no such user, a wrong password, a disabled user.
         RateLimited: too many failures for this name or from this address.
-        ServiceUnavailable: too many log-ins are waiting.
 
     """
     username = User.normalize_username(username)
-    counted = ((FAILURES_OF_ADDRESS, client_network(request)), (FAILURES_OF_NAME, name_key(username)))
-    for limit, key in counted:
-        attempts_check(limit, request, key)
-    with hashing_slot(name_key(username)):
-        # Again: of many who got past the first look at once, those let in before this one may have failed.
-        for limit, key in counted:
-            attempts_check(limit, request, key)
+    attempt = Attempt(client_network(request), name_key(username))
+    try:
         user = _user_with(username, password)
-        if user is None:
-            for limit, key in counted:
-                attempt_count(limit, request, key)
-            raise _wrong()
+    except BaseException:
+        attempt.forgive()
+        raise
+    if user is None:
+        raise _wrong()
+    attempt.forgive()
     try:
         return family_open(user=user)
     except IntegrityError as error:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import cast
+from typing import ClassVar, cast
 
 from django.conf import settings
-from django.http import Http404
+from django.http import Http404, HttpRequest
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts import schema
 from apps.accounts.access import Access
-from apps.accounts.bodies import json_object, text_field
+from apps.accounts.addresses import client_network
+from apps.accounts.bodies import json_object, text_ahead, text_field
 from apps.accounts.families import family_revoke, token_rotate
 from apps.accounts.features import features_of
-from apps.accounts.hashing import MOST_PASSWORD_CHARACTERS
+from apps.accounts.hashing import HASHING, MOST_PASSWORD_CHARACTERS, hashing_share
 from apps.accounts.identity import Caller
 from apps.accounts.json_view import JsonView
 from apps.accounts.plans import limits_of
 from apps.accounts.registration import user_register
 from apps.accounts.sign_in import sign_in
+from apps.accounts.tokens import MOST_TOKEN_BYTES, verify_any
 from apps.accounts.verification import token_check
+from apps.core.work_queue import Turn, user_share
+from apps.llm.errors import AuthenticationFailed
 
 __all__ = ["LogoutView", "MeView", "RefreshView", "RegisterView", "TokenView", "VerifyView"]
 
@@ -31,7 +35,37 @@ _MOST_NAME_CHARACTERS = 1024
 _MOST_EMAIL_CHARACTERS = 1024
 
 
-class TokenView(JsonView):
+class _HashingView(JsonView):
+    """A view that hashes a password."""
+
+    access = Access.PUBLIC
+
+    @classmethod
+    async def admit(cls, request: HttpRequest) -> Turn:
+        """Have a POST wait for a hashing thread."""
+        if request.method != "POST":
+            return await super().admit(request)
+        username = text_ahead(request, "username", most_characters=_MOST_NAME_CHARACTERS)
+        return Turn(HASHING, hashing_share(client_network(request), username))
+
+
+class _TokenView(JsonView):
+    """A view that takes a token in its body as the only proof."""
+
+    access = Access.PUBLIC
+    field: ClassVar[str]
+
+    @classmethod
+    async def admit(cls, request: HttpRequest) -> Turn:
+        """Have the request wait on the account of the user whose valid token this is, if it is one."""
+        try:
+            claims = verify_any(text_ahead(request, cls.field, most_characters=MOST_TOKEN_BYTES))
+        except AuthenticationFailed:
+            return await super().admit(request)
+        return Turn(cls.queue, user_share(claims.user_id))
+
+
+class TokenView(_HashingView):
     """`POST token/`: log in."""
 
     access = Access.PUBLIC
@@ -45,43 +79,46 @@ class TokenView(JsonView):
         return Response(asdict(sign_in(request=request._request, username=username, password=password)))
 
 
-class RefreshView(JsonView):
+class RefreshView(_TokenView):
     """`POST token/refresh/`: rotate."""
 
     access = Access.PUBLIC
+    field = "refresh"
 
     @extend_schema(**schema.REFRESH)
     def post(self, request: Request) -> Response:
         """Exchange a refresh token for a new pair."""
-        return Response(asdict(token_rotate(refresh=_token(request, "refresh"))))
+        return Response(asdict(token_rotate(refresh=_token(request, self.field))))
 
 
-class VerifyView(JsonView):
+class VerifyView(_TokenView):
     """`POST token/verify/`: is this token alive?"""
 
     access = Access.PUBLIC
+    field = "token"
 
     @extend_schema(**schema.VERIFY)
     def post(self, request: Request) -> Response:
         """Answer 200 for a living access or refresh token, 401 for any other."""
-        token_check(_token(request, "token"))
+        token_check(_token(request, self.field))
         return Response({})
 
 
-class LogoutView(JsonView):
+class LogoutView(_TokenView):
     """`POST logout/`: end a log-in. The refresh token is all the proof it takes: the access token may have expired."""
 
     access = Access.PUBLIC
+    field = "refresh"
 
     @extend_schema(**schema.LOGOUT)
     def post(self, request: Request) -> Response:
         """End every token that the refresh token's log-in grew into."""
-        family_revoke(refresh=_token(request, "refresh"))
+        family_revoke(refresh=_token(request, self.field))
         # Said aloud, since servers would announce a chunked body otherwise.
         return Response(status=205)
 
 
-class RegisterView(JsonView):
+class RegisterView(_HashingView):
     """`POST register/`: make an account, where that is open to anyone."""
 
     access = Access.PUBLIC

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.cache import cache
@@ -15,7 +16,8 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.chat.responses import json_response
 from apps.chat.runtime import PROCESS_STARTED, get_supervisor
-from promptcraft.database import run_in_database
+from apps.core.work_queue import Share, WorkQueue
+from promptcraft.database import with_fresh_connections
 from promptcraft.version import VERSION
 
 __all__ = ["health", "live", "ready"]
@@ -25,6 +27,11 @@ _CHECK_S = 0.04
 _FIRST_CHECK_S = 0.25
 _ANSWERED_S = 5.0
 _NO_STORE = {"Cache-Control": "no-store"}
+_LOOKS = WorkQueue("health", threads=3, most_running=3, most_waiting_of_share=3, most_waiting=6)
+"""One thread for each kind of look: health says how the stores are, and not how many ask them."""
+_SHARE = Share("health")
+_looking: dict[Callable[[], Any], asyncio.Task[Any]] = {}
+_T = TypeVar("_T")
 _migrated = False
 _database_answered_at: float | None = None
 
@@ -62,7 +69,7 @@ async def ready(request: HttpRequest) -> HttpResponse:
     checks = {"draining": get_supervisor().draining, "database": True, "migrations": True}
     try:
         async with asyncio.timeout(2):
-            checks["migrations"] = await run_in_database(_look_at_migrations)
+            checks["migrations"] = await _looked(_look_at_migrations)
     except Exception:
         # Whatever is wrong with the database, the answer is the same.
         checks["database"] = checks["migrations"] = False
@@ -113,12 +120,29 @@ async def _timed(look: Callable[[], None]) -> dict[str, Any]:
     try:
         # A first look makes the connection.
         async with asyncio.timeout(_CHECK_S if _database_answered_at is not None else _FIRST_CHECK_S):
-            await run_in_database(look)
+            await _looked(look)
         ok = True
     except Exception:
         # A health check reports trouble, of whatever kind; it has none of its own.
         ok = False
     return {"ok": ok, "latency_ms": round((time.perf_counter() - started) * 1000, 2)}
+
+
+async def _looked(look: Callable[[], _T]) -> _T:
+    """Look at a store. All who ask while a look is under way are answered by that one."""
+    looking: asyncio.Task[_T] | None = _looking.get(look)
+    if looking is None:
+        looking = asyncio.create_task(_LOOKS.run(_SHARE, partial(with_fresh_connections, look)))
+        _looking[look] = looking
+        looking.add_done_callback(partial(_has_looked, look))
+    return await asyncio.shield(looking)
+
+
+def _has_looked(look: Callable[[], Any], looking: asyncio.Task[Any]) -> None:
+    del _looking[look]
+    if not looking.cancelled():
+        # Whoever asked may have left.
+        looking.exception()
 
 
 def _look_at_database() -> None:

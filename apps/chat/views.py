@@ -14,6 +14,7 @@ from apps.chat.engine.generation import Generation
 from apps.chat.listing import list_completions
 from apps.chat.presentation import completion_json, usage_json
 from apps.chat.responses import StreamResponse, json_response
+from apps.limits.headers import tell_window
 from apps.limits.limiter import Window
 from apps.llm.errors import InvalidRequest, RateLimited
 from promptcraft.context import context_of
@@ -56,7 +57,7 @@ def followers(request: HttpRequest) -> tuple[Callable[[Generation], None], Calla
         context.outcome, context.settled = generation.log_fields, generation.done
 
     def on_window(window: Window) -> None:
-        context.response_headers.update(window.headers)
+        tell_window(request, window)
 
     return on_begun, on_window
 
@@ -157,7 +158,7 @@ def _header_safe(text: str) -> str:
 
 async def add_limits(request: HttpRequest, caller: Caller) -> None:
     """Put how the caller's rate window stands on the answer."""
-    context_of(request).response_headers.update((await services.window_of(caller)).headers)
+    tell_window(request, await services.window_of(caller))
 
 
 def _whole_number(text: str, name: str, least: int, most: int) -> int:

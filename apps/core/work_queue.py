@@ -11,19 +11,21 @@ import asyncio
 import contextvars
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 from apps.core.turns import Share, Turns
 from apps.llm.errors import Code, PromptCraftError, RateLimited, ServiceUnavailable
 
-__all__ = ["SHARE", "Share", "WorkQueue", "user_share"]
+__all__ = ["SHARE", "Share", "Turn", "WorkQueue", "user_share"]
 
 WAIT_S = 2.0
 """What work waits at the most before it begins."""
 
-SHARE: contextvars.ContextVar[Share] = contextvars.ContextVar("share", default=Share("service"))
+_SERVICE = Share("service")
+SHARE: contextvars.ContextVar[Share] = contextvars.ContextVar("share", default=_SERVICE)
 """On whose account this task works: of the user once there is one. By itself the service's own."""
 
 _T = TypeVar("_T")
@@ -34,15 +36,26 @@ def user_share(user_id: int) -> Share:
     return Share(f"user {user_id}")
 
 
-class _Ticket(Generic[_T]):
-    """Work that was submitted."""
+class Turn(NamedTuple):
+    """Where a request waits for its thread."""
 
-    __slots__ = ("future", "share", "work")
+    queue: WorkQueue
+    share: Share
+    give_back: Callable[[], None] | None = None
+    """Called if the request fails through no fault of its sender: it was counted somewhere."""
 
-    def __init__(self, share: Share, work: Callable[[], _T]) -> None:
+
+class _Ticket:
+    """Work that was submitted, and where its end is waited for."""
+
+    __slots__ = ("context", "future", "loop", "share", "work")
+
+    def __init__(self, share: Share, work: Callable[[], Any]) -> None:
         self.share = share
         self.work = work
-        self.future: Future[_T] = Future()
+        self.context = contextvars.copy_context()
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
 
 
 class WorkQueue:
@@ -70,8 +83,10 @@ class WorkQueue:
         self._most_waiting_of_share = most_waiting_of_share
         self._most_waiting = most_waiting
         self._wait_s = wait_s
-        self._turns: Turns[_Ticket[Any]] = Turns(most_running)
+        self._turns: Turns[_Ticket] = Turns(most_running)
         self._lock = threading.Lock()
+        # What threads were asked for and have not begun.
+        self._called: deque[_Ticket] = deque()
 
     async def run(self, share: Share, work: Callable[[], _T]) -> _T:
         """Do the work in a thread, in its turn, and return what it returns. It sees the caller's context variables.
@@ -83,20 +98,22 @@ class WorkQueue:
             ServiceUnavailable: all callers together have.
 
         """
-        ticket = _Ticket(share, _in_context(work))
-        if self._submit(ticket):
-            return await asyncio.wrap_future(ticket.future)
-        clock = asyncio.get_running_loop().call_later(self._wait_s, self._expire, ticket)
+        ticket = _Ticket(share, work)
+        clock = None
         try:
-            return await asyncio.wrap_future(ticket.future)
+            if not self._submit(ticket):
+                clock = ticket.loop.call_later(self._wait_s, self._expire, ticket)
+            result: _T = await ticket.future
+            return result
         finally:
-            clock.cancel()
-            # Without effect but for a caller who was cancelled.
-            self._withdraw(ticket)
+            if clock is not None:
+                clock.cancel()
+                # Without effect but for a caller who was cancelled.
+                self._withdraw(ticket)
             # An error that is raised here has this frame.
             del ticket
 
-    def _submit(self, ticket: _Ticket[Any]) -> bool:
+    def _submit(self, ticket: _Ticket) -> bool:
         """Put work into its line; tell whether it begins at once."""
         share, turns = ticket.share, self._turns
         with self._lock:
@@ -109,7 +126,7 @@ class WorkQueue:
         self._begin(begun)
         return ticket in begun
 
-    def _call(self) -> list[_Ticket[Any]]:
+    def _call(self) -> list[_Ticket]:
         """Take out what may begin now; for whoever holds the lock."""
         begun = []
         while self._idle_threads:
@@ -120,18 +137,20 @@ class WorkQueue:
             begun.append(ticket)
         return begun
 
-    def _begin(self, tickets: list[_Ticket[Any]]) -> None:
+    def _begin(self, tickets: list[_Ticket]) -> None:
         for ticket in tickets:
-            self._executor.submit(self._work, ticket)
+            self._called.append(ticket)
+            self._executor.submit(self._work)
 
-    def _work(self, ticket: _Ticket[Any]) -> None:
+    def _work(self) -> None:
         """Do one piece of work after the other, for as long as there is one; in a thread."""
-        following: _Ticket[Any] | None = ticket
-        while following is not None:
-            _do(following)
-            following = self._done(following.share)
+        ticket: _Ticket | None = self._called.popleft()
+        while ticket is not None:
+            _do(ticket)
+            ticket = self._done(ticket.share)
 
-    def _done(self, share: Share) -> _Ticket[Any] | None:
+    def _done(self, share: Share) -> _Ticket | None:
+        """Count a piece of work as done, and return another for the same thread."""
         with self._lock:
             self._turns.finish(share)
             self._idle_threads += 1
@@ -139,15 +158,15 @@ class WorkQueue:
         self._begin(begun[1:])
         return begun[0] if begun else None
 
-    def _withdraw(self, ticket: _Ticket[Any]) -> None:
+    def _withdraw(self, ticket: _Ticket) -> None:
         with self._lock:
             self._turns.withdraw(ticket.share, ticket)
 
-    def _expire(self, ticket: _Ticket[Any]) -> None:
+    def _expire(self, ticket: _Ticket) -> None:
         with self._lock:
             own_fault = self._turns.is_full(ticket.share)
             waited = self._turns.withdraw(ticket.share, ticket)
-        if waited and ticket.future.set_running_or_notify_cancel():
+        if waited and not ticket.future.done():
             ticket.future.set_exception(self._share_is_busy() if own_fault else self._all_is_busy())
 
     def _share_is_busy(self) -> PromptCraftError:
@@ -162,19 +181,28 @@ class WorkQueue:
         )
 
 
-def _in_context(work: Callable[[], _T]) -> Callable[[], _T]:
-    context = contextvars.copy_context()
-    return lambda: context.run(work)
-
-
-def _do(ticket: _Ticket[Any] | None) -> None:
-    if ticket is None or not ticket.future.set_running_or_notify_cancel():
+def _do(ticket: _Ticket) -> None:
+    """Do the work, unless its caller has left, and hand over what came of it."""
+    if ticket.future.done():
         return
+    result, error = None, None
     try:
-        result = ticket.work()
-    except BaseException as error:
-        ticket.future.set_exception(error)
-        # The error has this frame.
-        ticket = None
+        result = ticket.context.run(ticket.work)
+    except BaseException as raised:
+        error = raised
+    try:
+        ticket.loop.call_soon_threadsafe(_settle, ticket.future, result, error)
+    except RuntimeError:
+        # The loop is gone; so is whoever waited.
+        pass
+    # The error has this frame.
+    del ticket, error
+
+
+def _settle(future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
     else:
-        ticket.future.set_result(result)
+        future.set_exception(error)

@@ -1,7 +1,7 @@
 """Every limit on how often: sliding windows, exact at every moment, and for completions a stream slot with them.
 
-    Limiter.admit   ->  Admission = Window + (Lease | RateLimited)    a completion: a slot of its window and a stream slot
-    Limiter.take    ->  the same without a stream slot                anything else that is counted
+    Limiter.admit   ->  Admission = Window + (Lease | RateLimited)    a completion: its window and a stream slot
+    Limiter.take    ->  the same of a window alone                    anything else that is counted
     ProcessLimiter  process.py         this process's own books
     RedisLimiter    redis_limiter.py   books that several processes share; its own while Redis is away
 
@@ -28,6 +28,7 @@ __all__ = [
     "Subject",
     "Window",
     "Windows",
+    "is_uncounted",
     "limit_headers",
     "over_the_rate",
     "parse_rate",
@@ -160,6 +161,11 @@ def parse_rate(rate: str) -> tuple[int, float]:
     count, _, window = rate.partition("/")
     unit_s = {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
     return int(count), float(unit_s * int(window[:-1] or 1))
+
+
+def is_uncounted(status: int) -> bool:
+    """Tell whether a request that ended so gives its slot back: it was refused by a limit, or we failed."""
+    return status == 429 or status >= 500
 
 
 def over_the_rate(rate: Rate, wait_s: int) -> RateLimited:

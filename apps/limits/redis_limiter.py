@@ -4,9 +4,9 @@ Exact while Redis answers: at most its limit of slots in any window, however man
 
 **Away** is Redis from the first call that is refused, takes over 250 ms, or is answered with an error. That one call is
 all that a request ever waits: from then on each worker decides by itself, until a probe, tried twice a second, has
-found Redis well. What a worker may grant of a window meanwhile is the limit divided by the number of workers, and at least
-1. The number is what Redis last counted, since workers may be on several machines and come and go with deploys. A
-smaller one is believed once it has lasted, for Redis may have lost some; one below WEB_CONCURRENCY never.
+found Redis well. What a worker may grant of a window meanwhile is the limit divided by the number of workers, and at
+least 1. The number is what Redis last counted, since workers may be on several machines and come and go with deploys.
+A smaller one is believed once it has lasted, for Redis may have lost some; one below WEB_CONCURRENCY never.
 
 **What a worker granted counts for its whole window on both sides.** Each keeps an own book of the slots it granted,
 dated by when it learnt of them, which is never too early; it counts against the share when Redis goes, and is written

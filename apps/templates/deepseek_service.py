@@ -36,9 +36,7 @@ async def detect_intent(asker: Asker, request: IntentRequest) -> Intent:
     """Return what a query is about. Raises ModelFailed, or what refused the caller."""
     answer = await ask_model(asker, intent_body(request.query), deadline_s=INTENT_S)
     try:
-        return read_intent_answer(
-            answer.text, request.query, language=detect_language(request.query), usage=answer.usage
-        )
+        return await worked_out(partial(_intent, answer, request.query))
     except ValueError as error:
         raise ModelFailed(f"broken answer: {error}") from None
 
@@ -51,7 +49,7 @@ async def optimize(asker: Asker, request: OptimizeRequest, *, slots_left: int = 
     """
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + OPTIMIZE_S
-    language = language_to_write(request.prompt)
+    language = await worked_out(partial(language_to_write, request.prompt))
     answers: list[ModelAnswer] = []
     reason = ""
     for again in (False, True):
@@ -73,12 +71,16 @@ async def optimize(asker: Asker, request: OptimizeRequest, *, slots_left: int = 
             # The first answer is spent: it is of no use to refuse the caller now.
             break
         text = answers[-1].text
-        verdict = await worked_out(partial(_verdict, request.prompt, text, language), characters=len(text))
+        verdict = await worked_out(partial(_verdict, request.prompt, text, language))
         if verdict.accepted:
             return await _step(request.prompt, strip_wrapping(text), answers, warnings=verdict.warnings)
         reason = verdict.reason
     warnings = (f"The model's answer was rejected: {reason}.",)
     return await _step(request.prompt, request.prompt, answers, warnings=warnings)
+
+
+def _intent(answer: ModelAnswer, query: str) -> Intent:
+    return read_intent_answer(answer.text, query, language=detect_language(query), usage=answer.usage)
 
 
 def _verdict(prompt: str, text: str, language: str) -> Verdict:
@@ -100,7 +102,7 @@ async def _step(
         warnings=tuple(warnings),
     )
     return OptimizationStep(
-        optimization=await worked_out(compare, characters=len(original) + len(rewritten)),
+        optimization=await worked_out(compare),
         # One price that is not known makes the sum unknown.
         cost_nano_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
     )

@@ -19,7 +19,7 @@ from django.db import DatabaseError
 
 from apps.accounts.identity import Caller
 from apps.chat import services
-from apps.llm.errors import ServiceUnavailable
+from apps.llm.errors import RateLimited, ServiceUnavailable
 from apps.templates import deepseek_service, mock_langchain
 from apps.templates.answers import Intent
 from apps.templates.categories import UNKNOWN
@@ -31,7 +31,7 @@ from apps.templates.prompts.texts import Text, fitting_template, generation_text
 from apps.templates.prompts.workload import worked_out
 from apps.templates.search import Found, template_search
 from apps.templates.services import template_count_use
-from promptcraft.database import run_in_database
+from apps.templates.workload import run_in_workbench
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable  # type: ignore[import-not-found,unused-ignore]
@@ -78,9 +78,9 @@ async def optimize(asker: Asker, request: OptimizeRequest) -> OptimizationStep:
     if request.save is None:
         return await _optimization(asker, request, by_model=model_may_be_asked())
     # Looked at first: nobody is to pay for a rewrite that has nowhere to go.
-    await run_in_database(saving.template_check, caller=asker.caller, save=request.save)
+    await run_in_workbench(saving.template_check, caller=asker.caller, save=request.save)
     step = await _optimization(asker, request, by_model=model_may_be_asked())
-    saved = await run_in_database(
+    saved = await run_in_workbench(
         saving.version_save, caller=asker.caller, save=request.save, text=step.optimization.optimized
     )
     return replace(step, saved=saved)
@@ -177,19 +177,18 @@ async def _intent(asker: Asker, request: IntentRequest, *, by_model: bool) -> In
             return await deepseek_service.detect_intent(asker, request)
         except ModelFailed as failure:
             _log_failure("intent", asker, failure)
-    return await worked_out(partial(mock_langchain.detect_intent, request), characters=len(request.query))
+    return await worked_out(partial(mock_langchain.detect_intent, request))
 
 
 async def _optimization(
     asker: Asker, request: OptimizeRequest, *, by_model: bool, slots_left: int = 0
 ) -> OptimizationStep:
-    characters = len(request.prompt)
-    if by_model and not await worked_out(partial(mock_langchain.is_good, request), characters=characters):
+    if by_model and not await worked_out(partial(mock_langchain.is_good, request)):
         try:
             return await deepseek_service.optimize(asker, request, slots_left=slots_left)
         except ModelFailed as failure:
             _log_failure("optimize", asker, failure)
-    return await worked_out(partial(mock_langchain.optimize, request), characters=characters)
+    return await worked_out(partial(mock_langchain.optimize, request))
 
 
 async def _generation(asker: Asker, text: Text, *, stream: bool, chat: Mapping[str, Any]) -> services.Opened:
@@ -197,8 +196,8 @@ async def _generation(asker: Asker, text: Text, *, stream: bool, chat: Mapping[s
     opened = await open_for(asker, body)
     if text.template_id is not None and not opened.replayed:
         try:
-            await run_in_database(template_count_use, template_id=text.template_id)
-        except (DatabaseError, ServiceUnavailable):
+            await run_in_workbench(template_count_use, template_id=text.template_id)
+        except (DatabaseError, RateLimited, ServiceUnavailable):
             logger.warning("a template's use was not counted", extra={"fields": {"request_id": asker.request_id}})
         except BaseException:
             opened.reader.close()
@@ -208,7 +207,7 @@ async def _generation(asker: Asker, text: Text, *, stream: bool, chat: Mapping[s
 
 async def _matching(asker: Asker, query: str, intent: Intent | None) -> tuple[Found, ...]:
     category = UNKNOWN if intent is None else intent.category
-    return await run_in_database(_suggestions, asker.caller, query[:_SEARCHED_CHARACTERS], category)
+    return await run_in_workbench(_suggestions, asker.caller, query[:_SEARCHED_CHARACTERS], category)
 
 
 def _suggestions(caller: Caller, query: str, category: str) -> tuple[Found, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,11 +16,14 @@ from apps.accounts.access import Access
 from apps.accounts.bodies import json_object
 from apps.accounts.identity import Caller
 from apps.accounts.json_view import JsonView
+from apps.core.work_queue import Turn, user_share
+from apps.limits.headers import tell_window
 from apps.llm.errors import BodyTooLarge, Code, InvalidRequest, NotFound, UnsupportedMediaType
 from apps.templates import selectors, services
 from apps.templates.library import portable, presentation, queries, schema
 from apps.templates.library.differences import difference
 from apps.templates.library.drafts import template_change, template_draft, variables_of, version_draft
+from apps.templates.workload import WORKBENCH, workbench_take
 
 __all__ = [
     "CategoriesView",
@@ -51,9 +55,16 @@ _WRITERS = {
 
 
 class _TemplatesView(JsonView):
-    """A view for whoever is signed in."""
+    """A view for whoever is signed in, counted in the window of the workbench."""
 
     access = Access.AUTHENTICATED
+    queue = WORKBENCH
+
+    @classmethod
+    async def admit_caller(cls, request: HttpRequest, caller: Caller) -> Turn:
+        """Count the request. Raises RateLimited."""
+        lease = await workbench_take(caller.user_id, partial(tell_window, request))
+        return Turn(cls.queue, user_share(caller.user_id), lease.give_back)
 
     @property
     def caller(self) -> Caller:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from apps.accounts import identity
 from apps.accounts.families import family_open
 from apps.accounts.memory import TokenMemory
+from apps.limits import opening
+from apps.limits.process import ProcessWindows
 from tests.accounts import hashers
 
 AUTH = "/api/v2/auth/"
@@ -27,8 +28,15 @@ def _fresh_state(settings):
     # The real hasher takes a third of a second, on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     hashers.reset()
-    cache.clear()
     identity._memory.clear()
+
+
+@pytest.fixture(autouse=True)
+def windows_clock(monkeypatch):
+    """Windows in which nothing was counted yet, on a clock to turn."""
+    clock = Clock()
+    monkeypatch.setattr(opening, "_windows", ProcessWindows(clock))
+    return clock
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import threading
 import pytest
 from django.db import connection
 
-from apps.llm.errors import ServiceUnavailable
-from promptcraft import database
+from apps.core.work_queue import SHARE, user_share
 from promptcraft.database import run_in_database
 
 # Its threads look after connections around every call, whatever the call does.
@@ -28,7 +27,11 @@ async def test_calls_run_side_by_side_and_off_the_loop():
         together.wait(10)
         return threading.current_thread()
 
-    threads = await asyncio.gather(*(run_in_database(meet) for _ in range(4)))
+    async def meet_as(user_id):
+        SHARE.set(user_share(user_id))
+        return await run_in_database(meet)
+
+    threads = await asyncio.gather(*(asyncio.create_task(meet_as(number % 2)) for number in range(4)))
     assert len(set(threads)) == 4
     assert threading.current_thread() not in threads
 
@@ -47,23 +50,3 @@ async def test_connections_past_their_age_are_closed(settings):
 
     used = await run_in_database(age)
     assert used.connection is None
-
-
-async def test_is_bounded(monkeypatch):
-    monkeypatch.setattr(database, "_MOST_PENDING", 6)
-    release = threading.Event()
-    waiting = [asyncio.ensure_future(run_in_database(release.wait, 10)) for _ in range(6)]
-    await asyncio.sleep(0)
-    try:
-        with pytest.raises(ServiceUnavailable):
-            await run_in_database(int)
-        # Not begun yet: gives its place back.
-        waiting[-1].cancel()
-        await asyncio.gather(waiting[-1], return_exceptions=True)
-        last = asyncio.ensure_future(run_in_database(int))
-        await asyncio.sleep(0)
-    finally:
-        release.set()
-    assert await asyncio.gather(*waiting[:-1]) == [True] * 5
-    assert await last == 0
-    assert await run_in_database(lambda: database._pending) == 1

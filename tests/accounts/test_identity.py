@@ -115,7 +115,7 @@ def test_me(user, pair, me):
         "username": "ada",
         "email": "ada@example.org",
         "plan": "default",
-        "limits": {"chat_rate_limit": "5/m", "max_streams": 5},
+        "limits": {"chat_rate_limit": "5/m", "workbench_rate_limit": "60/m", "max_streams": 5},
         "features": {"sse_streaming": {"enabled": True, "phase": "on"}},
     }
 

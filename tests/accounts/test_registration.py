@@ -91,6 +91,20 @@ def test_what_is_not_asked_for_is_not_taken(post):
 
 
 @pytest.mark.usefixtures("_open")
+def test_no_minute_has_more_than_twenty_from_an_address(post, windows_clock):
+    """Whatever becomes of them, and across the turn of a minute too."""
+    windows_clock.now = 1_019.9
+    told = []
+    for number in range(40):
+        if number == 20:
+            windows_clock.now += 1
+        told.append(post("register/", {**GOOD, "username": f"g {number}"}).status_code)
+    assert told == [400] * 20 + [429] * 20
+    windows_clock.now = 1_079.9
+    assert post("register/", GOOD).status_code == 201
+
+
+@pytest.mark.usefixtures("_open")
 def test_twenty_a_minute_from_one_address(post):
     codes = [post("register/", {**GOOD, "username": f"grace{number}"}).status_code for number in range(22)]
     assert codes == [201] * 20 + [429] * 2

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
-from django.core.cache import cache
 
 from apps.accounts import identity
+from apps.limits import opening
+from apps.limits.process import ProcessWindows
 from tests.server import ServerProcess
 from tests.templates.api import Api, user_named
 from tests.templates.workbench import Workbench
@@ -15,9 +17,9 @@ from tests.upstream import UpstreamServer
 
 
 @pytest.fixture
-def fresh_state() -> None:
+def fresh_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """No counts and no tokens of another test."""
-    cache.clear()
+    monkeypatch.setattr(opening, "_windows", ProcessWindows(time.monotonic))
     identity._memory.clear()
 
 

@@ -7,7 +7,7 @@ everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -23,15 +23,18 @@ from django.utils.decorators import decorator_from_middleware
 
 from apps.accounts.access import Access
 from apps.accounts.addresses import client_network
-from apps.accounts.attempts import FAILURES_OF_ADDRESS, FAILURES_OF_NAME, attempt_count, attempts_check, name_key
-from apps.accounts.hashing import hashing_slot
+from apps.accounts.attempts import Attempt, name_key
+from apps.accounts.hashing import HASHING, hashing_share
 from apps.chat.envelope import error_response, translate
+from apps.core.work_queue import Share, Turn
 from apps.llm.errors import Forbidden, InvalidRequest, UnsupportedMediaType
+from apps.templates.workload import WORKBENCH
 from promptcraft.context import context_of
 
 __all__ = ["CurationSite", "forgery_refused"]
 
 View = Callable[..., HttpResponseBase]
+Admit = Callable[[HttpRequest], Awaitable[Turn]]
 
 PAGE_POLICY = "; ".join(
     (
@@ -46,31 +49,29 @@ PAGE_POLICY = "; ".join(
     )
 )
 _FORM = "application/x-www-form-urlencoded"
+_HASHING_PAGES = frozenset({"login", "password_change"})
+_MOST_FORM_BYTES = 64 * 1024
+"""Of a form with a name and a password within their bounds."""
 
 
 class GuardedAuthenticationForm(AdminAuthenticationForm):
     """Log-in of staff, counted together with log-ins for tokens: whoever guesses here has no tries left there."""
 
     def clean(self) -> dict[str, Any]:
-        """Check name and password. Raises RateLimited and ServiceUnavailable, as `accounts.sign_in` does."""
+        """Check name and password. Raises RateLimited, as `accounts.sign_in` does."""
         request = self.request
         if request is None:
             raise RuntimeError("the log-in of the site has a request")
-        name = name_key(str(self.cleaned_data.get("username", "")))
-        counted = ((FAILURES_OF_ADDRESS, client_network(request)), (FAILURES_OF_NAME, name))
-        for limit, key in counted:
-            attempts_check(limit, request, key)
-        with hashing_slot(name):
-            # Again: of many who got past the first look at once, those let in before this one may have failed.
-            for limit, key in counted:
-                attempts_check(limit, request, key)
-            try:
-                return super().clean()
-            except ValidationError:
-                if self.user_cache is None:
-                    for limit, key in counted:
-                        attempt_count(limit, request, key)
-                raise
+        attempt = Attempt(client_network(request), name_key(str(self.cleaned_data.get("username", ""))))
+        try:
+            cleaned = super().clean()
+        except BaseException as error:
+            # A right password of somebody who is no staff is no guess.
+            if not isinstance(error, ValidationError) or self.user_cache is not None:
+                attempt.forgive()
+            raise
+        attempt.forgive()
+        return cleaned
 
 
 class CurationSite(AdminSite):
@@ -104,10 +105,11 @@ def _wrap(patterns: Iterable[URLPattern | URLResolver]) -> None:
             _wrap(pattern.url_patterns)
         else:
             is_open = pattern.name == "login"
-            pattern.callback = _answering(pattern.callback, Access.PUBLIC if is_open else Access.STAFF)
+            admit = _admit_to_hash if pattern.name in _HASHING_PAGES else _admit
+            pattern.callback = _answering(pattern.callback, Access.PUBLIC if is_open else Access.STAFF, admit)
 
 
-def _answering(view: View, access: Access) -> View:
+def _answering(view: View, access: Access, admit: Admit) -> View:
     inside = _with_session(_with_user(_with_messages(_rendered(view))))
 
     @wraps(view)
@@ -125,7 +127,22 @@ def _answering(view: View, access: Access) -> View:
         return response
 
     outer.access = access  # type: ignore[attr-defined]
+    outer.admit = admit  # type: ignore[attr-defined]
     return outer
+
+
+async def _admit(request: HttpRequest) -> Turn:
+    """Have a page wait on the account of its network: whose session it is, the database alone knows."""
+    return Turn(WORKBENCH, Share(client_network(request)))
+
+
+async def _admit_to_hash(request: HttpRequest) -> Turn:
+    """Have a form with a password wait for a hashing thread."""
+    if request.method != "POST":
+        return await _admit(request)
+    readable = request.content_type == _FORM and len(request.body) <= _MOST_FORM_BYTES
+    username = str(request.POST.get("username", "")) if readable else ""
+    return Turn(HASHING, hashing_share(client_network(request), username))
 
 
 def _rendered(view: View) -> View:

@@ -14,7 +14,7 @@ from apps.templates.prompts.requests import GenerateRequest, TemplateChoice
 from apps.templates.rendering import placeholders, render
 from apps.templates.search import Found
 from apps.templates.variables import Variable, VariableType
-from promptcraft.database import run_in_database
+from apps.templates.workload import run_in_workbench
 
 __all__ = ["Text", "fitting_template", "generation_text"]
 
@@ -36,17 +36,20 @@ async def generation_text(caller: Caller, request: GenerateRequest) -> Text:
     """
     if request.template is None:
         prompt = request.prompt or ""
-        filled = (
-            prompt if request.variables is None else render(prompt, _own(prompt, request.variables), request.variables)
-        )
-        return _bounded(Text(text=filled))
-    made = await run_in_database(_rendered, caller, request.template, request.variables or {})
+        if request.variables is None:
+            return _bounded(Text(text=prompt))
+        return _bounded(Text(text=await run_in_workbench(_filled, prompt, request.variables)))
+    made = await run_in_workbench(_rendered, caller, request.template, request.variables or {})
     return _bounded(_followed_by(made, request.prompt))
 
 
 async def fitting_template(caller: Caller, found: Sequence[Found], values: Mapping[str, object]) -> Text | None:
     """Return the first template that these variables fill, none of them missing, unknown or mistyped, filled in."""
-    return await run_in_database(_first_filled, caller, found, values) if values and found else None
+    return await run_in_workbench(_first_filled, caller, found, values) if values and found else None
+
+
+def _filled(prompt: str, values: Mapping[str, object]) -> str:
+    return render(prompt, _own(prompt, values), values)
 
 
 def _rendered(caller: Caller, choice: TemplateChoice, values: Mapping[str, object]) -> Text:

@@ -10,8 +10,8 @@ from apps.templates.prompts import views
 __all__ = ["urlpatterns"]
 
 urlpatterns = [
-    path("intent/", signed_in(POST=views.detect_intent)),
-    path("optimize/", signed_in(POST=views.optimize)),
-    path("generate/", signed_in(POST=views.generate)),
-    path("run/", signed_in(POST=views.run)),
+    path("intent/", signed_in(POST=views.counted(views.detect_intent))),
+    path("optimize/", signed_in(POST=views.counted(views.optimize))),
+    path("generate/", signed_in(POST=views.counted(views.generate))),
+    path("run/", signed_in(POST=views.counted(views.run))),
 ]

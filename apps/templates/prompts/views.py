@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, cast
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from apps.chat.presentation import completion_json
 from apps.chat.responses import StreamResponse, json_response
 from apps.chat.services import Opened
 from apps.chat.views import answer_completion, followers
+from apps.limits.headers import tell_window
 from apps.llm.errors import Code, InvalidRequest
 from apps.llm.wire.json import depth_exceeds
 from apps.llm.wire.request import MAX_DEPTH
@@ -27,9 +29,22 @@ from apps.templates.prompts.asking import Asker
 from apps.templates.prompts.requests import read_generate, read_intent, read_optimize, read_run
 from apps.templates.prompts.step_stream import StepReader
 from apps.templates.prompts.steps import CompletionStep, Step
+from apps.templates.workload import workbench_counted
 from promptcraft.context import context_of
 
-__all__ = ["detect_intent", "generate", "optimize", "run"]
+__all__ = ["counted", "detect_intent", "generate", "optimize", "run"]
+
+View = Callable[[HttpRequest, Caller], Awaitable[HttpResponseBase]]
+
+
+def counted(view: View) -> Callable[[HttpRequest, Caller], Coroutine[Any, Any, HttpResponseBase]]:
+    """Return a view whose requests are counted in the window of the workbench."""
+
+    async def counted_view(request: HttpRequest, caller: Caller) -> HttpResponseBase:
+        async with workbench_counted(caller.user_id, partial(tell_window, request)):
+            return await view(request, caller)
+
+    return counted_view
 
 
 async def detect_intent(request: HttpRequest, caller: Caller) -> HttpResponseBase:

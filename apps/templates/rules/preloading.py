@@ -10,18 +10,13 @@ from apps.templates.rules.judging import judge_rewrite
 from apps.templates.rules.phrases import LANGUAGES, read_phrases
 from apps.templates.rules.rewriting import rewrite_prompt
 
-__all__ = ["preload", "preload_in_background", "preloaded"]
+__all__ = ["preload", "preload_in_background"]
 
 _PROMPT = "Write a blog post about rivers for children, 300 words, in a calm tone."
 """Asks for a text and names what entities are, so that every rule has something to read."""
 
 _lock = threading.Lock()
 _done = threading.Event()
-
-
-def preloaded() -> bool:
-    """Tell whether the rules are ready to be asked on the event loop."""
-    return _done.is_set()
 
 
 def preload() -> None:

@@ -30,9 +30,9 @@ from apps.templates.prompts.requests import (
     read_optimize,
 )
 from apps.templates.selectors import template_matches
-from promptcraft.database import run_in_database
+from apps.templates.workload import run_in_workbench
 
-__all__ = ["OPERATIONS", "Chunk", "Operation"]
+__all__ = ["OPERATIONS", "UNCOUNTED", "Chunk", "Operation"]
 
 Chunk = Callable[[str], Awaitable[None]]
 """Sends a piece of an answer's text."""
@@ -87,7 +87,7 @@ async def _chat_message(asker: Asker, members: Mapping[str, object], chunk: Chun
 
 async def _search(asker: Asker, members: Mapping[str, object], chunk: Chunk) -> tuple[str, dict[str, Any]]:
     asked = _search_query(members)
-    found = await run_in_database(template_matches, caller=asker.caller, filters=asked.filters, limit=asked.limit)
+    found = await run_in_workbench(template_matches, caller=asker.caller, filters=asked.filters, limit=asked.limit)
     return "search_results", found_json(found)
 
 
@@ -99,6 +99,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "search": _search,
 }
 """By the type of the message that asks for it."""
+UNCOUNTED = frozenset({"chat_message"})
+"""Those that are a completion alone. The others count in the window of the workbench, as over HTTP."""
 
 
 def _chat_body(members: Mapping[str, object]) -> dict[str, Any]:

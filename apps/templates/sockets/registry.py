@@ -11,7 +11,7 @@ from django.dispatch import receiver
 
 from apps.accounts.families import families_alive, family_ended
 from apps.chat.runtime import get_supervisor
-from apps.llm.errors import ServiceUnavailable
+from apps.llm.errors import PromptCraftError
 from promptcraft.database import run_in_database
 
 __all__ = ["MOST_SOCKETS", "Registered", "SocketRegistry", "sockets"]
@@ -91,7 +91,7 @@ class SocketRegistry:
             some = known[start : start + _LOOKED_AT_ONCE]
             try:
                 alive = await run_in_database(families_alive, ids=some)
-            except (DatabaseError, ServiceUnavailable):
+            except (DatabaseError, PromptCraftError):
                 # Asked again soon; whatever a client asks meanwhile asks for itself.
                 return
             dead = set(some) - alive

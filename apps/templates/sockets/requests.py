@@ -15,8 +15,9 @@ from apps.chat.path_counters import count_line
 from apps.llm.errors import AuthenticationFailed, PromptCraftError
 from apps.templates.prompts.asking import Asker
 from apps.templates.sockets.messages import Message, RequestId, written
-from apps.templates.sockets.operations import OPERATIONS
+from apps.templates.sockets.operations import OPERATIONS, UNCOUNTED
 from apps.templates.sockets.outbox import Outbox, PeerGone
+from apps.templates.workload import workbench_counted
 from promptcraft.logs import REQUEST_ID, REQUEST_LOGGER
 
 __all__ = ["SocketRequest", "chosen_request_id"]
@@ -103,7 +104,7 @@ class SocketRequest:
     async def _answered(self, caller: Caller) -> tuple[str, Mapping[str, Any], PromptCraftError | None]:
         asker = Asker(caller=caller, request_id=self._request_id, scenario=self._scenario, on_begun=self._begun)
         try:
-            kind, members = await OPERATIONS[self._message.type](asker, self._message.members, self._chunk)
+            kind, members = await self._operate(asker)
         except PeerGone:
             raise
         except Exception as failure:
@@ -112,6 +113,13 @@ class SocketRequest:
             error.__traceback__ = error.__context__ = None
             return "error", envelope(error, self._request_id), error
         return kind, members, None
+
+    async def _operate(self, asker: Asker) -> tuple[str, Mapping[str, Any]]:
+        operation, members = OPERATIONS[self._message.type], self._message.members
+        if self._message.type in UNCOUNTED:
+            return await operation(asker, members, self._chunk)
+        async with workbench_counted(asker.caller.user_id, asker.on_window):
+            return await operation(asker, members, self._chunk)
 
     def _begun(self, generation: Generation) -> None:
         self._generation = generation

@@ -1,0 +1,182 @@
+"""The queue of work: threads that are the test's own, so that nothing here takes time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+
+import pytest
+
+from apps.core.work_queue import Share, WorkQueue
+from apps.llm.errors import Code, RateLimited, ServiceUnavailable
+
+ANN, BOB = Share("ann"), Share("bob")
+
+
+class Threads(Executor):
+    """Does what it is given when the test says so."""
+
+    def __init__(self) -> None:
+        self.given: deque[Callable[[], object]] = deque()
+
+    def submit(self, function, /, *args, **kwargs):
+        self.given.append(lambda: function(*args, **kwargs))
+        return Future()
+
+    def work(self) -> None:
+        """Let one thread do all that there is for it."""
+        self.given.popleft()()
+
+
+@pytest.fixture
+def threads() -> Threads:
+    return Threads()
+
+
+def queue_of(threads: Executor, **bounds: float) -> WorkQueue:
+    sizes = {"threads": 2, "most_running": 1, "most_waiting_of_share": 3, "most_waiting": 8} | bounds
+    return WorkQueue("test", executor=threads, **sizes)  # type: ignore[arg-type]
+
+
+async def begun(*works):
+    """Begin to wait for some work, and return the tasks."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_returns_and_raises_what_the_work_does(threads):
+    queue = queue_of(threads)
+    good, bad = await begun(queue.run(ANN, lambda: 7), queue.run(BOB, lambda: {}["x"]))
+    threads.work()
+    threads.work()
+    assert await good == 7
+    with pytest.raises(KeyError):
+        await bad
+
+
+async def test_sees_the_callers_context(threads):
+    variable = contextvars.ContextVar("variable", default="")
+    variable.set("here")
+    (work,) = await begun(queue_of(threads).run(ANN, variable.get))
+    threads.work()
+    assert await work == "here"
+
+
+async def test_one_callers_crowd_leaves_the_other_a_thread(threads):
+    queue, done = queue_of(threads), []
+
+    def first() -> None:
+        # The other thread works meanwhile.
+        threads.work()
+        done.append("ann")
+
+    crowd = await begun(queue.run(ANN, first), *(queue.run(ANN, lambda: done.append("ann")) for _ in range(3)))
+    assert len(threads.given) == 1, "ann has one of the two, whatever she asks for"
+    (other,) = await begun(queue.run(BOB, lambda: done.append("bob")))
+    threads.work()
+    assert done == ["bob", *["ann"] * 4]
+    await asyncio.gather(other, *crowd)
+
+
+async def test_a_full_share_is_refused_at_once_and_no_other(threads):
+    queue = queue_of(threads)
+    waiting = await begun(*(queue.run(ANN, int) for _ in range(4)))
+    with pytest.raises(RateLimited) as refused:
+        await queue.run(ANN, int)
+    assert (refused.value.code, refused.value.retry_after_s) == (Code.RATE_LIMITED, 2)
+    other = await begun(queue.run(BOB, int))
+    while threads.given:
+        threads.work()
+    assert await asyncio.gather(*waiting, *other) == [0] * 5
+
+
+async def test_a_full_queue_is_refused_with_503(threads):
+    queue = queue_of(threads, most_waiting=4, most_waiting_of_share=1)
+    waiting = await begun(*(queue.run(Share(str(number)), int) for number in range(6)))
+    with pytest.raises(ServiceUnavailable) as refused:
+        await queue.run(BOB, int)
+    assert (refused.value.code, refused.value.retry_after_s) == (Code.OVERLOADED, 2)
+    while threads.given:
+        threads.work()
+    assert await asyncio.gather(*waiting) == [0] * 6
+
+
+async def test_one_owner_never_has_more_than_half_of_the_places(threads):
+    queue = queue_of(threads, most_waiting=4)
+    waiting = await begun(*(queue.run(Share("net", str(number)), int) for number in range(4)))
+    with pytest.raises(ServiceUnavailable):
+        await queue.run(Share("net", "another"), int)
+    waiting += await begun(*(queue.run(Share(name), int) for name in ("ann", "bob")))
+    while threads.given:
+        threads.work()
+    assert await asyncio.gather(*waiting) == [0] * 6
+
+
+async def test_work_that_waits_too_long_is_refused(threads):
+    """Its own share's fault is a 429, everybody's a 503; what has begun is waited for."""
+    queue = queue_of(threads, wait_s=0.01)
+    first, own, other = await begun(queue.run(ANN, int), queue.run(ANN, int), queue.run(BOB, int))
+    (third,) = await begun(queue.run(Share("eve"), int))
+    with pytest.raises(RateLimited):
+        await own
+    with pytest.raises(ServiceUnavailable):
+        await third
+    threads.work()
+    threads.work()
+    assert await asyncio.gather(first, other) == [0, 0]
+    assert not threads.given
+    assert not queue._turns._lines
+
+
+async def test_a_caller_who_leaves_takes_their_work_back(threads):
+    queue, done = queue_of(threads), []
+    first, second = await begun(queue.run(ANN, lambda: done.append(1)), queue.run(ANN, lambda: done.append(2)))
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    assert queue._turns.waiting == 0
+    (third,) = await begun(queue.run(ANN, lambda: done.append(3)))
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    threads.work()
+    await third
+    assert done == [3], "what was given to a thread and not begun is not begun"
+
+
+async def test_an_error_leaves_no_garbage(threads):
+    queue = queue_of(threads)
+
+    async def fail():
+        try:
+            await queue.run(ANN, lambda: {}["x"])
+        except KeyError:
+            return "failed"
+
+    (task,) = await begun(fail())
+    gc.collect()
+    gc.disable()
+    try:
+        threads.work()
+        assert await task == "failed"
+        del task
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+async def test_real_threads_do_it_side_by_side_and_off_the_loop():
+    together = threading.Barrier(2)
+
+    def meet():
+        together.wait(10)
+        return threading.current_thread()
+
+    with ThreadPoolExecutor(2) as pool:
+        queue = queue_of(pool)
+        seen = await asyncio.gather(queue.run(ANN, meet), queue.run(BOB, meet))
+    assert len({*seen, threading.current_thread()}) == 3
