@@ -21,6 +21,7 @@ from django.conf import settings  # noqa: E402
 from django.core.checks import Error, run_checks  # noqa: E402
 
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
+from apps.core.store_bounds import bound_waits  # noqa: E402
 from apps.llm.errors import NotFound  # noqa: E402
 from apps.templates.rules.preloading import preload_in_background  # noqa: E402
 from promptcraft.connection import guard_uvicorn  # noqa: E402
@@ -103,4 +104,5 @@ def _refuse_bad_configuration() -> None:
 
 
 _refuse_bad_configuration()
+bound_waits()
 application = Dispatcher()

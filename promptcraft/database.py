@@ -7,13 +7,16 @@ side, each with its own connection.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections
 
+from apps.core.store_bounds import CALL_S
 from apps.core.work_queue import SHARE, WorkQueue
+from apps.llm.errors import Code, ServiceUnavailable
 
 __all__ = ["DATABASE", "run_in_database", "with_fresh_connections"]
 
@@ -28,14 +31,21 @@ _T = TypeVar("_T")
 async def run_in_database(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Run a synchronous function that uses the ORM in a database thread and return what it returns.
 
-    On the account of `SHARE`. Connections past their age are closed before and after the call. A cancelled caller does
-    not stop a function that has begun.
+    On the account of `SHARE`. Connections past their age are closed before and after the call. The caller waits for
+    CALL_S at the most. A cancelled or late caller does not stop a function that has begun: it keeps its thread until
+    its own waits are over.
 
     Raises:
-        RateLimited, ServiceUnavailable: as `WorkQueue.run` does.
+        RateLimited: as `WorkQueue.run` does.
+        ServiceUnavailable: as `WorkQueue.run` does, or the time is over.
 
     """
-    return await DATABASE.run(SHARE.get(), partial(with_fresh_connections, partial(function, *args, **kwargs)))
+    work = partial(with_fresh_connections, partial(function, *args, **kwargs))
+    try:
+        async with asyncio.timeout(CALL_S):
+            return await DATABASE.run(SHARE.get(), work)
+    except TimeoutError:
+        raise ServiceUnavailable("The database is busy. Try again in a moment.", code=Code.OVERLOADED) from None
 
 
 def with_fresh_connections(call: Callable[[], _T]) -> _T:

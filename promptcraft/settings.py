@@ -21,6 +21,7 @@ from environs import Env, EnvError
 from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
 
+from apps.core.store_bounds import LOCK_S
 from apps.llm.providers import VENDOR_NAMES, ProviderConfig
 from promptcraft.redaction import hide
 from promptcraft.version import VERSION
@@ -273,12 +274,33 @@ def _database() -> dict[str, Any]:
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 5,
+            "timeout": LOCK_S,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     elif database["ENGINE"] == "django.db.backends.postgresql":
-        # Requests run in threads that come and go: connections are pooled rather than kept by a thread.
-        database["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": True}
+        # The driver is not to be imported for SQLite.
+        from apps.core.postgresql.connection import BoundedConnection
+
+        database["ENGINE"] = "apps.core.postgresql"
+        database["OPTIONS"] = {
+            # The shortest that libpq knows. Only the pool's own threads wait for it.
+            "connect_timeout": 2,
+            # A machine that is gone says nothing; the kernel notices within 20 s.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 10_000,
+            **database.get("OPTIONS", {}),
+            # A pool connects in threads of its own, so that a request does not wait for as long as that may take.
+            "pool": {
+                "connection_class": BoundedConnection,
+                "min_size": 1,
+                # As many as there are threads that use the database: nobody waits for another's.
+                "max_size": 14,
+                # It tries once more then, and from then on when it is asked; by itself in pauses that grow to minutes.
+                "reconnect_timeout": 0.2,
+            },
+        }
     return database
 
 
@@ -460,6 +482,8 @@ LOGGING = {
         "uvicorn.access": {"handlers": [], "propagate": False},
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+        # What goes wrong with connections is said by promptcraft.database, once and not for each attempt.
+        "psycopg": {"level": "ERROR"},
     },
 }
 SENTRY_DSN = _url("SENTRY_DSN", ("https", "http"))

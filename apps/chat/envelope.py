@@ -12,6 +12,7 @@ from django.http import Http404, HttpResponse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
+from apps.core.outage import database_is_away, log_outage
 from apps.llm.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -23,6 +24,7 @@ from apps.llm.errors import (
     MethodNotAllowed,
     NotFound,
     PromptCraftError,
+    ServiceUnavailable,
     UnsupportedMediaType,
 )
 from apps.llm.wire import json
@@ -68,7 +70,10 @@ def error_response(error: PromptCraftError, request_id: str) -> HttpResponse:
 
 
 def translate(error: Exception) -> PromptCraftError:
-    """Map any exception to ours; one that is nobody's fault but our own is logged and becomes a 500."""
+    """Map any exception to ours; one that is nobody's fault but our own is logged and becomes a 500.
+
+    A database that is away is 503, whichever door needed it.
+    """
     match error:
         case PromptCraftError():
             return error
@@ -97,6 +102,9 @@ def translate(error: Exception) -> PromptCraftError:
             return BodyTooLarge("The body is over its bound of 1 MiB.")
         case SuspiciousOperation():
             return InvalidRequest("The request is malformed.")
+        case _ if database_is_away(error):
+            log_outage(error)
+            return ServiceUnavailable("The database does not answer. Try again in a moment.", code=Code.OVERLOADED)
         case _:
             kind = "database" if isinstance(error, DatabaseError) else "unexpected"
             logger.error("%s error: %s", kind, type(error).__name__, exc_info=error)

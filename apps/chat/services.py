@@ -171,6 +171,8 @@ async def cancel(*, caller: Caller, completion_id: str) -> Generation | StoredCo
         await found.done.wait()
     if found.status != Status.CANCELLED.value:
         raise Conflict("This completion has finished already; there is nothing to cancel.")
+    if isinstance(found, Generation) and found.unrecorded is not None:
+        raise found.unrecorded
     return found
 
 
@@ -205,11 +207,11 @@ async def _replay(supervisor: Supervisor, asked: Asked, key: str, body_sha256: s
     user_id = asked.caller.user_id
     generation = supervisor.find_by_key(user_id, key)
     stored: StoredCompletion | None = None
-    if generation is None:
+    if generation is None or generation.unrecorded is not None:
         stored = await run_in_database(completion_get_by_key, user_id=user_id, idempotency_key=key)
         # It may have begun while the database was asked.
         generation = supervisor.find_by_key(user_id, key)
-    if generation is not None:
+    if generation is not None and (stored is None or generation.unrecorded is None):
         return await _attached(asked, generation, body_sha256)
     if stored is None:
         return None

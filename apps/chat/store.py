@@ -45,7 +45,9 @@ class _Json(JSONEncoder):
 
 
 def completions_write(records: Sequence[CompletionRecord]) -> None:
-    """Insert the records, all or none.
+    """Insert the records, all or none; one that is there already stays as it is.
+
+    A database that did not answer in time may have taken them all the same.
 
     One statement, which is a transaction of its own: each further one would hand the interpreter over to the event
     loop and wait for it to come back. And past the ORM, which makes an object of each row to take it apart again.
@@ -67,7 +69,8 @@ def _insert(names: tuple[str, ...], rows: int, place: str) -> str:
     quote = connection.ops.quote_name
     columns = ", ".join(quote(_COLUMNS[name]) for name in names)
     places = f"({', '.join([place] * len(names))})"
-    return f"INSERT INTO {quote(Completion._meta.db_table)} ({columns}) VALUES {', '.join([places] * rows)}"
+    table, key = quote(Completion._meta.db_table), quote(_COLUMNS["id"])
+    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([places] * rows)} ON CONFLICT ({key}) DO NOTHING"
 
 
 def completion_get(*, completion_id: str, user_id: int) -> Completion | None:

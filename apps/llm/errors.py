@@ -266,15 +266,20 @@ class InternalError(PromptCraftError):
 
 
 class ServiceUnavailable(PromptCraftError):
-    """The process is full or about to leave; another try may succeed."""
+    """The process is full or about to leave, or the database is away; `may_have_billed` forbids a blind retry."""
 
     http_status = 503
     type = "service_unavailable"
     default_code = Code.OVERLOADED
-    retryable = True
 
-    def __init__(self, message: str, *, code: Code, retry_after_s: int = 1) -> None:
+    def __init__(self, message: str, *, code: Code, retry_after_s: int = 1, may_have_billed: bool = False) -> None:
         super().__init__(message, code=code, retry_after_s=max(1, retry_after_s))
+        self.retryable = not may_have_billed
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """OpenAI's clients obey `x-should-retry`."""
+        return dict(super().headers) | ({} if self.retryable else {"x-should-retry": "false"})
 
 
 class BreakerVerdict(enum.Enum):

@@ -241,8 +241,12 @@ def main() -> None:
     import django
     from django.conf import settings
 
-    # Each thread keeps a connection, and there are more of them than a pool has.
-    settings.DATABASES["default"].get("OPTIONS", {}).pop("pool", None)
+    # Each thread keeps a connection, and there are more of them than a pool has, or than have their turn within a
+    # request's time.
+    options_of_database = settings.DATABASES["default"].get("OPTIONS", {})
+    options_of_database.pop("pool", None)
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        options_of_database["timeout"] = 30
     django.setup()
     from django.core.management import call_command
     from django.db import connection

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from django.http import Http404
 from rest_framework import exceptions as drf
 
@@ -105,7 +105,10 @@ def test_statuses_have_their_types() -> None:
         (drf.NotAcceptable(SECRET), 400, "invalid_value"),
         (RequestDataTooBig(SECRET), 413, "body_too_large"),
         (SuspiciousOperation(SECRET), 400, "invalid_value"),
-        (OperationalError(SECRET), 500, "internal_error"),
+        (OperationalError(SECRET), 503, "overloaded"),
+        (InterfaceError(SECRET), 503, "overloaded"),
+        (IntegrityError(SECRET), 500, "internal_error"),
+        (ProgrammingError(SECRET), 500, "internal_error"),
         (ValueError(SECRET), 500, "internal_error"),
         (TypeError(SECRET), 500, "internal_error"),
         (RuntimeError(SECRET), 500, "internal_error"),
@@ -168,6 +171,14 @@ def test_attempts_say_who_and_why() -> None:
     ]
     assert error.retryable
     assert "x-should-retry" not in error.headers
+
+
+@pytest.mark.parametrize(("billed", "should_retry"), [(False, None), (True, "false")])
+def test_an_answer_that_was_paid_for_and_not_recorded_is_not_asked_for_again(billed: bool, should_retry: str | None):
+    error = ServiceUnavailable("Away.", code=Code.OVERLOADED, may_have_billed=billed)
+    assert error.headers.get("x-should-retry") == should_retry
+    assert error.headers["Retry-After"] == "1"
+    assert error.retryable == (should_retry is None)
 
 
 @pytest.mark.parametrize(

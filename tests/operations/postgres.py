@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -12,12 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import quote
 
 from tests.operations.programs import need_program
 
-__all__ = ["postgres_url"]
+__all__ = ["PostgresServer", "postgres_url"]
 
 _START_S = 15.0
 # It must lose nothing to a crash of the machine: it is thrown away. What it locks and shows is the same without.
@@ -27,40 +29,102 @@ _HASTY = ("-F", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-
 @contextmanager
 def postgres_url() -> Iterator[str]:
     """Run a fresh cluster and yield what DATABASE_URL is to be. Skips the test where PostgreSQL is not installed."""
-    initdb, postgres = need_program("initdb", "postgresql"), need_program("postgres", "postgresql")
-    directory = Path(tempfile.mkdtemp(prefix="pc-pg-"))
-    account = _unprivileged(directory)
-    data = str(directory / "data")
-    try:
-        subprocess.run(
-            [initdb, "-D", data, "-U", "promptcraft", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-            check=True,
-            capture_output=True,
-            timeout=60,
-            cwd=directory,
-            **account,
-        )
-        with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [postgres, "-D", data, "-k", str(directory), "-h", "", *_HASTY],
-                cwd=directory,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                **account,
-            )
+    with PostgresServer() as server:
+        yield server.url
+
+
+class PostgresServer:
+    """A fresh cluster and its server. Skips the test where PostgreSQL is not installed.
+
+    What it holds survives `stop` and `start`. Leaving the `with` block ends it, paused or not, and removes it.
+    """
+
+    def __init__(self) -> None:
+        initdb, self._program = need_program("initdb", "postgresql"), need_program("postgres", "postgresql")
+        self._directory = Path(tempfile.mkdtemp(prefix="pc-pg-"))
+        self._account = _unprivileged(self._directory)
+        self._data = str(self._directory / "data")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._paused: list[int] = []
         try:
-            _wait_ready(process, directory)
-            yield f"postgres://promptcraft@{quote(str(directory), safe='')}/postgres"
-        finally:
-            # Sessions are cut: nobody is to be waited for.
-            process.terminate()
+            subprocess.run(
+                [initdb, "-D", self._data, "-U", "promptcraft", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+                check=True,
+                capture_output=True,
+                timeout=60,
+                cwd=self._directory,
+                **self._account,
+            )
+        except BaseException:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise
+
+    @property
+    def url(self) -> str:
+        """What DATABASE_URL is to be."""
+        return f"postgres://promptcraft@{quote(str(self._directory), safe='')}/postgres"
+
+    def start(self) -> Self:
+        """Start it and wait until it takes connections."""
+        log = self._directory / "log"
+        with log.open("wb") as written:
+            self._process = subprocess.Popen(
+                [self._program, "-D", self._data, "-k", str(self._directory), "-h", "", *_HASTY],
+                cwd=self._directory,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                **self._account,
+            )
+        deadline_s = time.monotonic() + _START_S
+        pause = threading.Event()
+        while "ready to accept connections" not in log.read_text(errors="replace"):
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                raise AssertionError(f"no PostgreSQL:\n{log.read_text(errors='replace')[-2000:]}")
+            pause.wait(0.02)
+        return self
+
+    def stop(self) -> None:
+        """End it. Sessions are cut: nobody is to be waited for."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGINT)
             try:
-                process.wait(1)
+                process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(10)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+
+    def pause(self) -> None:
+        """Let it hang with all its sessions: the kernel makes connections, and nothing is answered."""
+        assert self._process is not None
+        # The one that makes the others first, so that there will be no more of them.
+        self._signal([self._process.pid], signal.SIGSTOP)
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        self._signal([int(child) for child in children], signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        paused, self._paused = self._paused, []
+        for pid in paused:
+            os.kill(pid, signal.SIGCONT)
+
+    def _signal(self, pids: list[int], number: signal.Signals) -> None:
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+            self._paused.append(pid)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.resume()
+        self.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def _unprivileged(directory: Path) -> dict[str, Any]:
@@ -70,12 +134,3 @@ def _unprivileged(directory: Path) -> dict[str, Any]:
     somebody = pwd.getpwnam("nobody")
     os.chown(directory, somebody.pw_uid, somebody.pw_gid)
     return {"user": somebody.pw_uid, "group": somebody.pw_gid, "extra_groups": []}
-
-
-def _wait_ready(process: subprocess.Popen[bytes], directory: Path) -> None:
-    deadline_s = time.monotonic() + _START_S
-    pause = threading.Event()
-    while "ready to accept connections" not in (directory / "log").read_text(errors="replace"):
-        if process.poll() is not None or time.monotonic() > deadline_s:
-            raise AssertionError(f"no PostgreSQL:\n{(directory / 'log').read_text(errors='replace')[-2000:]}")
-        pause.wait(0.02)

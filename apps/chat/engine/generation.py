@@ -26,6 +26,9 @@ __all__ = ["Generation", "Status", "Stop"]
 
 logger = logging.getLogger("promptcraft.engine")
 
+_RECORD_S = 0.9
+"""For a row to be written before its readers are told that it was not; a tick more."""
+
 
 class Status(enum.StrEnum):
     """Where a completion stands."""
@@ -49,7 +52,8 @@ class Generation:
 
     `log` is what readers follow. `ready` is set once the answer may begin: at the first content, at the end, or
     when HEADER_HOLD is over. `done` is set when the log is closed; for a completed or cancelled one its row is
-    committed then. Once done it keeps what can still be asked of it: its log and what is known of its attempts.
+    committed then, or it is `unrecorded`. Once done it keeps what can still be asked of it: its log and what is known
+    of its attempts.
     """
 
     __slots__ = (
@@ -59,6 +63,7 @@ class Generation:
         "_lease",
         "_on_done",
         "_readers",
+        "_recorded",
         "_services",
         "_started",
         "_stop",
@@ -116,6 +121,8 @@ class Generation:
             on_first_content=self._release_headers,
         )
         self._stop: Stop | None = None
+        self._recorded: tuple[asyncio.Future[bool], float] | None = None
+        """What the writer says of the row that is waited for, and since when."""
         self._readers: list[Reader] = []
         self._alone_since: float | None = None
 
@@ -153,6 +160,10 @@ class Generation:
             self.stop(Stop.CLIENT_GONE)
         if self._attempts is not None:
             self._attempts.beat(now)
+        if self._recorded is not None:
+            recorded, since = self._recorded
+            if now - since >= _RECORD_S and not recorded.done():
+                recorded.set_result(False)
 
     # --- what is known of it
 
@@ -165,6 +176,11 @@ class Generation:
     def model(self) -> str:
         """The model that serves, or was asked last."""
         return self.attempts[-1].model if self.attempts else ""
+
+    @property
+    def unrecorded(self) -> PromptCraftError | None:
+        """What readers were told where the answer is whole and its row was not there in time; it may be yet."""
+        return None if self.status is Status.FAILED else self.error
 
     @property
     def fallback_count(self) -> int:
@@ -225,7 +241,7 @@ class Generation:
         """Write the end into the log and the database; `[DONE]` is sent when the row is there."""
         if error is not None:
             self._fail(error, fruitless=not attempts.has_content)
-            await self._services.writer.submit(self._record())
+            self._services.writer.submit(self._record())
             return
         if self._stop is Stop.SHUTDOWN and attempts.finish_reason is None:
             # No terminal event: clients see a cut and resume elsewhere. Whoever has no headers yet gets a status.
@@ -237,7 +253,7 @@ class Generation:
             if self.on_fruitless is not None and not attempts.has_content:
                 self.on_fruitless(self.error)
             self._over(b"")
-            await self._services.writer.submit(self._record())
+            self._services.writer.submit(self._record())
             return
         if attempts.finish_reason is not None:
             self.status = Status.COMPLETED
@@ -250,10 +266,20 @@ class Generation:
         self._release_headers()
         if self.order.include_usage:
             attempts.stamp.usage(self.usage or Usage(prompt_tokens=0, completion_tokens=0), self.cost_nano_usd)
-        if await self._services.writer.submit(self._record()):
+        recorded = self._services.writer.submit(self._record())
+        self._recorded = recorded, self._services.clock()
+        if await recorded:
             self._over(DONE)
-        else:
-            self._fail(InternalError("The answer is complete but could not be recorded."), fruitless=False)
+            return
+        # Not failed: the text is whole and paid for, and its row says so whenever it is written.
+        self.error = ServiceUnavailable(
+            "The answer is complete, but the database did not take it in time. "
+            f"Read it with GET /api/v2/chat/completions/{self.order.id}/. Asking again may be billed again.",
+            code=Code.OVERLOADED,
+            may_have_billed=True,
+        )
+        self.log.append(stream_error(self.error, self.order.request_id))
+        self._over(b"")
 
     def _fail(self, error: PromptCraftError, *, fruitless: bool) -> None:
         self.status = Status.FAILED
@@ -270,7 +296,7 @@ class Generation:
         self.ready.set()
         if self.finished_monotonic is None:
             self.finished_monotonic = self._services.clock()
-            self._attempts = self.on_fruitless = None
+            self._attempts = self.on_fruitless = self._recorded = None
             self.done.set()
             self._on_done(self)
 

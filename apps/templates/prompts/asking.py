@@ -80,6 +80,9 @@ async def ask_model(asker: Asker, body: Mapping[str, Any], *, deadline_s: float)
         raise ModelFailed(error.code.value) from None
     except TimeoutError:
         raise ModelFailed("deadline") from None
+    if generation.unrecorded is not None:
+        # The database is away, and what the rules answer with needs it too.
+        raise generation.unrecorded
     if generation.error is not None:
         raise ModelFailed(generation.error.code.value)
     message = generation.message()
