@@ -2,13 +2,14 @@
 
 In the same sliding windows as completions (`apps.limits`). A log-in takes its slots before the password is looked at,
 and gets them back if it was right: however many guess at once, no more than the limit are told that they are wrong.
-Names are counted without case and as digests, addresses as `client_network` gives them.
+Names are counted by the form that look-alikes share, and as digests; addresses as `client_network` gives them.
 """
 
 from __future__ import annotations
 
 import hashlib
 
+from apps.core.look_alikes import folded
 from apps.limits.limiter import Lease, Rate
 from apps.limits.opening import current_windows
 
@@ -53,5 +54,5 @@ def attempt_take(rate: Rate, key: str) -> Lease:
 
 
 def name_key(username: str) -> str:
-    """Return what a name is counted under, whether or not a user has it."""
-    return hashlib.sha256(username.casefold().encode("utf-8", "surrogatepass")).hexdigest()
+    """Return what a name, and every one that looks like it, is counted under, whether or not a user has it."""
+    return hashlib.sha256(folded(username).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,7 @@
-"""Refresh families: one for each log-in, one row for each refresh token of it.
+"""Refresh families: one for each log-in, one row for each refresh token of it. And the forms of users' names.
 
     User ──< RefreshFamily ──< RefreshToken ── successor ──> RefreshToken
+    User ──< NameForm
 
 No row holds a usable token. A token is signed again from its row whenever it must be answered a second time, so the
 signing key and the table are needed together.
@@ -13,7 +14,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-__all__ = ["RefreshFamily", "RefreshToken"]
+__all__ = ["NameForm", "RefreshFamily", "RefreshToken"]
 
 
 class RefreshFamily(models.Model):
@@ -45,3 +46,14 @@ class RefreshToken(models.Model):
 
     def __str__(self) -> str:
         return f"refresh token {self.pk}"
+
+
+class NameForm(models.Model):
+    """A form of a user's name (`apps.core.look_alikes`), which no other user's name may have."""
+
+    # Taken apart, a name of 150 characters has at most four times as many.
+    form = models.CharField(max_length=600, unique=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="name_forms")
+
+    def __str__(self) -> str:
+        return self.form

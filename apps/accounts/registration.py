@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from apps.accounts.addresses import client_network
 from apps.accounts.attempts import REGISTRATIONS_OF_ADDRESS, attempt_take
+from apps.accounts.names import NAME_TAKEN, name_is_taken
 from apps.llm.errors import InvalidRequest
 
 __all__ = ["user_register"]
@@ -19,7 +20,7 @@ def user_register(*, request: HttpRequest, username: str, email: str, password: 
     """Create and return the user; every attempt counts for the address it comes from. Hashes: for a hashing thread.
 
     Raises:
-        InvalidRequest: a field is not acceptable, or the name is taken (in any case of its letters).
+        InvalidRequest: a field is not acceptable, or the name is taken or looks like one that is.
         RateLimited: too many attempts from this address.
 
     """
@@ -46,9 +47,9 @@ def _validate(user: User, password: str) -> None:
         validate_password(password, user=user)
     except ValidationError as error:
         raise InvalidRequest(" ".join(error.messages), param="password") from error
-    if User.objects.filter(username__iexact=user.username).exists():
+    if name_is_taken(user.username):
         raise _name_taken()
 
 
 def _name_taken() -> InvalidRequest:
-    return InvalidRequest("This name is taken. Choose another.", param="username")
+    return InvalidRequest(NAME_TAKEN, param="username")

@@ -13,10 +13,12 @@ from django.forms import ModelChoiceField
 from django.http import HttpRequest
 from django.utils import timezone
 
+from apps.core.look_alikes import latin_form
 from apps.templates import search
 from apps.templates.curation.site import CurationSite
-from apps.templates.library.drafts import RESERVED_SLUGS
-from apps.templates.models import Label, Tag, Template, Version
+from apps.templates.library.drafts import is_reserved
+from apps.templates.models import SLUG_TAKEN, Label, Tag, Template, Version
+from apps.templates.slug_forms import slug_form
 
 __all__ = ["site"]
 
@@ -87,10 +89,14 @@ class _TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at
         fields = ("slug", "title", "description", "category", "language", "tags", "is_public")
 
     def clean_slug(self) -> str:
-        """Refuse what is a path beside the templates."""
+        """Refuse what is a path beside the templates, and a slug that another template of the owner's has."""
         slug = str(self.cleaned_data["slug"])
-        if slug in RESERVED_SLUGS:
+        if is_reserved(slug):
             raise forms.ValidationError("This word is a path of the API. Choose another.")
+        # The form has no field for the owner, so that Django checks the slugs of public templates alone.
+        others = Template.objects.filter(owner_id=self.instance.owner_id).exclude(pk=self.instance.pk)
+        if others.annotate(form=slug_form("slug")).filter(form=latin_form(slug)).exists():
+            raise forms.ValidationError(SLUG_TAKEN)
         return slug
 
 

@@ -8,8 +8,11 @@ from django.conf import settings
 from django.db import models
 
 from apps.templates.categories import CATEGORIES
+from apps.templates.slug_forms import slug_form
 
-__all__ = ["Label", "Tag", "Template", "Version"]
+__all__ = ["SLUG_TAKEN", "Label", "Tag", "Template", "Version"]
+
+SLUG_TAKEN = "Another template has this slug, or one that looks like it. Choose another."
 
 
 class Tag(models.Model):
@@ -45,13 +48,21 @@ class Template(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        """A slug is one template to whoever may see it; an own one comes before a public one."""
+        """A slug, with those that look like it, is one template's of its owner's, and one public template's."""
 
         ordering = ["id"]
         constraints = [
+            # The two by which a slug is looked up; the two by its form refuse more.
             models.UniqueConstraint(fields=["owner", "slug"], name="template_slug_of_owner"),
             models.UniqueConstraint(
                 fields=["slug"], condition=models.Q(is_public=True), name="template_slug_of_public"
+            ),
+            models.UniqueConstraint(models.F("owner"), slug_form("slug"), name="template_slug_form_of_owner"),
+            models.UniqueConstraint(
+                slug_form("slug"),
+                condition=models.Q(is_public=True),
+                name="template_slug_form_of_public",
+                violation_error_message=SLUG_TAKEN,
             ),
         ]
         indexes = [

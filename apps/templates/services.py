@@ -255,7 +255,7 @@ def _check_label(name: str) -> None:
 
 def _slug_taken() -> Conflict:
     return Conflict(
-        "This slug is taken, by a template of yours or by a public one. Choose another.",
+        "This slug is taken, by a template of yours or by a public one, or looks like theirs. Choose another.",
         code=Code.ALREADY_EXISTS,
         param="slug",
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from apps.core.look_alikes import latin_form
 from apps.templates.categories import CATEGORIES
 from apps.templates.library.declarations import agreement_check, variables_json, variables_of, variables_read
 from apps.templates.library.fields import Fields, fields_of
@@ -18,6 +19,7 @@ __all__ = [
     "TemplateChange",
     "TemplateDraft",
     "VersionDraft",
+    "is_reserved",
     "template_change",
     "template_draft",
     "variables_json",
@@ -28,7 +30,7 @@ __all__ = [
 SLUG = re.compile(r"[A-Za-z0-9_-]{1,100}")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")
 RESERVED_SLUGS = frozenset({"categories", "import", "search", "tags"})
-"""They are paths beside the templates."""
+"""They are paths beside the templates; slugs that look like them are reserved too."""
 LABELS = ("production", "staging")
 MAX_TITLE_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 2_000
@@ -133,6 +135,11 @@ def version_draft(body: object, at: str = "") -> VersionDraft:
     return VersionDraft(text=text, variables=variables, note=_note(fields))
 
 
+def is_reserved(slug: str) -> bool:
+    """Tell whether a slug looks like a path beside the templates."""
+    return latin_form(slug) in map(latin_form, RESERVED_SLUGS)
+
+
 def _title(fields: Fields) -> str:
     return fields.line("title", most=MAX_TITLE_CHARACTERS)
 
@@ -153,7 +160,7 @@ def _slug(fields: Fields) -> str:
     slug = fields.text("slug", most=100)
     if not SLUG.fullmatch(slug):
         raise fields.refusal("slug", "takes letters, digits, `-` and `_`")
-    if slug in RESERVED_SLUGS:
+    if is_reserved(slug):
         raise fields.refusal("slug", f"must be none of {', '.join(sorted(RESERVED_SLUGS))}")
     return slug
 

@@ -9,11 +9,13 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from apps.core.look_alikes import latin_form
 from apps.templates import search
 from apps.templates.library.drafts import TemplateDraft, VersionDraft, variables_json
 from apps.templates.library.starter_library import StarterTemplate
 from apps.templates.library.storing import Order, tags_set, templates_store
 from apps.templates.models import Label, Template, Version
+from apps.templates.slug_forms import slug_form
 
 __all__ = ["Loaded", "library_load"]
 
@@ -30,7 +32,7 @@ class Loaded:
     changed: int
     unchanged: int
     taken: tuple[str, ...]
-    """Slugs that public templates of users have: these are not made."""
+    """Slugs that public templates of users have, or look-alikes of them: these are not made."""
 
 
 def library_load(*, library: Sequence[StarterTemplate]) -> Loaded:
@@ -42,9 +44,9 @@ def library_load(*, library: Sequence[StarterTemplate]) -> Loaded:
     with transaction.atomic():
         stored = {row.slug: row for row in Template.objects.select_for_update().filter(owner=None)}
         new = [one for one in library if one.slug not in stored]
-        taken = set(
-            Template.objects.filter(is_public=True, slug__in=[one.slug for one in new]).values_list("slug", flat=True)
-        )
+        by_form = {latin_form(one.slug): one.slug for one in new}
+        public = Template.objects.filter(is_public=True).annotate(form=slug_form("slug")).filter(form__in=by_form)
+        taken = {by_form[form] for form in public.values_list("form", flat=True)}
         orders = [Order(slug=one.slug, draft=_draft(one)) for one in new if one.slug not in taken]
         made = templates_store(orders, owner_id=None, author_id=None)
         changed = _change([(stored[one.slug], one) for one in library if one.slug in stored])

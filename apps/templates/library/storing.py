@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from django.db.models import Q
 from django.utils.text import slugify
 
+from apps.core.look_alikes import latin_form
 from apps.llm.errors import Code, Conflict
 from apps.templates.library.drafts import RESERVED_SLUGS, TemplateDraft, variables_json
 from apps.templates.models import Label, Tag, Template, Version
+from apps.templates.slug_forms import slug_form
 
 __all__ = ["Order", "free_slugs", "tags_set", "templates_store"]
 
@@ -92,22 +94,26 @@ def tags_set(tags: Mapping[int, Iterable[str]], *, are_new: bool = False) -> Non
 
 
 def free_slugs(drafts: Sequence[TemplateDraft], *, owner_id: int) -> list[str]:
-    """Return a slug for each: its own, or one made from its title that nobody else has.
+    """Return a slug for each: its own, or one made from its title that looks like no other.
 
-    Raises Conflict if two of them have the same of their own.
+    Raises Conflict if two of them have look-alikes of their own.
     """
-    given = [draft.slug for draft in drafts if draft.slug is not None]
+    given = [latin_form(draft.slug) for draft in drafts if draft.slug is not None]
     if len(set(given)) < len(given):
         raise Conflict("Two of the templates have the same slug. Rename one.", code=Code.ALREADY_EXISTS, param="slug")
     bases = {_base(draft.title) for draft in drafts if draft.slug is None}
-    like = Q()
-    for base in bases:
-        like |= Q(slug__startswith=base)
-    mine_or_public = Q(owner_id=owner_id) | Q(is_public=True)
-    taken = set(given) | RESERVED_SLUGS
-    if bases:
-        taken |= set(Template.objects.filter(like, mine_or_public).values_list("slug", flat=True))
+    taken = set(given) | set(map(latin_form, RESERVED_SLUGS)) | _stored_forms(bases, owner_id)
     return [draft.slug if draft.slug is not None else _made(_base(draft.title), taken) for draft in drafts]
+
+
+def _stored_forms(bases: Collection[str], owner_id: int) -> set[str]:
+    """Return the forms that are taken by public templates and the user's own, if one of the bases' is; else none."""
+    rows = Template.objects.annotate(form=slug_form("slug"))
+    like_bases = rows.filter(form__in=set(map(latin_form, bases)))
+    # One after the other: each has an index of its own.
+    if not (like_bases.filter(owner_id=owner_id).exists() or like_bases.filter(is_public=True).exists()):
+        return set()
+    return set(rows.filter(Q(owner_id=owner_id) | Q(is_public=True)).values_list("form", flat=True))
 
 
 def _base(title: str) -> str:
@@ -115,7 +121,8 @@ def _base(title: str) -> str:
 
 
 def _made(base: str, taken: set[str]) -> str:
-    """Return a slug that is not taken yet, and take it."""
-    slug = next(slug for number in count(1) if (slug := base if number == 1 else f"{base}-{number}") not in taken)
-    taken.add(slug)
+    """Return a slug whose form is not taken yet, and take it."""
+    numbered = (base if number == 1 else f"{base}-{number}" for number in count(1))
+    slug = next(slug for slug in numbered if latin_form(slug) not in taken)
+    taken.add(latin_form(slug))
     return slug

@@ -320,3 +320,18 @@ def test_a_template_of_nobody_is_absent(curator):
     assert user_named("nobody").pk
     answer = curator.get(f"{LIST}999999999999999999999/change/")
     assert (answer.status_code, answer.headers["Location"]) == (302, ADMIN)
+
+
+@pytest.mark.parametrize("slug", ["other", "OTHER", "0ther", "1mport"])
+def test_a_slug_that_looks_like_another_is_no_fault_of_ours(curator, ada, boss, slug):
+    ada.make()
+    ada.make(slug="other")
+    boss.make(slug="0THER", title="Another", is_public=True)
+    template = Template.objects.get(slug=SLUG)
+    for is_public in ({}, {"is_public": "on"}):
+        answer = change(curator, template, slug=slug, **is_public)
+        assert answer.status_code == 200
+        assert "errornote" in answer.content.decode()
+    answer = change(curator, Template.objects.get(slug="other"), is_public="on")
+    assert answer.status_code == 200
+    assert "looks like it" in answer.content.decode()

@@ -8,6 +8,9 @@ import sys
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import IntegrityError, transaction
+
+from apps.accounts.names import NAME_TAKEN
 
 __all__ = ["Command"]
 
@@ -39,5 +42,9 @@ class Command(BaseCommand):
             user.full_clean()
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        user.save()
+        try:
+            with transaction.atomic():
+                user.save()
+        except IntegrityError as error:
+            raise CommandError(NAME_TAKEN) from error
         self.stdout.write(f"user {user.username} made")

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.accounts.names import name_is_taken
+
 __all__ = ["Command"]
 
 _NAME = "dev"
@@ -23,6 +25,9 @@ class Command(BaseCommand):
             raise CommandError("The development user is made with DEBUG=1 only.")
         if User.objects.filter(username=_NAME).exists():
             self.stdout.write(f"user {_NAME} exists")
+            return
+        if name_is_taken(_NAME):
+            self.stdout.write(f"user {_NAME} not made: another user's name looks like it")
             return
         User.objects.create_user(_NAME, email="dev@example.org", password=_PASSWORD)
         self.stdout.write(f"user {_NAME} made")
