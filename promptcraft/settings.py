@@ -21,6 +21,7 @@ from environs import Env, EnvError
 from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
 
+from apps.core.private_files import PrivateConnection, keep_private
 from apps.core.store_bounds import LOCK_S
 from apps.llm.providers import VENDOR_NAMES, ProviderConfig
 from promptcraft.redaction import hide
@@ -70,6 +71,11 @@ ENVIRONMENT = (
 
 # uvicorn starts a worker that left with any other code again, and again.
 _STARTUP_FAILED = 3
+
+# HS256 signs with 256 bits (RFC 7518, section 3.2).
+_LEAST_KEY_BYTES = 32
+# As many different ones as Django's own check asks for.
+_LEAST_KEY_CHARACTERS = 5
 
 
 def _stop(problem: str) -> NoReturn:
@@ -170,6 +176,7 @@ def _rate(name: str, default: str) -> str:
 env = Env()
 # An explicit DEBUG=0 says that this is no development machine.
 if os.environ.get("DEBUG", "").strip().lower() not in {"0", "false", "no", "off", "f", "n"}:
+    keep_private(BASE_DIR / ".env")
     env.read_env(str(BASE_DIR / ".env"), recurse=False)
 
 # --- Django
@@ -181,6 +188,12 @@ if not SECRET_KEY:
         _stop('Environment variable "SECRET_KEY" not set (DEBUG=1 starts without one, for development only).')
     SECRET_KEY = "django-insecure-development-key-never-used-with-debug-off"
 JWT_SIGNING_KEY: str = _read(env.str, "JWT_SIGNING_KEY", SECRET_KEY)
+for _name, _key in (("SECRET_KEY", SECRET_KEY), ("JWT_SIGNING_KEY", JWT_SIGNING_KEY)):
+    if not DEBUG and (len(_key.encode()) < _LEAST_KEY_BYTES or len(set(_key)) < _LEAST_KEY_CHARACTERS):
+        _stop(
+            f'Environment variable "{_name}" invalid: Too easy to guess. '
+            f"Set {_LEAST_KEY_BYTES} random characters or more, such as: openssl rand -base64 48"
+        )
 ALLOWED_HOSTS = _list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 ROOT_URLCONF = "promptcraft.urls"
 ASGI_APPLICATION = "promptcraft.asgi.application"
@@ -275,6 +288,7 @@ def _database() -> dict[str, Any]:
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": LOCK_S,
+            "factory": PrivateConnection,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     elif database["ENGINE"] == "django.db.backends.postgresql":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -100,7 +101,9 @@ DEFAULTS: dict[str, Any] = {
 HONOURED: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"DEBUG": "1"}, {"DEBUG": True, "LOG_FORMAT": "console"}),
     ({"DEBUG": "true", "LOG_FORMAT": "json"}, {"DEBUG": True, "LOG_FORMAT": "json"}),
-    ({"JWT_SIGNING_KEY": "k" * 40}, {"SECRET_KEY": SECRET, "JWT_SIGNING_KEY": "k" * 40}),
+    ({"JWT_SIGNING_KEY": SECRET[::-1]}, {"SECRET_KEY": SECRET, "JWT_SIGNING_KEY": SECRET[::-1]}),
+    ({"SECRET_KEY": "åbcdë" * 5}, {"SECRET_KEY": "åbcdë" * 5}),
+    ({"DEBUG": "1", "SECRET_KEY": "x"}, {"SECRET_KEY": "x"}),
     ({"ALLOWED_HOSTS": "a.example, b.example"}, {"ALLOWED_HOSTS": ["a.example", "b.example"]}),
     ({"PROVIDER_CHAIN": "mock , zai"}, {"PROVIDER_CHAIN": ["mock", "zai"], "PROVIDER_CHAIN_NAMED": True}),
     ({"PROVIDER_CHAIN": ""}, {"PROVIDER_CHAIN_NAMED": False}),
@@ -131,7 +134,8 @@ HONOURED: list[tuple[dict[str, str], dict[str, Any]]] = [
     (dict.fromkeys(("CHAT_RATE_LIMIT", "PORT", "DEBUG", "SENTRY_DSN", "LOG_LEVEL", "MAX_STREAMS"), ""), DEFAULTS),
 ]
 MALFORMED: dict[str, tuple[str, ...]] = {
-    "SECRET_KEY": ("",),
+    "SECRET_KEY": ("", "x", SECRET[:31], "ab" * 40, "ä" * 16),
+    "JWT_SIGNING_KEY": ("weak", SECRET[:31], "k" * 40),
     "DEBUG": ("maybe", "2"),
     "CORS_ALLOWED_ORIGINS": ("*", "app.example.org", "https://app.example.org/path"),
     "DATABASE_URL": ("nonsense", "mysqlx://host/name", "postgres://host:port/name"),
@@ -181,7 +185,7 @@ MALFORMED: dict[str, tuple[str, ...]] = {
     "UPSTREAM_TRANSPORT": ("pigeon", "HTTPX"),
 }
 # A name of any form is a name.
-FREE = {"JWT_SIGNING_KEY", "ALLOWED_HOSTS", "METRICS_TOKEN", "DEEPSEEK_MODEL", "ZAI_MODEL", "OPENAI_MODEL"}
+FREE = {"ALLOWED_HOSTS", "METRICS_TOKEN", "DEEPSEEK_MODEL", "ZAI_MODEL", "OPENAI_MODEL"}
 WRONG = [(name, value) for name, values in MALFORMED.items() for value in values]
 
 
@@ -281,6 +285,16 @@ class TestDotEnv:
         (read,) = read_settings([{}], tree)
         assert read["settings"]["DEBUG"] is True
         assert read["settings"]["SECRET_KEY"]
+
+    @pytest.mark.skipif(os.name != "posix", reason="files of Windows have no such modes")
+    def test_is_its_owners_alone_once_it_is_read(self, tree: Path) -> None:
+        file = tree / ".env"
+        file.write_text("DEEPSEEK_API_KEY=sk-from-file\n")
+        file.chmod(0o644)
+        read_settings([{"DEBUG": "0", "SECRET_KEY": SECRET}], tree)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o644
+        read_settings([{"DEBUG": "1"}], tree)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     def test_a_bad_line_is_named_as_any_other(self, tree: Path) -> None:
         (tree / ".env").write_text("GAP_TIMEOUT=soon\n")

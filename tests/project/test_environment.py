@@ -102,7 +102,7 @@ def _settings_with(environment: dict[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", DUMP_SETTINGS],
         cwd=ROOT,
-        env={**inherited, "DEBUG": "0", "SECRET_KEY": "x" * 50, **environment},
+        env={**inherited, "DEBUG": "0", "SECRET_KEY": "only-for-tests-" * 4, **environment},
         capture_output=True,
         text=True,
         timeout=30,
