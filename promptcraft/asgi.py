@@ -27,6 +27,7 @@ from apps.templates.rules.preloading import preload_in_background  # noqa: E402
 from promptcraft.connection import guard_uvicorn  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
 from promptcraft.scope import made_safe, safe_path  # noqa: E402
+from promptcraft.server.access_logs import quiet_daphne  # noqa: E402
 from promptcraft.websocket import refuse_handshake  # noqa: E402
 
 __all__ = ["application"]
@@ -105,4 +106,5 @@ def _refuse_bad_configuration() -> None:
 
 _refuse_bad_configuration()
 bound_waits()
+quiet_daphne()
 application = Dispatcher()

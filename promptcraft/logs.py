@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from promptcraft.instants import utc_milliseconds
-from promptcraft.redaction import scrubbed
+from promptcraft.redaction import scrubbed, scrubbed_encoded
 
 __all__ = ["REQUEST_ID", "REQUEST_LOGGER", "ConsoleFormatter", "JsonFormatter", "described", "one_line"]
 
@@ -115,5 +115,6 @@ def _message_of(record: logging.LogRecord) -> str:
     message = record.getMessage()
     if record.name.partition(".")[0] == _OURS:
         return message[:_MOST_MESSAGE_CHARACTERS]
-    # Others go on with the repr of what they held, asyncio with that of a task's exception.
-    return message.partition("\n")[0][:_MOST_FOREIGN_CHARACTERS]
+    # Others go on with the repr of what they held, asyncio with that of a task's exception. Scrubbed before it is cut:
+    # a part of an encoded secret may not be known for one.
+    return scrubbed_encoded(message.partition("\n")[0][:_MOST_MESSAGE_CHARACTERS])[:_MOST_FOREIGN_CHARACTERS]

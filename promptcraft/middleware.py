@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import NamedTuple
 
 from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
@@ -24,6 +25,8 @@ from apps.llm.errors import HeadTooLarge, InvalidRequest, PromptCraftError
 from promptcraft.context import RequestContext, Settled, context_of, set_context
 from promptcraft.headers import add_headers, checked_headers, set_headers
 from promptcraft.logs import REQUEST_ID, REQUEST_LOGGER
+from promptcraft.redaction import holds_secret
+from promptcraft.routes import completion_id_of, method_of, route_of
 from promptcraft.scope import head_is_too_large
 
 __all__ = ["CrossOriginMiddleware", "RefusalMiddleware", "RequestContextMiddleware"]
@@ -50,8 +53,6 @@ _HEADERS = checked_headers(
 )
 _API_HEADERS = checked_headers({"Cache-Control": "no-store"})
 _VARY = checked_headers({"Vary": "origin"})
-_MOST_PATH_CHARACTERS = 256
-
 _MOST_GOOD_HOSTS = 256
 """A wildcard lets any number of names in; at the bound all are forgotten, and looked at again."""
 _good_hosts: set[tuple[str | None, ...]] = set()
@@ -68,7 +69,7 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
         try:
             response = await get_response(request)
         except asyncio.CancelledError:
-            _log(context, str(request.method), request.path[:_MOST_PATH_CHARACTERS], 499)
+            _log(context, _Asked.of(request), 499)
             raise
         set_headers(
             response,
@@ -85,7 +86,7 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
             add_headers(response, _API_HEADERS)
         # A stream's line is due when the stream ends, which is when its response is closed. The request is not kept
         # until then: it holds the body.
-        finish = partial(_log, context, str(request.method), request.path[:_MOST_PATH_CHARACTERS], response.status_code)
+        finish = partial(_log, context, _Asked.of(request), response.status_code)
         response._resource_closers.append(finish)  # type: ignore[attr-defined]
         return response
 
@@ -150,6 +151,11 @@ def _is_for_us(request: HttpRequest) -> bool:
     return True
 
 
+def _is_request_id(given: str) -> bool:
+    # It is answered, logged and stored with the completion: a key or a token that somebody sends as one is none.
+    return _REQUEST_ID.fullmatch(given) is not None and not holds_secret(given)
+
+
 def _context_of(request: HttpRequest) -> RequestContext:
     # `request.headers` would read every header for these two.
     given_id = request.META.get("HTTP_X_REQUEST_ID", "")
@@ -158,7 +164,7 @@ def _context_of(request: HttpRequest) -> RequestContext:
     # One call of the system's for all three.
     random = os.urandom(36).hex()
     return RequestContext(
-        request_id=given_id if given_id and _REQUEST_ID.fullmatch(given_id) else f"req_{random[:24]}",
+        request_id=given_id if given_id and _is_request_id(given_id) else f"req_{random[:24]}",
         trace_id=trace[1] if trace else random[24:56],
         trace_flags=trace[2] if trace else "00",
         span_id=random[56:],
@@ -166,19 +172,31 @@ def _context_of(request: HttpRequest) -> RequestContext:
     )
 
 
-def _log(context: RequestContext, method: str, path: str, status: int) -> None:
+class _Asked(NamedTuple):
+    """What the line says of what was asked for: all of it from closed lists, but the id of a completion."""
+
+    method: str
+    path: str
+    completion_id: str | None
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> _Asked:
+        return cls(method_of(request), route_of(request), completion_id_of(request))
+
+
+def _log(context: RequestContext, asked: _Asked, status: int) -> None:
     duration_ms = round((time.monotonic() - context.started) * 1000, 1)
     if context.settled is None or context.settled.is_set():
-        _write_line(context, method, path, status, duration_ms)
+        _write_line(context, asked, status, duration_ms)
         return
-    line = _write_line_when_settled(context, context.settled, method, path, status, duration_ms)
+    line = _write_line_when_settled(context, context.settled, asked, status, duration_ms)
     task = asyncio.get_running_loop().create_task(line)
     _unsettled.add(task)
     task.add_done_callback(_unsettled.discard)
 
 
 async def _write_line_when_settled(
-    context: RequestContext, settled: Settled, method: str, path: str, status: int, duration_ms: float
+    context: RequestContext, settled: Settled, asked: _Asked, status: int, duration_ms: float
 ) -> None:
     """Write the line of a client that left: what became of its completion is known a moment later."""
     try:
@@ -188,26 +206,29 @@ async def _write_line_when_settled(
         # It runs on for whoever comes back.
         pass
     finally:
-        _write_line(context, method, path, status, duration_ms)
+        _write_line(context, asked, status, duration_ms)
 
 
-def _write_line(context: RequestContext, method: str, path: str, status: int, duration_ms: float) -> None:
-    fields = {
+def _write_line(context: RequestContext, asked: _Asked, status: int, duration_ms: float) -> None:
+    fields: dict[str, object] = {
         "request_id": context.request_id,
         "trace_id": context.trace_id,
-        "method": method,
-        "path": path,
+        "method": asked.method,
+        "path": asked.path,
         "status": status,
         "duration_ms": duration_ms,
         "user_id": context.user_id,
-        **(context.outcome() if context.outcome is not None else {}),
     }
+    if asked.completion_id is not None:
+        fields["completion_id"] = asked.completion_id
+    if context.outcome is not None:
+        fields |= context.outcome()
     if context.error_code is not None:
         fields["error_code"] = context.error_code
     count_line(fields)
     if not REQUEST_LOGGER.isEnabledFor(logging.INFO):
         return
-    REQUEST_LOGGER.handle(_record("%s %s %s %s ms", (method, path, status, duration_ms), fields))
+    REQUEST_LOGGER.handle(_record("%s %s %s %s ms", (asked.method, asked.path, status, duration_ms), fields))
 
 
 _LINE = vars(logging.LogRecord(REQUEST_LOGGER.name, logging.INFO, __file__, 0, "", (), None))

@@ -19,7 +19,7 @@ from sentry_sdk.transport import Transport
 from sentry_sdk.types import Event, Hint
 
 from promptcraft.logs import REQUEST_ID
-from promptcraft.redaction import scrubbed
+from promptcraft.redaction import scrubbed_encoded
 
 if TYPE_CHECKING:
     from sentry_sdk._types import DataCollectionUserOptions
@@ -113,7 +113,7 @@ def _exception(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scrubbed(value: Any) -> Any:
     if isinstance(value, str):
-        return scrubbed(value)
+        return scrubbed_encoded(value)
     if isinstance(value, Mapping):
         return {name: _scrubbed(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -490,6 +490,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "WARNING", "propagate": True},
         # Says again what the request's own line says; faults of ours are logged where they are mapped.
         "django.request": {"level": "CRITICAL"},
+        "django.security": {"level": "CRITICAL"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
         # Whatever set them up before: their lines are to be as ours are, and the access log is ours.
         "uvicorn": {"handlers": [], "propagate": True},

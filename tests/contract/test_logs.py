@@ -43,6 +43,8 @@ def line_of(door: Door, request_id: str) -> Line:
     return line
 
 
+ROUTES = {f"{COMPLETIONS}absent/": f"{COMPLETIONS}{{completion_id}}/", "/nowhere/": "/{unknown}/"}
+"""What is logged of a path that is not its own route."""
 REQUESTS: dict[str, tuple[int, str, str, dict[str, Any]]] = {
     "list": (200, "GET", COMPLETIONS, {}),
     "no body": (400, "POST", COMPLETIONS, {"body": b""}),
@@ -68,7 +70,7 @@ def test_every_request_leaves_one_line(door: Door, name: str) -> None:
     status = door.call(path, user, method=method, headers=headers, **request)[0]
     assert status == expected
     line = line_of(door, request_id)
-    assert (line["method"], line["path"], line["status"]) == (method, path, expected)
+    assert (line["method"], line["path"], line["status"]) == (method, ROUTES.get(path, path), expected)
     assert (line["user_id"] is None) == (status in (401, 405) or user is None)
     assert 0 <= line["duration_ms"] < 10_000
     assert line["time"].endswith("+00:00")
@@ -89,6 +91,16 @@ class TestCompletions:
         (attempt,) = line["attempts"]
         assert (attempt["provider"], attempt["end"]) == ("deepseek", "complete")
         assert 0 < attempt["ttft_ms"] < 10_000
+
+    def test_the_completion_that_a_path_names(self, door: Door) -> None:
+        stored = door.whole()[2]["id"]
+        for path, status in ((f"{COMPLETIONS}{stored}/", 200), (f"{COMPLETIONS}{stored}/events/", 200)):
+            request_id, headers = named()
+            with door.server.open(path, method="GET", headers=headers) as stream:
+                assert stream.status == status
+                stream.read()
+            line = line_of(door, request_id)
+            assert (line["completion_id"], stored in line["path"]) == (stored, False)
 
     def test_a_stream_leaves_it_when_it_ends(self, door: Door) -> None:
         request_id, headers = named()
@@ -231,7 +243,7 @@ class TestWhatIsNeverSaid:
         request_id, headers = named()
         forged = '%0A{"logger":"promptcraft.request","message":"forged"}%0A'
         door.call(f"{COMPLETIONS}{forged}/", headers=headers)
-        assert "forged" in line_of(door, request_id)["path"]
+        assert line_of(door, request_id)["path"] == f"{COMPLETIONS}{{completion_id}}/"
         for line in door.server.output().splitlines():
             if line.startswith("{"):
                 assert json.loads(line)["message"] != "forged"

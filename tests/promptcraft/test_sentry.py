@@ -134,7 +134,7 @@ def test_a_report_that_cannot_be_built_is_not_sent(kept: Kept, monkeypatch: pyte
     def fail(text: str) -> str:
         raise RuntimeError(text)
 
-    monkeypatch.setattr("promptcraft.sentry.scrubbed", fail)
+    monkeypatch.setattr("promptcraft.sentry.scrubbed_encoded", fail)
     logging.getLogger("promptcraft.errors").error("failed: %s", PROMPT)
     sentry_sdk.flush(timeout=2)
     assert kept.sent == []

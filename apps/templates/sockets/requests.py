@@ -19,6 +19,7 @@ from apps.templates.sockets.operations import OPERATIONS, UNCOUNTED
 from apps.templates.sockets.outbox import Outbox, PeerGone
 from apps.templates.workload import workbench_counted
 from promptcraft.logs import REQUEST_ID, REQUEST_LOGGER
+from promptcraft.redaction import holds_secret
 
 __all__ = ["SocketRequest", "chosen_request_id"]
 
@@ -28,7 +29,8 @@ _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 def chosen_request_id(given: RequestId | None) -> str:
     """Return a request's id in logs, rows and errors: the client's if it could be an `X-Request-Id`, else a new one."""
     written_out = "" if given is None else str(given)
-    return written_out if _USABLE_ID.fullmatch(written_out) else f"req_{secrets.token_hex(12)}"
+    usable = _USABLE_ID.fullmatch(written_out) and not holds_secret(written_out)
+    return written_out if usable else f"req_{secrets.token_hex(12)}"
 
 
 class SocketRequest:

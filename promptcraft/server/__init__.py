@@ -1,0 +1,1 @@
+"""What is peculiar to the server programs; nothing below imports it."""
