@@ -8,6 +8,8 @@ import pytest
 from django.db import connection
 
 from apps.core.work_queue import SHARE, user_share
+from apps.llm.errors import ServiceUnavailable
+from promptcraft import database
 from promptcraft.database import run_in_database
 
 # Its threads look after connections around every call, whatever the call does.
@@ -50,3 +52,19 @@ async def test_connections_past_their_age_are_closed(settings):
 
     used = await run_in_database(age)
     assert used.connection is None
+
+
+async def test_a_caller_waits_so_long_and_the_call_keeps_its_thread(monkeypatch):
+    monkeypatch.setattr(database, "CALL_S", 0.05)
+    release, ended = threading.Event(), threading.Event()
+
+    def hang():
+        assert release.wait(20)
+        ended.set()
+
+    with pytest.raises(ServiceUnavailable) as raised:
+        await run_in_database(hang)
+    assert raised.value.retry_after_s == 1
+    assert not ended.is_set()
+    release.set()
+    assert await asyncio.to_thread(ended.wait, 20)

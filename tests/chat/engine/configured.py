@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.chat.conf import ChatConfig
 from apps.chat.engine.generation import Generation
-from apps.chat.engine.order import Order, Question, Services
+from apps.chat.engine.order import Order, Question, Services, Writer
 from apps.limits.limiter import Limits
 from apps.limits.process import ProcessLimiter
 from apps.limits.streams import StreamSlots
@@ -57,14 +57,14 @@ async def mock_generation(scenario: str | None) -> Generation:
     return await generation_by(MockProvider(first_token_s=0, token_gap_s=0, long_gap_s=0), scenario)
 
 
-async def generation_by(provider: Provider, scenario: str | None = None) -> Generation:
+async def generation_by(provider: Provider, scenario: str | None = None, writer: Writer | None = None) -> Generation:
     """Return a completion that a provider alone will be asked for, not yet started."""
     target = provider.resolve(None)
     assert target is not None
     services = Services(
         config=config(),
         prices=PRICES,
-        writer=Kept(),
+        writer=writer or Kept(),
         clock=asyncio.get_running_loop().time,
         readers=set(),
         linger=lambda source: None,
