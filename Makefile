@@ -15,20 +15,26 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 # DEBUG=0 keeps a developer's .env out of the tests, and empty keys those of the shell: no test calls a real provider.
+# Every process compiles the tests anew where bytecode is not kept.
 TESTS := DEBUG=0 SECRET_KEY=for-tests-only-for-tests-only-for-tests-only-for-tests-only \
-	DEEPSEEK_API_KEY= ZAI_API_KEY= OPENAI_API_KEY= $(BIN)/python -m pytest -rs
+	DEEPSEEK_API_KEY= ZAI_API_KEY= OPENAI_API_KEY= PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -rs
 ARGS ?=
+# Processes that run tests: auto is two for each core, 0 is none but pytest's own.
+WORKERS ?= auto
 # One order and one seed, so that a commit has one verdict. `make test ORDER=` shuffles and draws, and prints the seed.
 ORDER ?= --randomly-dont-reorganize --randomly-seed=1 --hypothesis-seed=1
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
 
 run: $(RUNTIME) ## start the server on 127.0.0.1:$PORT (8000), with a development user and the mock provider until a key is set
 	@DEBUG="$${DEBUG:-1}" exec $(BIN)/python manage.py serve --prepare
 
 test: $(DEVELOPMENT) ## run the tests; ARGS are pytest's, as in: make test ARGS="-k health"
-	@$(TESTS) $(ORDER) $(ARGS)
+	@$(TESTS) -n $(WORKERS) $(ORDER) $(ARGS)
+
+test-unit: $(DEVELOPMENT) ## run those that need no server, browser, database server or other process, in less than a minute
+	@$(TESTS) -n $(WORKERS) $(ORDER) -m 'not process' $(ARGS)
 
 check: $(DEVELOPMENT) ## lint, format, types, layers, migrations, deploy check, locks and documents against the code
 	$(BIN)/python -m ruff check .
@@ -73,4 +79,4 @@ $(DEVELOPMENT): | $(BIN)/python
 	@$(INSTALL) -r requirements-dev.txt
 	@rm -f .venv/development-* .venv/runtime-*; touch $@ $(RUNTIME)
 
-.PHONY: help run test check bench lock format clean
+.PHONY: help run test test-unit check bench lock format clean

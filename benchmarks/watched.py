@@ -4,7 +4,7 @@ uvicorn benchmarks.watched:application
 
 `GET /__process` answers, before the service sees the request, how many of each thing the process has and how late its
 loop has been; `?reset` forgets the lateness, `?objects` counts Python's objects by type, which stops the loop for a
-while.
+while. Between `?lines=begin` and `?lines=end` the lines of Python are counted that the loop's thread runs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from types import FrameType
 from typing import Any
 
 from promptcraft.asgi import application as _service  # first: it sets Django up
@@ -36,6 +37,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 _MOST_TYPES = 40
+_LOOP_WATCH = LoopWatch.as_json.__code__.co_filename
 
 
 class Watched:
@@ -44,6 +46,7 @@ class Watched:
     def __init__(self) -> None:
         self._watch: LoopWatch | None = None
         self._worst_collection_s = 0.0
+        self._lines = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start watching with the first call, which is the lifespan's where there is one."""
@@ -53,9 +56,11 @@ class Watched:
         if scope["type"] != "http" or scope["path"] != PATH:
             await _service(scope, receive, send)
             return
-        seen: dict[str, Any] = {"loop": self._watch.as_json(), "counts": _counts()}
-        seen["loop"]["worst_collection_ms"] = round(self._worst_collection_s * 1000, 1)
         query = scope["query_string"]
+        if b"lines=end" in query:
+            sys.settrace(None)
+        seen: dict[str, Any] = {"lines": self._lines, "loop": self._watch.as_json(), "counts": _counts()}
+        seen["loop"]["worst_collection_ms"] = round(self._worst_collection_s * 1000, 1)
         if b"objects" in query:
             seen["objects"] = _objects()
         body = json.dumps(seen).encode()
@@ -65,6 +70,16 @@ class Watched:
         if b"reset" in query or b"objects" in query:
             self._watch.reset()
             self._worst_collection_s = 0.0
+        if b"lines=begin" in query:
+            self._lines = 0
+            sys.settrace(self._count_line)
+
+    def _count_line(self, frame: FrameType, event: str, argument: object) -> Callable[..., Any] | None:
+        if frame.f_code.co_filename == _LOOP_WATCH:
+            # It looks as often as time passes.
+            return None
+        self._lines += 1
+        return self._count_line
 
     def _time_collection(self, phase: str, _: Mapping[str, int]) -> None:
         """Time Python's own collector, which stops every thread of the process while it looks for cycles."""

@@ -16,16 +16,42 @@ from hypothesis import settings as hypothesis_settings
 from tests.canaries import taken
 from tests.databases import connected, migrated
 from tests.operations.postgres import postgres_url
+from tests.shared import begin_run
+from tests.side_by_side import FilesOfPackages, usable_cores
+from tests.unit import hold_to_marks, mark_processes, running
 
 # How long an example takes says how busy the machine is.
 hypothesis_settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("unhurried")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let servers be interrupted: a shell that runs the tests in the background makes them ignore SIGINT."""
+    if not hasattr(config, "workerinput"):
+        begin_run()
+    hold_to_marks()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_processes(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    running[:] = [item]
+    yield
+    running.clear()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two for each core, as most tests wait for another process; those that start none do not wait."""
+    return usable_cores() * (1 if config.option.markexpr == "not process" else 2)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesOfPackages:
+    return FilesOfPackages(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +82,7 @@ def postgresql_settings(django_db_blocker) -> Iterator[dict[str, Any]]:
         yield settings
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
 def database(request, django_db_blocker) -> Iterator[str]:
     """Put a database of each vendor in the default one's place, in a transaction that is rolled back."""
     settings = request.getfixturevalue(f"{request.param}_settings")

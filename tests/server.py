@@ -7,40 +7,37 @@ with UpstreamServer() as upstream, ServerProcess(upstream=upstream) as server:
 
 from __future__ import annotations
 
-import atexit
 import http.client
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from tests import forked
 from tests.canaries import Canaries, reports, search
+from tests.prepared import EMAIL, PASSWORD, USERNAME, access_token, copy_database
+from tests.shared import made_once
 from tests.sse_client import SseStream, open_stream, send_request
 from tests.upstream import VENDOR_NAMES, Gate, UpstreamServer
+from tests.upstream.ports import free_port
 
 __all__ = ["EMAIL", "PASSWORD", "USERNAME", "ServerFailed", "ServerName", "ServerProcess", "other_default_server"]
 
 ROOT = Path(__file__).resolve().parents[1]
-USERNAME = "tester"
-PASSWORD = "tide-table-at-six"
-EMAIL = "tester-4417@canary.example"
-"""The user that every fresh database has already."""
-
 ServerName = Literal["uvicorn", "daphne", "granian", "runserver", "serve"]
 APPLICATION = "promptcraft.asgi:application"
+_ONE_PROCESS: tuple[ServerName, ...] = ("uvicorn", "daphne")
 _default_server: ServerName = "uvicorn"
-_START_S = 15.0
+_START_S = 60.0
+"""For a server that hangs: one that leaves is noticed at once."""
 _LIVE = "/api/v2/chat/health/live/"
 # Nothing else of the machine's environment reaches the service.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
@@ -55,13 +52,6 @@ _DEFAULTS = {
     "LOG_FORMAT": "json",
     **{f"{vendor.upper()}_API_KEY": "" for vendor in VENDOR_NAMES},
 }
-_PREPARE = """
-import django, sys
-django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0, interactive=False)
-call_command("create_user", sys.argv[1], "--email", sys.argv[2], "--password-stdin", stdout=sys.stderr)
-"""
 
 
 class ServerFailed(AssertionError):
@@ -74,6 +64,7 @@ class ServerProcess:
     `env` adds to and overrides the harness's variables, which lift the rate limit and the streams per user and
     leave every provider without a key; `upstream` points all three at a simulator (`vendors` only some). Without a
     `server` it is uvicorn, unless the tests were asked to run under another (`other_default_server`).
+    It has its libraries from the start (`tests.forked`), unless it is one that starts others or `fork` is False.
     Leaving the `with` block kills the process at once: a test of shutting down calls `stop()`. What it printed, what
     it reported and what its database holds are searched then for keys, tokens, passwords, addresses, prompts and
     answers that went through here (`tests.canaries`).
@@ -88,18 +79,20 @@ class ServerProcess:
         vendors: Sequence[str] = (),
         arguments: Sequence[str] = (),
         application: str = APPLICATION,
+        fork: bool = True,
     ) -> None:
         self.server: ServerName = server or _default_server
         self._application = application
         self.port = 0
         self.returncode: int | None = None
         self._arguments = tuple(arguments)
+        self._fork = fork and self.server in _ONE_PROCESS and "--workers" not in self._arguments
         self._directory = Path(tempfile.mkdtemp(prefix="promptcraft-test-"))
         self.database = self._directory / "db.sqlite3"
         self.log_path = self._directory / "server.log"
         pointed = upstream.environment(*vendors) if upstream is not None else {}
         self.env = _environment(self.database) | {"SENTRY_DSN": reports().dsn} | pointed | dict(env or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: forked.Process | None = None
         self._tokens: dict[str, str] = {}
         keys = [value for name, value in self.env.items() if name.endswith("_KEY")]
         self.canaries = Canaries([*keys, PASSWORD])
@@ -108,26 +101,19 @@ class ServerProcess:
     # -- life ------------------------------------------------------------------------------------------
 
     def start(self, *, wait: bool = True) -> Self:
-        """Start and wait until it is live, at most 15 s. A second start keeps the database and takes a new port.
+        """Start and wait until it is live, at most 60 s. A second start keeps the database and takes a new port.
 
         With `wait=False` it returns at once: for tests of a start that must fail. Raises ServerFailed.
         """
         if not self.database.exists() and self.env["DATABASE_URL"] == f"sqlite:///{self.database}":
-            _copy_database(_template(), self.database)
+            copy_database(made_once("server", _make_database) / "db.sqlite3", self.database)
         # The kernel's free port may be taken by another process before ours binds it.
         for last in (False, False, True):
-            self.port = _free_port()
+            self.port = free_port()
             self.returncode = None
             with self.log_path.open("ab") as log:
-                self._process = subprocess.Popen(
-                    self._command(),
-                    cwd=ROOT,
-                    env=self.env | {"PORT": str(self.port)},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+                environment = self.env | {"PORT": str(self.port)}
+                self._process = forked.started(self._command(), environment, output=log.fileno(), fork=self._fork)
             if not wait or self._wait_live():
                 return self
             if last or "address already in use" not in self.output().lower():
@@ -240,12 +226,20 @@ class ServerProcess:
             return stream.status, stream.headers, answer
 
     def create_user(self, username: str, password: str = PASSWORD) -> str:
-        """Make a user (about a second: a process of its own) and return the name."""
+        """Make a user who has a password (about a second: a process and a hash) and return the name."""
         self.manage("create_user", username, "--password-stdin", stdin=password + "\n")
+        return username
+
+    def add_user(self, username: str) -> str:
+        """Give a user, who is made if there is none, an access token without a log-in, and return the name."""
+        key = self.env.get("JWT_SIGNING_KEY") or self.env["SECRET_KEY"]
+        self._tokens[username] = access_token(self.database, username, key)
         return username
 
     def token(self, user: str = USERNAME, password: str = PASSWORD) -> str:
         """Return an access token of a user; asked for once and kept."""
+        if user == USERNAME and user not in self._tokens and self.has_own_database():
+            self.add_user(user)
         if user not in self._tokens:
             status, _, body = self.call("/api/v2/auth/token/", user=None, json={"username": user, "password": password})
             if status != 200:
@@ -260,7 +254,12 @@ class ServerProcess:
 
     def manage(self, *arguments: str, stdin: str = "") -> str:
         """Run a management command on this server's database and return its output. Raises ServerFailed."""
-        return _run([sys.executable, "manage.py", *arguments], self.env | {"SENTRY_DSN": ""}, stdin)
+        return _run(["manage.py", *arguments], self.env | {"SENTRY_DSN": ""}, stdin)
+
+    def has_own_database(self) -> bool:
+        """Tell whether it is on a file of its own, which has its tables."""
+        own = self.env["DATABASE_URL"] == f"sqlite:///{self.database}"
+        return own and self.database.exists() and self.database.stat().st_size > 0
 
     # -- inside ----------------------------------------------------------------------------------------
 
@@ -269,32 +268,19 @@ class ServerProcess:
         told = [secret for secret in secrets if secret.encode() in error]
         assert not told, f"an error says {told}: {error!r}"
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> forked.Process:
         if self._process is None:
             raise ServerFailed("the server is not running")
         return self._process
 
     def _command(self) -> list[str]:
-        host, port = "127.0.0.1", str(self.port)
-        application = self._application
-        python = sys.executable
+        host, port, application = "127.0.0.1", str(self.port), self._application
         commands = {
-            "uvicorn": [python, "-m", "uvicorn", application, "--host", host, "--port", port, "--no-access-log"],
-            "daphne": [python, "-m", "daphne", "-b", host, "-p", port, application],
-            "granian": [
-                python,
-                "-m",
-                "granian",
-                "--interface",
-                "asgi",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                port,
-                application,
-            ],
-            "runserver": [python, "manage.py", "runserver", "--noreload", f"{host}:{port}"],
-            "serve": [python, "manage.py", "serve"],
+            "uvicorn": ["-m", "uvicorn", application, "--host", host, "--port", port, "--no-access-log"],
+            "daphne": ["-m", "daphne", "-b", host, "-p", port, application],
+            "granian": ["-m", "granian", "--interface", "asgi", "--host", host, "--port", port, application],
+            "runserver": ["manage.py", "runserver", "--noreload", f"{host}:{port}"],
+            "serve": ["manage.py", "serve"],
         }
         return [*commands[self.server], *self._arguments]
 
@@ -351,38 +337,16 @@ def _environment(database: Path) -> dict[str, str]:
     return inherited | _DEFAULTS | {"DATABASE_URL": f"sqlite:///{database}"}
 
 
-@cache
-def _template() -> Path:
-    """Return a migrated database with one user, made once for the test run."""
-    directory = Path(tempfile.mkdtemp(prefix="promptcraft-template-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+def _make_database(directory: Path) -> None:
     database = directory / "db.sqlite3"
-    environment = _environment(database) | {"DJANGO_SETTINGS_MODULE": "promptcraft.settings"}
-    _run([sys.executable, "-c", _PREPARE, USERNAME, EMAIL], environment, PASSWORD + "\n")
-    return database
-
-
-def _copy_database(source: Path, target: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        part = source.with_name(source.name + suffix)
-        if part.exists():
-            shutil.copyfile(part, target.with_name(target.name + suffix))
+    _run(["-m", "tests.prepared", USERNAME, EMAIL], _environment(database), PASSWORD + "\n")
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], stdin: str) -> str:
-    done = subprocess.run(
-        command, cwd=ROOT, env=dict(environment), input=stdin, capture_output=True, text=True, timeout=60, check=False
-    )
-    if done.returncode:
-        raise ServerFailed(f"{command[1:]} left with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    code, output, errors = forked.run(command, environment, stdin)
+    if code:
+        raise ServerFailed(f"{command} left with {code}:\n{output}{errors}")
+    return output
 
 
 def _is_live(port: int) -> bool:

@@ -7,11 +7,11 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["FRESH", "LABELLED", "UNSEEN", "Line", "inputs_digest", "labelled_parts", "near"]
+__all__ = ["FRESH", "LABELLED", "UNSEEN", "Line", "inputs_digest", "labelled_parts"]
 __all__ += ["read_asides", "read_lines", "read_training", "split", "training_material", "trigrams"]
 
 _ROOT = Path(__file__).parents[2]
@@ -104,16 +104,37 @@ def trigrams(query: str) -> frozenset[str]:
     return frozenset(padded[at : at + 3] for at in range(len(padded) - 2))
 
 
-def near(query: str, others: list[frozenset[str]]) -> bool:
-    """Tell whether a query is a near-duplicate of one of the others."""
-    own = trigrams(query)
-    return any(_alike(own, other) for other in others)
+class Neighbours:
+    """Queries, and for another one the near-duplicates among them; only those that share a trigram are compared."""
+
+    def __init__(self) -> None:
+        self._grams: list[frozenset[str]] = []
+        self._with: defaultdict[str, list[int]] = defaultdict(list)
+
+    def add(self, query: str) -> None:
+        """Take one more; its number is how many there were before."""
+        grams = trigrams(query)
+        for gram in grams:
+            self._with[gram].append(len(self._grams))
+        self._grams.append(grams)
+
+    def near(self, query: str) -> list[int]:
+        """Return the numbers of the near-duplicates of a query."""
+        own = trigrams(query)
+        shared = Counter[int]()
+        for gram in own:
+            shared.update(self._with.get(gram, ()))
+        return [
+            other for other, count in shared.items() if count >= _NEAR * (len(own) + len(self._grams[other]) - count)
+        ]
 
 
 def training_material() -> list[Line]:
     """Return the lines of the training directory but those near to a line that is held out or unseen."""
-    measured = [trigrams(line.query) for line in (*labelled_parts()[1], *read_lines(UNSEEN))]
-    return [line for line in read_training() if not near(line.query, measured)]
+    measured = Neighbours()
+    for line in (*labelled_parts()[1], *read_lines(UNSEEN)):
+        measured.add(line.query)
+    return [line for line in read_training() if not measured.near(line.query)]
 
 
 def _is_held_out(queries: list[str]) -> bool:
@@ -121,12 +142,8 @@ def _is_held_out(queries: list[str]) -> bool:
     return int.from_bytes(digest[:8]) % 3 == 0
 
 
-def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
-    return len(one & other) >= _NEAR * len(one | other)
-
-
 def _groups(queries: list[str]) -> list[list[int]]:
-    grams = [trigrams(query) for query in queries]
+    seen = Neighbours()
     leader = list(range(len(queries)))
 
     def find(index: int) -> int:
@@ -134,10 +151,10 @@ def _groups(queries: list[str]) -> list[list[int]]:
             index = leader[index]
         return index
 
-    for n in range(len(queries)):
-        for m in range(n):
-            if _NEAR * len(grams[n]) <= len(grams[m]) <= len(grams[n]) / _NEAR and _alike(grams[n], grams[m]):
-                leader[find(n)] = find(m)
+    for n, query in enumerate(queries):
+        for m in seen.near(query):
+            leader[find(n)] = find(m)
+        seen.add(query)
     groups = defaultdict(list)
     for n in range(len(queries)):
         groups[find(n)].append(n)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
 import socket
 import sqlite3
 import threading
@@ -18,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
-from django.utils.crypto import salted_hmac
 
 from tests.server import USERNAME, ServerProcess
 from tests.sse_client import SseStream
@@ -109,50 +104,8 @@ class Door:
 
 
 def add_user(server: ServerProcess, name: str) -> str:
-    """Put a user with a log-in into a server's database, give the harness an access token, and return the name.
-
-    The token is the service's own form, signed with its key: a password would cost a third of a second to check.
-    """
-    family = uuid.uuid4().hex
-    now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    with closing(sqlite3.connect(server.database, timeout=5)) as database, database:
-        known = database.execute("SELECT id, password FROM auth_user WHERE username = ?", [name]).fetchone()
-        if known is None:
-            password = f"!{family}"
-            cursor = database.execute(
-                "INSERT INTO auth_user (username, password, is_superuser, is_staff, is_active, first_name, last_name,"
-                " email, date_joined) VALUES (?, ?, 0, 0, 1, '', '', '', ?)",
-                [name, password, now],
-            )
-            known = (cursor.lastrowid, password)
-        database.execute(
-            "INSERT INTO accounts_refreshfamily (id, created_at, user_id) VALUES (?, ?, ?)", [family, now, known[0]]
-        )
-    server._tokens[name] = _token(server, user_id=known[0], password=known[1], family=family)
-    return name
-
-
-def _token(server: ServerProcess, *, user_id: int, password: str, family: str) -> str:
-    key = server.env.get("JWT_SIGNING_KEY") or server.env["SECRET_KEY"]
-    credential = salted_hmac("apps.accounts.tokens.credential", password, secret=key, algorithm="sha256")
-    now = int(time.time())
-    claims = {
-        "token_type": "access",
-        "jti": uuid.uuid4().hex,
-        "iat": now - 1,
-        "exp": now + 600,
-        "iss": "promptcraft",
-        "aud": "promptcraft",
-        "user_id": str(user_id),
-        "family": family,
-        "credential": credential.hexdigest()[:16],
-    }
-    signed = ".".join(
-        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
-        for part in ({"alg": "HS256", "typ": "JWT"}, claims)
-    )
-    digest = hmac.new(key.encode(), signed.encode(), hashlib.sha256).digest()
-    return f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+    """Make a user with a log-in and return the name."""
+    return server.add_user(name)
 
 
 @contextmanager
@@ -162,8 +115,8 @@ def started(*servers: ServerProcess) -> Iterator[None]:
         with ThreadPoolExecutor(len(servers)) as pool:
             list(pool.map(ServerProcess.start, servers))
         for server in servers:
-            if server.database.exists() and server.database.stat().st_size:
-                add_user(server, USERNAME)
+            if server.has_own_database():
+                server.add_user(USERNAME)
         yield
     finally:
         for server in servers:

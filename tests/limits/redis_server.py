@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -17,11 +16,12 @@ import redis
 
 from tests.llm.providers.transport.certificates import Authority
 from tests.operations.programs import need_program
+from tests.upstream.ports import free_port
 
 __all__ = ["PASSWORD", "RedisServer"]
 
 PASSWORD = "canary-of-redis-4417"
-_START_S = 10.0
+_START_S = 60.0
 
 
 class RedisServer:
@@ -34,8 +34,8 @@ class RedisServer:
         self._program = need_program("redis-server", "redis-server")
         self._directory = Path(tempfile.mkdtemp(prefix="pc-redis-"))
         self.socket_path = self._directory / "socket"
-        self.port = _free_port()
-        self._tls_port = _free_port()
+        self.port = free_port()
+        self._tls_port = free_port()
         authority = Authority()
         (self._directory / "server.pem").write_bytes(authority.server_pem())
         (self._directory / "authority.pem").write_bytes(authority.pem())
@@ -127,10 +127,3 @@ class RedisServer:
             return bool(self.do("PING"))
         except redis.RedisError:
             return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

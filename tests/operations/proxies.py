@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.operations.programs import need_program
+from tests.upstream.ports import free_port
 
 __all__ = ["DOCUMENT", "HAProxy", "Nginx", "Proxy", "block", "blocks"]
 
@@ -28,7 +29,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 HEADER_TIMEOUT_S = 0.5
 """What the ten seconds for a request's headers are replaced by."""
 _HEADER_TIMEOUT = f"{round(HEADER_TIMEOUT_S * 1000)}ms"
-_START_S = 10.0
+_START_S = 60.0
 
 
 def blocks(language: str) -> list[str]:
@@ -61,7 +62,7 @@ class Proxy:
 
     def __init__(self, upstream_port: int, more: Mapping[str, str] | None = None) -> None:
         self.program = need_program(self.name, self.package)
-        self.port = _free_port()
+        self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix=f"pc-{self.name}-"))
         self._more = dict(more or {})
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -227,10 +228,3 @@ class HAProxy(Proxy):
         while "Proxy api stopped" not in log.read_text(errors="replace"):
             assert time.monotonic() < deadline_s, f"HAProxy does not reload:\n{self.output()[-3000:]}"
             pause.wait(0.01)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

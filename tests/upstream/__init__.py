@@ -14,7 +14,7 @@ from tests.upstream.catalogue import CATALOGUE, pairs, scenario_named
 from tests.upstream.gate import Gate
 from tests.upstream.healthy import echo, healthy
 from tests.upstream.journal import Connection, Exchange, JournalTimeout, Tokens
-from tests.upstream.ports import refusing_port, unanswering_port
+from tests.upstream.ports import free_port, refusing_port, unanswering_port
 from tests.upstream.quirks import slow_first_token
 from tests.upstream.reply import KEEP_ALIVE, Reply
 from tests.upstream.request import UpstreamRequest
@@ -63,6 +63,7 @@ __all__ = [
     "drip_for_ever",
     "echo",
     "empty_deltas_for_ever",
+    "free_port",
     "healthy",
     "keep_alives_for_ever",
     "named",

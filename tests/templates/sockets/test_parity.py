@@ -15,6 +15,9 @@ from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client
 from tests.templates.workbench import Workbench, intent_of
 from tests.upstream import Answer, Gate, healthy
 
+# The servers are fixtures whose names are in the table.
+pytestmark = pytest.mark.process
+
 PIECES = ("The tide ", "turns ", "at six.")
 QUERY = "a friendly newsletter for home bakers, about 200 words, by Friday"
 # Differ between any two requests.

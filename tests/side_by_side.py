@@ -1,0 +1,44 @@
+"""Tests in several processes at once: a file's tests stay together, and a process goes on in the package it is in.
+
+Servers are shared by the tests of a file or of a package. So each process starts those of few packages, and ends them
+once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
+
+__all__ = ["FilesOfPackages", "usable_cores"]
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class FilesOfPackages(LoadScopeScheduling):
+    """Gives a process the files of the package that it is in; when there are none left, those that wait longest."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        waiting = Counter(_package(scope) for scope in self.workqueue)
+        package = self._package_of(node)
+        if not waiting[package]:
+            others = Counter(map(self._package_of, self.nodes))
+            package = max(waiting, key=lambda one: waiting[one] / (1 + others[one]))
+        self.workqueue.move_to_end(next(scope for scope in self.workqueue if _package(scope) == package), last=False)
+        super()._assign_work_unit(node)
+
+    def _package_of(self, node: WorkerController) -> str:
+        """Return the package that a process is in, "" before its first file."""
+        return _package(next(reversed(self.assigned_work[node]), ""))
+
+
+def _package(scope: str) -> str:
+    return scope.rpartition("/")[0]

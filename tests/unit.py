@@ -1,0 +1,91 @@
+"""Which tests start a process, found by what they call; the others are `make test-unit`, and are held to it.
+
+A test that starts one (a server, a browser, a database, a program) has the mark `process`. Where its code does not show
+it, as with a fixture whose name is put together, the parameter carries the mark.
+"""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+__all__ = ["hold_to_marks", "mark_processes", "running"]
+
+_STARTS = ("subprocess.Popen", "os.fork", "os.posix_spawn")
+_ASYNCHRONOUS = {"create_subprocess_exec", "create_subprocess_shell"}
+_OURS = ("tests", "benchmarks")
+running: list[pytest.Item] = []
+"""The test that runs now, if any."""
+
+
+def mark_processes(items: list[pytest.Item]) -> None:
+    """Give the mark to the tests that start a process."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            fixtures = [fixture.func for found in item._fixtureinfo.name2fixturedefs.values() for fixture in found]
+            parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+            if any(map(_starts_process, (item.function, *fixtures, *filter(_is_one, parameters)))):
+                item.add_marker("process")
+
+
+def hold_to_marks() -> None:
+    """From now on, refuse a process to a test without the mark."""
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in _STARTS and running and running[0].get_closest_marker("process") is None:
+            raise AssertionError(f"{running[0].nodeid} starts {arguments[0]!r}: give it the mark `process`")
+
+    sys.addaudithook(look)
+
+
+@cache
+def _starts_process(function: Any) -> bool:
+    seen: list[Any] = [function]
+    for thing in seen:
+        for used in _used_by(thing):
+            if used is subprocess:
+                return True
+            if used not in seen:
+                seen.append(used)
+    return False
+
+
+def _used_by(thing: Any) -> Iterator[Any]:
+    """Yield the functions, classes and modules that a function or a class of the tests names."""
+    thing = inspect.unwrap(thing)
+    if isinstance(thing, type):
+        for member in vars(thing).values():
+            function = getattr(member, "__func__", getattr(member, "fget", member))
+            if isinstance(function, FunctionType):
+                yield from _used_by(function)
+    elif isinstance(thing, FunctionType):
+        names = set(_names(thing.__code__))
+        if names & _ASYNCHRONOUS:
+            yield subprocess
+        for found in [thing.__globals__[name] for name in names & thing.__globals__.keys()]:
+            if isinstance(found, ModuleType) and _is_ours(found.__name__):
+                yield from (value for name in names if _is_one(value := getattr(found, name, None)))
+            elif found is subprocess or _is_one(found):
+                yield found
+
+
+def _is_one(value: Any) -> bool:
+    return callable(value) and _is_ours(getattr(value, "__module__", None) or "")
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in _OURS
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
