@@ -49,8 +49,14 @@ async def ended(writer: Late, scenario: str | None = None, stop: Stop | None = N
     return generation
 
 
+async def over(generation: Generation) -> None:
+    async with asyncio.timeout(20):
+        await generation.done.wait()
+
+
 def last_event(generation: Generation) -> Any:
-    return json.loads(list(generation.log.data_after(0))[-1])
+    events, _ = generation.log.replay(0, 1_000_000)
+    return json.loads(events.rstrip().rpartition(b"data: ")[2])
 
 
 async def test_a_row_in_time_is_done(writer: Late):
@@ -59,7 +65,7 @@ async def test_a_row_in_time_is_done(writer: Late):
     generation.beat(now)
     assert generation.log.terminal is None
     writer.futures[0].set_result(True)
-    await generation.done.wait()
+    await over(generation)
     assert generation.log.terminal == DONE
     assert generation.unrecorded is None
 
@@ -72,13 +78,14 @@ async def test_a_row_that_is_late_is_said_to_its_readers_and_still_awaited_by_th
 ):
     generation = await ended(writer, "stall" if stop else None, stop)
     generation.beat(asyncio.get_running_loop().time() + PATIENCE_S)
-    await generation.done.wait()
+    await over(generation)
     assert generation.log.terminal == b""
     assert generation.status is status
     error = generation.unrecorded
     assert error is not None
     assert (error.http_status, error.code.value, error.retryable) == (503, "overloaded", False)
     assert generation.order.id in error.message
+    assert last_event(generation)["error"]["message"] == error.message
     # What is told and what will be stored agree.
     assert writer.records[0].status == status.value
     assert writer.records[0].error_code == ""
@@ -88,13 +95,13 @@ async def test_a_row_that_is_late_is_said_to_its_readers_and_still_awaited_by_th
 async def test_a_row_that_is_lost_is_said_at_once(writer: Late):
     generation = await ended(writer)
     writer.futures[0].set_result(False)
-    await generation.done.wait()
+    await over(generation)
     assert generation.unrecorded is not None
 
 
 async def test_a_failure_waits_for_no_row(writer: Late):
     generation = await ended(writer, "error_first")
-    await generation.done.wait()
+    await over(generation)
     assert generation.status is Status.FAILED
     assert generation.unrecorded is None
     assert writer.records[0].status == "failed"
