@@ -153,7 +153,7 @@ _TOO_SLOW = _Answer(
 )
 _UNAVAILABLE = _Answer(
     name="ServiceUnavailable",
-    meaning="The process is full or about to leave; another try may succeed.",
+    meaning="The process is full or about to leave, or the database does not answer; another try may succeed.",
     errors=(
         ServiceUnavailable("All streams are taken. Try again shortly.", code=Code.OVERLOADED),
         ServiceUnavailable("This server is shutting down. Try again: another one will answer.", code=Code.DRAINING),

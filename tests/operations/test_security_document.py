@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from apps.accounts.memory import REMEMBERED_S
 from apps.accounts.tokens import MOST_TOKEN_BYTES
 from apps.chat import body
 from apps.chat.engine.log_memory import MAX_LOG_BYTES
+from apps.core.store_bounds import CALL_S
 from apps.llm.providers.push_answer import MOST_HEAD_BYTES as PROVIDER_HEAD_BYTES
 from apps.llm.wire.request import MAX_DEPTH
 from apps.llm.wire.sse import MAX_EVENT_BYTES
@@ -49,6 +51,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "JSON": f"{MAX_DEPTH} levels, {MAX_VALUES} values",
         "a token": f"{MOST_TOKEN_BYTES // KIB} KiB",
         "log-ins that wait for a hash": f"{MOST_WAITING}",
+        "a wait for the database": f"{math.ceil(CALL_S)} s",
         "a reader that takes nothing": f"{GuardedProtocol.stuck_s:g} s",
         "a provider's head, and one event of its stream": (
             f"{PROVIDER_HEAD_BYTES // KIB} KiB, {MAX_EVENT_BYTES // MIB} MiB"

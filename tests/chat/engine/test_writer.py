@@ -159,7 +159,8 @@ async def test_closing_tries_once_more_and_waits_for_no_database(table: Table, c
     table.away.set()
     writer, futures = await begun(table, *map(Record, range(450)))
     await table.wait_tried()
-    await writer.close()
+    async with asyncio.timeout(9):
+        await writer.close()
     assert await asyncio.gather(*futures) == [False] * 450
     assert table.rows == []
     (line,) = (record for record in caplog.records if record.levelno == logging.ERROR)
