@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Count, ForeignKey, QuerySet
 from django.db.models.functions import Left
 from django.forms import ModelChoiceField
 from django.http import HttpRequest
-from django.utils import timezone
 
 from apps.core.look_alikes import latin_form
-from apps.templates import search
+from apps.llm.errors import Conflict
+from apps.templates import search, services
 from apps.templates.curation.site import CurationSite
 from apps.templates.library.drafts import is_reserved
+from apps.templates.library.storing import templates_discard, templates_hide
 from apps.templates.models import SLUG_TAKEN, Label, Tag, Template, Version
 from apps.templates.slug_forms import slug_form
 
@@ -26,6 +29,7 @@ site = CurationSite(name="admin")
 
 _MOST_TAGS_OFFERED = 50
 _SHOWN_CHARACTERS = 300
+_MOST_NAMED = 20
 
 
 class _ForStaff:
@@ -105,10 +109,30 @@ class _VersionChoice(ModelChoiceField):  # type: ignore[type-arg]  # of versions
         return f"version {obj.number}"
 
 
+class _LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
+    class Meta:
+        model = Label
+        fields = ("name", "version")
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse to serve everybody a version from before the first one that is public."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        version, template_id = cleaned.get("version"), self.instance.template_id
+        if version is not None and cleaned.get("name") == Label.Name.PRODUCTION:
+            public = Template.objects.filter(pk=template_id, is_public=True, public_from__gt=version.number)
+            first = public.values_list("public_from", flat=True).first()
+            if first is not None:
+                raise forms.ValidationError(
+                    f"The template is public from version {first} on. Make it private, move the label, then publish it."
+                )
+        return cleaned
+
+
 class _LabelInline(_ForStaff, admin.TabularInline):  # type: ignore[type-arg]  # takes none at run time
     """Labels, to be moved: each to one of the template's own versions."""
 
     model = Label
+    form = _LabelForm
     fields = ("name", "version")
     extra = 0
     max_num = len(Label.Name)
@@ -158,13 +182,21 @@ class TemplateAdmin(_ForStaff, admin.ModelAdmin):  # type: ignore[type-arg]  # t
     search_fields = ("title", "slug")
     ordering = ("title", "id")
     autocomplete_fields = ("tags",)
-    readonly_fields = ("owner", "uses", "created_at", "updated_at")
-    inlines = (_LabelInline, _VersionInline)
+    readonly_fields = ("owner", "public_from", "uses", "created_at", "updated_at")
     actions = ("publish", "unpublish")
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Return false: a template begins with a version, which is written through the API."""
         return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Template]:
+        """Return those that are there, not those that are being stored or deleted."""
+        rows: QuerySet[Template] = super().get_queryset(request)
+        return rows.filter(state=Template.State.WHOLE)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """Return labels and versions. A form that is sent is read in a transaction: versions are only to be read."""
+        return (_LabelInline,) if request.method == "POST" else (_LabelInline, _VersionInline)
 
     def save_model(self, request: HttpRequest, obj: Template, form: Any, change: bool) -> None:
         """Save what the form has changed; the count of uses may have risen since it was read."""
@@ -172,24 +204,42 @@ class TemplateAdmin(_ForStaff, admin.ModelAdmin):  # type: ignore[type-arg]  # t
         obj.save(update_fields={*form.changed_data, "updated_at"} - {"tags"})
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Save tags and labels, and tell the search of all of it."""
+        """Save tags and labels, and from which version on a template is public; tell the search after all that."""
         super().save_related(request, form, formsets, change)
-        search.index_templates([form.instance.pk])
+        template: Template = form.instance
+        if template.is_public and "is_public" in form.changed_data:
+            Template.objects.filter(pk=template.pk).update(public_from=services.version_published(template=template))
+        transaction.on_commit(partial(search.index_templates, [template.pk]))
+
+    def get_deleted_objects(self, objs: Iterable[Template], request: HttpRequest) -> Any:
+        """Return what goes with templates without reading it: versions may have many megabytes."""
+        templates = list(objs)
+        return [str(template) for template in templates], {"templates": len(templates)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Template) -> None:
+        """Delete one template."""
+        del request
+        self._delete([obj.pk])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
+        """Delete the chosen templates."""
+        del request
+        self._delete(list(queryset.values_list("pk", flat=True)))
 
     @admin.action(description="Publish")
     def publish(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
-        """Make templates public, those aside whose slug another public one has."""
+        """Make templates public, those aside whose slug another public one has; say from which version on."""
         taken = []
-        published = 0
+        published = []
         for template in queryset.filter(is_public=False):
             try:
-                with transaction.atomic():
-                    Template.objects.filter(pk=template.pk).update(is_public=True, updated_at=timezone.now())
-                    search.index_templates([template.pk])
-                published += 1
-            except IntegrityError:
+                first = services.publish(template_id=template.pk)
+            except Conflict:
                 taken.append(template.slug)
-        self.message_user(request, f"{published} published.", messages.SUCCESS)
+                continue
+            published += [] if first is None else [f"{template.slug} from version {first} on"]
+        said = f" {', '.join(published[:_MOST_NAMED])}." if len(published) <= _MOST_NAMED else ""
+        self.message_user(request, f"{len(published)} published.{said}", messages.SUCCESS)
         if taken:
             self.message_user(request, f"A public template has this slug already: {', '.join(taken)}", messages.ERROR)
 
@@ -197,10 +247,15 @@ class TemplateAdmin(_ForStaff, admin.ModelAdmin):  # type: ignore[type-arg]  # t
     def unpublish(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
         """Make templates private: their owners see them, and staff here."""
         ids = list(queryset.filter(is_public=True).values_list("pk", flat=True))
-        with transaction.atomic():
-            Template.objects.filter(pk__in=ids).update(is_public=False, updated_at=timezone.now())
-            search.index_templates(ids)
+        for template_id in ids:
+            services.unpublish(template_id=template_id)
         self.message_user(request, f"{len(ids)} made private.", messages.SUCCESS)
+
+    def _delete(self, ids: Sequence[int]) -> None:
+        with transaction.atomic():
+            templates_hide(ids)
+            # The admin's own transaction ends first.
+            transaction.on_commit(partial(templates_discard, ids))
 
 
 @admin.register(Tag, site=site)

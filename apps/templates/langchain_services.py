@@ -196,7 +196,7 @@ async def _generation(asker: Asker, text: Text, *, stream: bool, chat: Mapping[s
     opened = await open_for(asker, body)
     if text.template_id is not None and not opened.replayed:
         try:
-            await run_in_workbench(template_count_use, template_id=text.template_id)
+            await run_in_workbench(template_count_use, template_id=text.template_id, user_id=asker.caller.user_id)
         except (DatabaseError, RateLimited, ServiceUnavailable):
             logger.warning("a template's use was not counted", extra={"fields": {"request_id": asker.request_id}})
         except BaseException:

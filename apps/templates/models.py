@@ -10,7 +10,7 @@ from django.db import models
 from apps.templates.categories import CATEGORIES
 from apps.templates.slug_forms import slug_form
 
-__all__ = ["SLUG_TAKEN", "Label", "Tag", "Template", "Version"]
+__all__ = ["SLUG_TAKEN", "Label", "Tag", "Template", "Use", "Version"]
 
 SLUG_TAKEN = "Another template has this slug, or one that looks like it. Choose another."
 
@@ -32,6 +32,13 @@ class Tag(models.Model):
 class Template(models.Model):
     """One template. What is said of it may change; its text and variables are in its versions."""
 
+    class State(models.IntegerChoices):
+        """Whether it is there. What is not belongs to nobody and is not public, so that no caller sees it."""
+
+        WHOLE = 0
+        STORING = 1
+        DELETING = 2
+
     # None: of the starter library, which is public and changed by staff alone.
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="prompt_templates"
@@ -43,7 +50,15 @@ class Template(models.Model):
     language = models.CharField(max_length=8, default="en")
     tags = models.ManyToManyField(Tag, blank=True, related_name="templates")
     is_public = models.BooleanField(default=False)
+    # The number of the first version that everybody may see while the template is public.
+    public_from = models.IntegerField(default=1)
+    # How many users have rendered it.
     uses = models.PositiveBigIntegerField(default=0)
+    # Of all its versions, as `library.quotas` counts them.
+    text_bytes = models.BigIntegerField(default=0)
+    state = models.SmallIntegerField(choices=State.choices, default=State.WHOLE)
+    # The `updated_at` that the search knows it by. Another one: its entry is still to be written.
+    indexed_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -68,6 +83,8 @@ class Template(models.Model):
         indexes = [
             models.Index(fields=["category", "id"], name="template_by_category"),
             models.Index(fields=["uses", "id"], name="template_by_uses"),
+            # Holds all that a look at a user's quota reads.
+            models.Index(fields=["owner", "text_bytes"], name="template_bytes_of_owner"),
         ]
 
     def __str__(self) -> str:
@@ -126,3 +143,18 @@ class Label(models.Model):
 
     def __str__(self) -> str:
         return f"{self.template_id} {self.name}"
+
+
+class Use(models.Model):
+    """That a user has rendered a template, once or more: each counts once."""
+
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        """One row for each user of a template."""
+
+        constraints = [models.UniqueConstraint(fields=["template", "user"], name="use_of_template")]
+
+    def __str__(self) -> str:
+        return f"{self.template_id} {self.user_id}"

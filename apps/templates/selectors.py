@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db.models import Case, Count, IntegerField, Max, Q, QuerySet, Value, When
 
 from apps.accounts.identity import Caller
-from apps.llm.errors import InvalidRequest, NotFound
+from apps.llm.errors import Forbidden, InvalidRequest, NotFound
 from apps.templates import search
 from apps.templates.categories import CATEGORIES
 from apps.templates.library.cursors import Ordering, Place
@@ -21,7 +21,9 @@ __all__ = [
     "FoundTemplate",
     "Page",
     "category_counts",
+    "first_visible",
     "tag_counts",
+    "template_changeable",
     "template_describe",
     "template_find",
     "template_list",
@@ -31,7 +33,7 @@ __all__ = [
     "version_get",
     "version_list",
     "version_newest",
-    "version_texts",
+    "version_next",
 ]
 
 FoundTemplate = Template
@@ -58,7 +60,7 @@ class Described:
     template: Template
     tags: tuple[str, ...]
     labels: Mapping[str, int]
-    """Numbers of versions by the labels that stand at them."""
+    """Numbers of versions by the labels that stand at them, of those that the caller may see."""
     newest: int
     """The highest number of a version."""
 
@@ -76,14 +78,14 @@ def template_list(
 ) -> Page:
     """Return a page of what a caller may see, newest first unless ordered; of a search, its best matches alone."""
     if filters.search is not None:
-        return Page(templates=_described(_found(caller, filters, ordering, limit)), next=None)
+        return Page(templates=_described(caller, _found(caller, filters, ordering, limit)), next=None)
     ordering = ordering or Ordering.NEWEST
     rows = _filtered(caller, filters)
     if after is not None:
         rows = rows.filter(after.condition())
     some = list(rows.select_related("owner").order_by(*ordering.columns)[: limit + 1])
     place = Place.of(some[limit - 1], ordering) if len(some) > limit else None
-    return Page(templates=_described(some[:limit]), next=place)
+    return Page(templates=_described(caller, some[:limit]), next=place)
 
 
 def template_matches(*, caller: Caller, filters: Filters, limit: int) -> Sequence[search.Found]:
@@ -98,15 +100,17 @@ def template_matches(*, caller: Caller, filters: Filters, limit: int) -> Sequenc
     )
 
 
-def template_describe(*, template: Template) -> Described:
-    """Return a template with what is told of it."""
-    return _described([template])[0]
+def template_describe(*, caller: Caller, template: Template) -> Described:
+    """Return a template with what is told of it. Raises NotFound: it is being deleted."""
+    described = _described(caller, [template])
+    if not described:
+        raise _just_deleted()
+    return described[0]
 
 
-def templates_describe(*, templates: Sequence[Template]) -> Sequence[Described]:
+def templates_describe(*, caller: Caller, templates: Sequence[Template]) -> Sequence[Described]:
     """Return templates with what is told of them, in the same order."""
-    rows = Template.objects.select_related("owner").in_bulk([template.pk for template in templates])
-    return _described([rows[template.pk] for template in templates])
+    return _described(caller, templates)
 
 
 def template_find(*, caller: Caller, slug: str) -> Template:
@@ -118,37 +122,63 @@ def template_find(*, caller: Caller, slug: str) -> Template:
     return template
 
 
-def version_list(*, template: Template) -> Sequence[Version]:
-    """Return a template's versions, newest first, without their texts."""
-    return list(template.versions.select_related("created_by").defer("text", "variables").order_by("-number"))
+def template_changeable(*, caller: Caller, template: Template, to_private: bool = False) -> None:
+    """Raise Forbidden unless a caller may change a template that they may see.
+
+    What is public is changed by staff alone, or everybody would be served what nobody has looked at. Its owner may make
+    it private, or delete it.
+    """
+    if caller.is_staff:
+        return
+    if template.owner_id != caller.user_id:
+        raise Forbidden("This template is not yours. Make one of your own from it, and change that.")
+    if template.is_public and not to_private:
+        raise Forbidden(
+            "This template is public, and staff change those. Make it private with `is_public`: false, and change it "
+            "then; or make another one from it."
+        )
 
 
-def version_texts(*, template: Template) -> Sequence[Version]:
-    """Return a template's versions with their texts, from the first on."""
-    return list(template.versions.order_by("number"))
+def version_list(*, caller: Caller, template: Template) -> Sequence[Version]:
+    """Return the versions of a template that a caller may see, newest first, without their texts."""
+    rows = _versions(caller, template).select_related("created_by").defer("text", "variables")
+    return list(rows.order_by("-number"))
 
 
-def version_get(*, template: Template, number: int) -> Version | None:
-    """Return a version by its number; None if there is none."""
-    return template.versions.select_related("created_by").filter(number=number).first()
+def version_next(*, caller: Caller, template: Template, after: int) -> Version | None:
+    """Return the first version behind a number, as far as a caller may see them; None if there is none."""
+    return _versions(caller, template).filter(number__gt=after).order_by("number").first()
+
+
+def version_get(*, caller: Caller, template: Template, number: int) -> Version | None:
+    """Return a version by its number; None if there is none that the caller may see."""
+    return _versions(caller, template).select_related("created_by").filter(number=number).first()
 
 
 def version_newest(*, template: Template) -> Version:
-    """Return the version with the highest number."""
-    return template.versions.select_related("created_by").order_by("-number")[:1].get()
+    """Return the version with the highest number, which every caller who sees the template may see.
+
+    Raises NotFound: the template is being deleted.
+    """
+    newest = template.versions.select_related("created_by").order_by("-number").first()
+    if newest is None:
+        raise _just_deleted()
+    return newest
 
 
-def template_served(*, template: Template, version: int | None = None, label: str | None = None) -> Version:
+def template_served(
+    *, caller: Caller, template: Template, version: int | None = None, label: str | None = None
+) -> Version:
     """Return the version to render: the one named, the one a label stands at, else production, else the newest.
 
     Raises InvalidRequest if the one that is named, or its label, is not there.
     """
     if version is not None:
-        found = version_get(template=template, number=version)
+        found = version_get(caller=caller, template=template, number=version)
         if found is None:
             raise InvalidRequest("The template has no version of this number.", param="version")
         return found
-    placed = template.versions.filter(labels__name=label or Label.Name.PRODUCTION).first()
+    placed = _versions(caller, template).filter(labels__name=label or Label.Name.PRODUCTION).first()
     if placed is None and label is not None:
         raise InvalidRequest("This label stands at no version of the template.", param="label")
     return placed or version_newest(template=template)
@@ -173,6 +203,19 @@ def tag_counts(*, caller: Caller) -> Mapping[str, int]:
 
 def _visible(caller: Caller) -> Q:
     return Q(is_public=True) | Q(owner_id=caller.user_id)
+
+
+def _just_deleted() -> NotFound:
+    return NotFound("There is no such template. It has just been deleted.")
+
+
+def first_visible(*, caller: Caller, template: Template) -> int:
+    """Return the number of the first version that a caller may see of a template that they may see."""
+    return 1 if caller.is_staff or template.owner_id == caller.user_id else template.public_from
+
+
+def _versions(caller: Caller, template: Template) -> QuerySet[Version]:
+    return template.versions.filter(number__gte=first_visible(caller=caller, template=template))
 
 
 def _by_slug(caller: Caller, slug: str) -> QuerySet[Template]:
@@ -203,8 +246,8 @@ def _found(caller: Caller, filters: Filters, ordering: Ordering | None, limit: i
     return sorted(rows, key=lambda template: rank[template.pk])[:limit]
 
 
-def _described(templates: Sequence[Template]) -> Sequence[Described]:
-    """Look up what is told of templates: three queries, however many they are."""
+def _described(caller: Caller, templates: Sequence[Template]) -> Sequence[Described]:
+    """Look up what is told of templates, those aside that are being deleted: three queries, however many they are."""
     ids = [template.pk for template in templates]
     newest = dict(
         Version.objects.filter(template_id__in=ids).order_by().values_list("template_id").annotate(Max("number"))
@@ -213,9 +256,11 @@ def _described(templates: Sequence[Template]) -> Sequence[Described]:
     for template_id, name in Tag.objects.filter(templates__in=ids).values_list("templates", "name"):
         tags.setdefault(template_id, []).append(name)
     labels: dict[int, dict[str, int]] = {}
+    first = {template.pk: first_visible(caller=caller, template=template) for template in templates}
     placed = Label.objects.filter(template_id__in=ids)
     for template_id, name, number in placed.values_list("template_id", "name", "version__number"):
-        labels.setdefault(template_id, {})[name] = number
+        if number >= first[template_id]:
+            labels.setdefault(template_id, {})[name] = number
     return [
         Described(
             template=template,
@@ -224,4 +269,5 @@ def _described(templates: Sequence[Template]) -> Sequence[Described]:
             newest=newest[template.pk],
         )
         for template in templates
+        if template.pk in newest
     ]

@@ -12,6 +12,7 @@ urlpatterns = [
     path("", views.TemplatesView.as_view()),
     path("categories/", views.CategoriesView.as_view()),
     path("import/", views.ImportView.as_view()),
+    path("quota/", views.QuotaView.as_view()),
     path("search/", views.SearchView.as_view()),
     path("tags/", views.TagsView.as_view()),
     path("<str:slug>/", views.TemplateView.as_view()),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import cast
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,9 +22,11 @@ from apps.core.work_queue import Turn, user_share
 from apps.limits.headers import tell_window
 from apps.llm.errors import BodyTooLarge, Code, InvalidRequest, NotFound, UnsupportedMediaType
 from apps.templates import selectors, services
-from apps.templates.library import portable, presentation, queries, schema
+from apps.templates.library import portable, presentation, queries, quotas, schema
 from apps.templates.library.differences import difference
 from apps.templates.library.drafts import template_change, template_draft, variables_of, version_draft
+from apps.templates.library.exporting import export_begin
+from apps.templates.library.yaml_values import parse_yaml
 from apps.templates.workload import WORKBENCH, workbench_take
 
 __all__ = [
@@ -32,6 +36,7 @@ __all__ = [
     "ImportView",
     "LabelView",
     "LabelsView",
+    "QuotaView",
     "RenderView",
     "SearchView",
     "TagsView",
@@ -44,13 +49,9 @@ __all__ = [
 _PARSERS: dict[str, Callable[[bytes], object]] = {
     "": portable.parse_json,
     "application/json": portable.parse_json,
-    "application/yaml": portable.parse_yaml,
-    "application/x-yaml": portable.parse_yaml,
-    "text/yaml": portable.parse_yaml,
-}
-_WRITERS = {
-    "json": ("application/json", portable.write_json),
-    "yaml": ("application/yaml", portable.write_yaml),
+    "application/yaml": parse_yaml,
+    "application/x-yaml": parse_yaml,
+    "text/yaml": parse_yaml,
 }
 
 
@@ -73,23 +74,23 @@ class _TemplatesView(JsonView):
 
     def detail(self, template: selectors.FoundTemplate, *, status: int = 200) -> Response:
         """Answer with a template as it is now."""
-        described = selectors.template_describe(template=template)
+        described = selectors.template_describe(caller=self.caller, template=template)
         newest = selectors.version_newest(template=template)
         return Response(presentation.detail_json(described, newest), status=status)
 
     def version(self, slug: str, number: int, *, status: int = 200) -> Response:
         """Answer with one version of a template."""
         template = selectors.template_find(caller=self.caller, slug=slug)
-        found = selectors.version_get(template=template, number=number)
+        found = selectors.version_get(caller=self.caller, template=template, number=number)
         if found is None:
             raise NotFound("The template has no version of this number.")
-        labels = selectors.template_describe(template=template).labels
+        labels = selectors.template_describe(caller=self.caller, template=template).labels
         return Response(presentation.version_json(found, labels=labels, whole=True), status=status)
 
     def labels(self, slug: str) -> Response:
         """Answer with where a template's labels stand."""
         template = selectors.template_find(caller=self.caller, slug=slug)
-        return Response({"labels": dict(selectors.template_describe(template=template).labels)})
+        return Response({"labels": dict(selectors.template_describe(caller=self.caller, template=template).labels)})
 
 
 class TemplatesView(_TemplatesView):
@@ -151,8 +152,8 @@ class VersionsView(_TemplatesView):
         """List the versions of a template."""
         del request
         template = selectors.template_find(caller=self.caller, slug=slug)
-        labels = selectors.template_describe(template=template).labels
-        versions = selectors.version_list(template=template)
+        labels = selectors.template_describe(caller=self.caller, template=template).labels
+        versions = selectors.version_list(caller=self.caller, template=template)
         return Response(
             presentation.page_json(
                 presentation.version_json(version, labels=labels, whole=False) for version in versions
@@ -185,7 +186,10 @@ class DifferenceView(_TemplatesView):
         """Compare two versions."""
         numbers = {name: queries.number_of(request.query_params, name) for name in ("from", "to")}
         template = selectors.template_find(caller=self.caller, slug=slug)
-        found = {name: selectors.version_get(template=template, number=number) for name, number in numbers.items()}
+        found = {
+            name: selectors.version_get(caller=self.caller, template=template, number=number)
+            for name, number in numbers.items()
+        }
         before, after = found["from"], found["to"]
         if before is None or after is None:
             param = "from" if before is None else "to"
@@ -244,19 +248,18 @@ class ExportView(_TemplatesView):
     """`/{slug}/export/`: all of it as a file."""
 
     @extend_schema(**schema.EXPORT)
-    def get(self, request: Request, slug: str) -> HttpResponse:
+    def get(self, request: Request, slug: str) -> HttpResponseBase:
         """Export a template."""
         form = request.query_params.get("format", "json")
-        if form not in _WRITERS:
+        if form not in portable.WRITERS:
             raise InvalidRequest("`format` is `json` or `yaml`.", param="format")
-        template = selectors.template_find(caller=self.caller, slug=slug)
-        media_type, write = _WRITERS[form]
-        written = portable.exported(
-            selectors.template_describe(template=template), selectors.version_texts(template=template)
+        export = export_begin(caller=self.caller, slug=slug, form=form)
+        headers = {"Content-Disposition": f'attachment; filename="{export.slug}.{form}"'}
+        if export.rest is None:
+            return HttpResponse(export.first, content_type=export.media_type, headers=headers)
+        return StreamingHttpResponse(
+            _joined(export.first, export.rest), content_type=export.media_type, headers=headers
         )
-        response = HttpResponse(write(written), content_type=media_type)
-        response.headers["Content-Disposition"] = f'attachment; filename="{template.slug}.{form}"'
-        return response
 
 
 class ImportView(_TemplatesView):
@@ -276,8 +279,18 @@ class ImportView(_TemplatesView):
         if not data.strip():
             raise InvalidRequest("The body is empty. Send a template or a list of them.", code=Code.INVALID_JSON)
         templates = services.templates_import(caller=self.caller, drafts=portable.drafts_read(parse(data)))
-        described = selectors.templates_describe(templates=templates)
+        described = selectors.templates_describe(caller=self.caller, templates=templates)
         return Response(presentation.page_json(map(presentation.template_json, described)), status=201)
+
+
+class QuotaView(_TemplatesView):
+    """`/quota/`: how much the caller has and may have."""
+
+    @extend_schema(**schema.QUOTA)
+    def get(self, request: Request) -> Response:
+        """Read the quota."""
+        del request
+        return Response(presentation.quota_json(quotas.held_by(self.caller.user_id)))
 
 
 class SearchView(_TemplatesView):
@@ -309,3 +322,10 @@ class TagsView(_TemplatesView):
         """List the tags."""
         del request
         return Response(presentation.counts_json(selectors.tag_counts(caller=self.caller)))
+
+
+async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    yield first
+    async with aclosing(rest):
+        async for piece in rest:
+            yield piece

@@ -9,6 +9,8 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from apps.accounts.families import family_open
+from apps.templates.models import Template
+from apps.templates.services import publish
 
 BASE = "/api/v2/templates/"
 TONE = {"name": "tone", "type": "choice", "choices": ["warm", "cool"], "default": "warm", "help": "How it sounds."}
@@ -51,6 +53,12 @@ class Api:
 
     def make(self, **changes: Any) -> Any:
         return self.post("", {**LETTER, **changes})
+
+    def make_public(self, **changes: Any) -> Any:
+        """Make a template, and publish it as staff do in the admin."""
+        slug = self.make(**changes)["slug"]
+        publish(template_id=Template.objects.get(owner=self.user, slug=slug).pk)
+        return self.get(f"{slug}/")
 
     def slugs(self, path: str = "") -> list[str]:
         return [one["slug"] for one in self.get(path)["results"]]

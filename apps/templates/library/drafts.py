@@ -20,6 +20,7 @@ __all__ = [
     "TemplateDraft",
     "VersionDraft",
     "is_reserved",
+    "published_from",
     "template_change",
     "template_draft",
     "variables_json",
@@ -29,7 +30,7 @@ __all__ = [
 
 SLUG = re.compile(r"[A-Za-z0-9_-]{1,100}")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")
-RESERVED_SLUGS = frozenset({"categories", "import", "search", "tags"})
+RESERVED_SLUGS = frozenset({"categories", "import", "quota", "search", "tags"})
 """They are paths beside the templates; slugs that look like them are reserved too."""
 LABELS = ("production", "staging")
 MAX_TITLE_CHARACTERS = 200
@@ -61,9 +62,10 @@ class TemplateDraft:
     category: str
     tags: tuple[str, ...]
     language: str
-    is_public: bool
     versions: tuple[VersionDraft, ...]
     labels: Mapping[str, int]
+    public_from: int | None = None
+    """The number of the first version that everybody is to see; None: the template is private."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,7 @@ def template_draft(body: object, at: str = "") -> TemplateDraft:
         )
     else:
         versions = (version_draft(body, at),)
+    labels = _labels(fields, most=len(versions))
     return TemplateDraft(
         slug=None if fields.body.get("slug") is None else _slug(fields),
         title=_title(fields),
@@ -104,9 +107,9 @@ def template_draft(body: object, at: str = "") -> TemplateDraft:
         category=_category(fields),
         tags=_tags(fields) if "tags" in fields.body else (),
         language=_language(fields) if "language" in fields.body else "en",
-        is_public=fields.flag("is_public", default=False),
         versions=versions,
-        labels=_labels(fields, most=len(versions)),
+        labels=labels,
+        public_from=_public_from(fields, labels, newest=len(versions)),
     )
 
 
@@ -195,6 +198,23 @@ def _labels(fields: Fields, *, most: int) -> dict[str, int]:
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
             raise fields.refusal(f"labels.{name}", "must be the number of a version")
     return {name: labels[name] for name in LABELS if name in labels}
+
+
+def published_from(labels: Mapping[str, int], *, newest: int) -> int:
+    """Return the number of the version that is published with a template: production's, else the newest."""
+    return labels.get("production", newest)
+
+
+def _public_from(fields: Fields, labels: Mapping[str, int], *, newest: int) -> int | None:
+    if not fields.flag("is_public", default=False):
+        return None
+    published = published_from(labels, newest=newest)
+    number = fields.body.get("public_from")
+    if number is None:
+        return published
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= published:
+        raise fields.refusal("public_from", f"must be the number of a version, {published} at most")
+    return number
 
 
 def _numbered(item: object, at: str, number: int) -> VersionDraft:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from apps.core.look_alikes import latin_form
 from apps.templates import search
 from apps.templates.library.drafts import TemplateDraft, VersionDraft, variables_json
+from apps.templates.library.making import templates_make
+from apps.templates.library.quotas import text_bytes_of
 from apps.templates.library.starter_library import StarterTemplate
-from apps.templates.library.storing import Order, tags_set, templates_store
+from apps.templates.library.storing import leftovers_discard, tags_ensure, tags_set
 from apps.templates.models import Label, Template, Version
 from apps.templates.slug_forms import slug_form
 
@@ -36,23 +37,23 @@ class Loaded:
 
 
 def library_load(*, library: Sequence[StarterTemplate]) -> Loaded:
-    """Bring the library up to its files, in one transaction.
+    """Bring the library up to its files: new templates all or none, changed ones each by itself, none in a long step.
 
     A text that has changed since it was last loaded becomes a new version, and `production` moves to it. A template
-    that has gone from the files stays, and so does whether a template is public, which staff decide.
+    that has gone from the files stays, and so does whether a template is public, which staff decide. What a process
+    that died has left of other writes is put in order first.
     """
-    with transaction.atomic():
-        stored = {row.slug: row for row in Template.objects.select_for_update().filter(owner=None)}
-        new = [one for one in library if one.slug not in stored]
-        by_form = {latin_form(one.slug): one.slug for one in new}
-        public = Template.objects.filter(is_public=True).annotate(form=slug_form("slug")).filter(form__in=by_form)
-        taken = {by_form[form] for form in public.values_list("form", flat=True)}
-        orders = [Order(slug=one.slug, draft=_draft(one)) for one in new if one.slug not in taken]
-        made = templates_store(orders, owner_id=None, author_id=None)
-        changed = _change([(stored[one.slug], one) for one in library if one.slug in stored])
-        touched = [template.pk for template in made] + changed
-        if touched:
-            search.index_templates(touched)
+    leftovers_discard()
+    search.index_pending()
+    stored = {row.slug: row for row in Template.objects.filter(owner=None, state=Template.State.WHOLE)}
+    new = [one for one in library if one.slug not in stored]
+    by_form = {latin_form(one.slug): one.slug for one in new}
+    public = Template.objects.filter(is_public=True).annotate(form=slug_form("slug")).filter(form__in=by_form)
+    taken = {by_form[form] for form in public.values_list("form", flat=True)}
+    drafts = [_draft(one) for one in new if one.slug not in taken]
+    made = templates_make(drafts=drafts, owner_id=None, author_id=None) if drafts else ()
+    changed = _change([(stored[one.slug], one) for one in library if one.slug in stored])
+    search.index_templates(changed)
     return Loaded(
         made=len(made),
         changed=len(changed),
@@ -69,7 +70,7 @@ def _draft(one: StarterTemplate) -> TemplateDraft:
         category=one.category,
         tags=one.tags,
         language=one.language,
-        is_public=True,
+        public_from=1,
         versions=(VersionDraft(text=one.text, variables=one.variables, note=_NOTE),),
         labels={Label.Name.PRODUCTION.value: 1},
     )
@@ -81,22 +82,35 @@ def _change(pairs: Sequence[tuple[Template, StarterTemplate]]) -> list[int]:
     tags: dict[int, set[str]] = {}
     for template_id, name in Template.objects.filter(owner=None).values_list("id", "tags__name"):
         tags.setdefault(template_id, set()).add(name)
-    changed: list[Template] = []
+    changed: list[int] = []
     for template, one in pairs:
-        said = [name for name in _SAID if getattr(template, name) != getattr(one, name)]
-        for name in said:
-            setattr(template, name, getattr(one, name))
-        retagged = tags[template.pk] != set(one.tags)
-        if retagged:
-            tags_set({template.pk: one.tags})
+        said = {name: getattr(one, name) for name in _SAID if getattr(template, name) != getattr(one, name)}
+        tag_ids = None if tags[template.pk] == set(one.tags) else tags_ensure(one.tags)
         rewritten = texts.get(template.pk) != (one.text, variables_json(one.variables))
-        if rewritten:
-            _version_make(template, one)
-        if said or retagged or rewritten:
-            template.updated_at = timezone.now()
-            changed.append(template)
-    Template.objects.bulk_update(changed, (*_SAID, "updated_at"), batch_size=100)
-    return [template.pk for template in changed]
+        if said or tag_ids is not None or rewritten:
+            with transaction.atomic():
+                _change_one(template.pk, one, said, tag_ids, rewritten=rewritten)
+            changed.append(template.pk)
+    return changed
+
+
+def _change_one(
+    template_id: int,
+    one: StarterTemplate,
+    said: Mapping[str, str],
+    tag_ids: Mapping[str, int] | None,
+    *,
+    rewritten: bool,
+) -> None:
+    template = Template.objects.select_for_update().get(pk=template_id)
+    for name, value in said.items():
+        setattr(template, name, value)
+    if tag_ids is not None:
+        tags_set(template, tag_ids.values())
+    if rewritten:
+        version = _version_make(template, one)
+        template.text_bytes += text_bytes_of([version])
+    template.save(update_fields=(*_SAID, "text_bytes", "updated_at"))
 
 
 def _loaded_texts() -> dict[int, tuple[str, list[dict[str, object]]]]:
@@ -109,13 +123,15 @@ def _loaded_texts() -> dict[int, tuple[str, list[dict[str, object]]]]:
     }
 
 
-def _version_make(template: Template, one: StarterTemplate) -> None:
+def _version_make(template: Template, one: StarterTemplate) -> VersionDraft:
     newest = template.versions.aggregate(newest=Max("number"))["newest"]
+    draft = VersionDraft(text=one.text, variables=one.variables, note=_NOTE)
     version = Version.objects.create(
         template=template,
         number=newest + 1,
-        text=one.text,
-        variables=variables_json(one.variables),
-        note=_NOTE,
+        text=draft.text,
+        variables=variables_json(draft.variables),
+        note=draft.note,
     )
     Label.objects.update_or_create(template=template, name=Label.Name.PRODUCTION, defaults={"version": version})
+    return draft

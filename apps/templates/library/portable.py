@@ -1,21 +1,21 @@
 """Templates as files: JSON or YAML, one template or a list, with all their versions, labels and notes.
 
 What is read back and written again is the same bytes. Who made a template, when, and how often it was used stays here.
+A file is written piece by piece, the head and then each version, so that it is never in memory as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import orjson
 import yaml
 
 try:
     from yaml import CSafeDumper as SafeDumper
-    from yaml import CSafeLoader as SafeLoader
 except ImportError:  # built without libyaml: the same, slower
-    from yaml import SafeDumper, SafeLoader  # type: ignore[assignment]
+    from yaml import SafeDumper  # type: ignore[assignment]
 
 from apps.llm.errors import Code, InvalidRequest
 from apps.llm.wire.keys import keys_repeat
@@ -24,29 +24,59 @@ from apps.templates.library.presentation import said_json, version_variables_jso
 from apps.templates.models import Version
 from apps.templates.selectors import Described
 
-__all__ = ["MAX_IMPORTED", "drafts_read", "exported", "parse_json", "parse_yaml", "write_json", "write_yaml"]
+__all__ = [
+    "MAX_IMPORTED",
+    "MAX_IMPORTED_VERSIONS",
+    "WRITERS",
+    "Writer",
+    "drafts_read",
+    "head_json",
+    "parse_json",
+    "portable_version_json",
+    "write_json",
+    "write_yaml",
+]
 
 MAX_IMPORTED = 200
 """Templates in one import."""
-MAX_YAML_DEPTH = 32
-MAX_YAML_EVENTS = 200_000
-"""Keys, values and the beginnings and ends of what holds them, in one document."""
+MAX_IMPORTED_VERSIONS = 2_000
+"""Of all the templates in one import."""
 
 
-def exported(described: Described, versions: Sequence[Version]) -> dict[str, Any]:
-    """Return a template as it is written to a file; versions from the first on."""
+class Writer(Protocol):
+    """One form of file, in pieces: the beginning, each version, the end."""
+
+    media_type: str
+
+    def begin(self, head: Mapping[str, Any]) -> bytes:
+        """Return the members before the versions."""
+
+    def version(self, version: Mapping[str, Any]) -> bytes:
+        """Return one version; the first one has the number 1."""
+
+    def end(self) -> bytes:
+        """Return what follows the last version."""
+
+
+def head_json(described: Described, *, hidden: int, may_publish: bool) -> dict[str, Any]:
+    """Return what a file says of a template before its versions.
+
+    `hidden` is how many of its first versions are left out: numbers begin at 1 all the same. For somebody who may not
+    publish it is a private template, or they could not import it.
+    """
+    said = said_json(described)
+    if not may_publish:
+        said |= {"is_public": False, "public_from": None}
+    return {**said, "labels": {name: number - hidden for name, number in sorted(described.labels.items())}}
+
+
+def portable_version_json(version: Version, *, hidden: int) -> dict[str, Any]:
+    """Return a version as it is written to a file; see `head_json`."""
     return {
-        **said_json(described),
-        "labels": dict(sorted(described.labels.items())),
-        "versions": [
-            {
-                "number": version.number,
-                "note": version.note,
-                "variables": version_variables_json(version),
-                "text": version.text,
-            }
-            for version in versions
-        ],
+        "number": version.number - hidden,
+        "note": version.note,
+        "variables": version_variables_json(version),
+        "text": version.text,
     }
 
 
@@ -56,20 +86,13 @@ def drafts_read(value: object) -> list[TemplateDraft]:
         return [template_draft(value)]
     if not 1 <= len(value) <= MAX_IMPORTED:
         raise InvalidRequest(f"A list has from 1 to {MAX_IMPORTED} templates. Import more in several requests.")
-    return [template_draft(item, f"[{index}]") for index, item in enumerate(value)]
-
-
-def write_json(template: Mapping[str, Any]) -> bytes:
-    """Return a template as indented JSON."""
-    return orjson.dumps(template, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def write_yaml(template: Mapping[str, Any]) -> bytes:
-    """Return a template as YAML, texts of several lines as blocks."""
-    text: str = yaml.dump(
-        template, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**20
-    )
-    return text.encode()
+    drafts = [template_draft(item, f"[{index}]") for index, item in enumerate(value)]
+    if sum(len(draft.versions) for draft in drafts) > MAX_IMPORTED_VERSIONS:
+        raise InvalidRequest(
+            f"The templates of a list have at most {MAX_IMPORTED_VERSIONS:,} versions together. "
+            "Import them in several requests."
+        )
+    return drafts
 
 
 def parse_json(data: bytes) -> object:
@@ -83,47 +106,58 @@ def parse_json(data: bytes) -> object:
     return value
 
 
-def parse_yaml(data: bytes) -> object:
-    """Return what a YAML document says: plain values alone, without anchors, aliases and tags. Raises InvalidRequest.
-
-    Its events are looked at before anything is built from them: an alias could stand for a value of any size.
-    """
-    try:
-        text = data.decode()
-        _check_events(text)
-        return yaml.load(text, Loader=_Loader)
-    except InvalidRequest:
-        raise
-    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError, TypeError) as error:
-        raise InvalidRequest("The body is not valid YAML.") from error
+def write_json(value: object) -> bytes:
+    """Return a value as indented JSON."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _check_events(text: str) -> None:
-    depth = 0
-    for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise InvalidRequest("YAML with anchors or aliases is not taken. Write each value out.")
-        if getattr(event, "tag", None) is not None:
-            raise InvalidRequest("YAML with tags is not taken. Write plain values.")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_YAML_DEPTH:
-            raise InvalidRequest(f"The YAML nests deeper than {MAX_YAML_DEPTH} levels.")
-        if number > MAX_YAML_EVENTS:
-            raise InvalidRequest("The YAML has too many values. Import fewer templates at once.")
+def write_yaml(value: object) -> bytes:
+    """Return a value as YAML, texts of several lines as blocks."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**20
+    )
+    return text.encode()
 
 
-class _Loader(SafeLoader):
-    """Plain values; a key that stands twice is an error, as it is in JSON."""
+class _JsonWriter:
+    """Indented JSON: the same bytes as of the whole at once."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build one mapping."""
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        if len(mapping) < len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
-        return mapping
+    media_type = "application/json"
+
+    def begin(self, head: Mapping[str, Any]) -> bytes:
+        """Return the members before the versions."""
+        return write_json(head).removesuffix(b"\n}\n") + b',\n  "versions": ['
+
+    def version(self, version: Mapping[str, Any]) -> bytes:
+        """Return one version."""
+        # A line end in a string is written as an escape: each one here is between two members.
+        indented = write_json(version).rstrip().replace(b"\n", b"\n    ")
+        return (b"" if version["number"] == 1 else b",") + b"\n    " + indented
+
+    def end(self) -> bytes:
+        """Return what follows the last version."""
+        return b"\n  ]\n}\n"
+
+
+class _YamlWriter:
+    """YAML in blocks."""
+
+    media_type = "application/yaml"
+
+    def begin(self, head: Mapping[str, Any]) -> bytes:
+        """Return the members before the versions."""
+        return write_yaml(dict(head)) + b"versions:\n"
+
+    def version(self, version: Mapping[str, Any]) -> bytes:
+        """Return one version."""
+        return write_yaml([dict(version)])
+
+    def end(self) -> bytes:
+        """Return nothing: a block ends where the text does."""
+        return b""
+
+
+WRITERS: Mapping[str, Writer] = {"json": _JsonWriter(), "yaml": _YamlWriter()}
 
 
 class _Dumper(SafeDumper):

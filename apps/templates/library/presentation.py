@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.templates.library.differences import Difference
 from apps.templates.library.drafts import variables_json, variables_of
+from apps.templates.library.quotas import MAX_TEMPLATES, MAX_TEXT_BYTES, Held
 from apps.templates.models import Version
 from apps.templates.search import Found
 from apps.templates.selectors import Described
@@ -17,6 +18,7 @@ __all__ = [
     "difference_json",
     "found_json",
     "page_json",
+    "quota_json",
     "said_json",
     "template_json",
     "version_json",
@@ -35,6 +37,7 @@ def said_json(described: Described) -> dict[str, Any]:
         "tags": list(described.tags),
         "language": template.language,
         "is_public": template.is_public,
+        "public_from": template.public_from if template.is_public else None,
     }
 
 
@@ -117,6 +120,14 @@ def found_json(found: Sequence[Found]) -> dict[str, Any]:
 def counts_json(counts: Mapping[str, int]) -> dict[str, Any]:
     """Return names and how many templates each has; they are one page."""
     return page_json({"name": name, "count": count} for name, count in counts.items())
+
+
+def quota_json(held: Held) -> dict[str, Any]:
+    """Return what a user has of their quota."""
+    return {
+        "templates": {"used": held.templates, "limit": MAX_TEMPLATES},
+        "text_bytes": {"used": held.text_bytes, "limit": MAX_TEXT_BYTES},
+    }
 
 
 def page_json(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

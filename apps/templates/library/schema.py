@@ -23,6 +23,7 @@ __all__ = [
     "LABEL_MOVE",
     "LABEL_REMOVE",
     "LIST",
+    "QUOTA",
     "READ",
     "RENDER",
     "SEARCH",
@@ -103,7 +104,7 @@ _SAID: dict[str, _Schema] = {
     "category": _CATEGORY,
     "tags": _array(_text(minLength=1, maxLength=drafts.MAX_TAG_CHARACTERS), maxItems=drafts.MAX_TAGS),
     "language": _text(maxLength=8, pattern=f"^{drafts.LANGUAGE.pattern}$", examples=["en", "pt-BR"]),
-    "is_public": _FLAG,
+    "is_public": {**_FLAG, "description": "Whether everybody may see it. True is for staff to send."},
 }
 _SLUG = _text(pattern=f"^{drafts.SLUG.pattern}$", description="Absent: made from the title.")
 _WRITTEN: dict[str, _Schema] = {
@@ -120,8 +121,13 @@ _LISTED: dict[str, _Schema] = {
     "tags": _NAMES,
     "language": _text(),
     "is_public": _FLAG,
+    "public_from": {
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "description": "The first version that everybody may see. Null: the template is private.",
+    },
     "owner": {**_OR_NOTHING, "description": "A user's name; null for the starter library."},
-    "uses": _WHOLE,
+    "uses": {**_WHOLE, "description": "How many users have rendered it."},
     "version": {**_NUMBER, "description": "The newest one's number."},
     "labels": _LABELS,
     "created_at": _TIME,
@@ -164,9 +170,10 @@ _ONE_PAGE = {"type": "null", "description": "All of it is on this page."}
 _COUNTS = _object(results=_array(_object(name=_text(), count=_WHOLE)), next=_ONE_PAGE)
 _PORTABLE_VERSION = _object(("number", "note", "variables"), number=_NUMBER, **_WRITTEN)
 _PORTABLE = _object(
-    ("slug", "description", "tags", "language", "is_public", "labels"),
+    ("slug", "description", "tags", "language", "is_public", "public_from", "labels"),
     slug=_SLUG,
     **_SAID,
+    public_from=_LISTED["public_from"],
     labels=_LABELS,
     versions=_array(_PORTABLE_VERSION, minItems=1, maxItems=drafts.MAX_VERSIONS),
 )
@@ -278,6 +285,8 @@ IMPORT = _operation(
     request={"application/json": _IMPORTED, "application/yaml": _IMPORTED},
     responses={201: _object(results=_array(_object(**_LISTED)), next=_ONE_PAGE)},
 )
+_HELD = _object(used=_WHOLE, limit=_WHOLE)
+QUOTA = _operation("template_quota", responses={200: _object(templates=_HELD, text_bytes=_HELD)})
 SEARCH = _operation(
     "template_search",
     parameters=[_query("q", "Words, as people type them. Absent: what is used most.", _text()), *_FILTERS],

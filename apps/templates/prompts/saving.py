@@ -9,7 +9,7 @@ from apps.templates.models import Template
 from apps.templates.prompts.requests import SaveTo
 from apps.templates.prompts.steps import Saved
 from apps.templates.rendering import placeholders
-from apps.templates.selectors import template_find, version_newest
+from apps.templates.selectors import template_changeable, template_find, version_newest
 from apps.templates.services import version_create
 from apps.templates.variables import Variable, VariableType
 
@@ -17,10 +17,11 @@ __all__ = ["template_check", "version_save"]
 
 
 def template_check(*, caller: Caller, save: SaveTo) -> Template:
-    """Return the template that is to be saved to. Raises NotFound, or Forbidden if it is not the caller's."""
+    """Return the template that is to be saved to. Raises NotFound, or Forbidden if the caller may not change it."""
     template = template_find(caller=caller, slug=save.template)
     if template.owner_id != caller.user_id:
         raise Forbidden("This template is not yours. Export it and import it as one of your own to save to it.")
+    template_changeable(caller=caller, template=template)
     return template
 
 

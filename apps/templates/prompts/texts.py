@@ -54,7 +54,7 @@ def _filled(prompt: str, values: Mapping[str, object]) -> str:
 
 def _rendered(caller: Caller, choice: TemplateChoice, values: Mapping[str, object]) -> Text:
     template = selectors.template_find(caller=caller, slug=choice.slug)
-    version = selectors.template_served(template=template, version=choice.version, label=choice.label)
+    version = selectors.template_served(caller=caller, template=template, version=choice.version, label=choice.label)
     text = render(version.text, variables_of(version.variables), values)
     return Text(text=text, slug=template.slug, template_id=template.pk)
 

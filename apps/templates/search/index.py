@@ -73,8 +73,11 @@ class Scope:
 class SearchIndex(Protocol):
     """One database's index. Writes belong to the transaction they are called in."""
 
+    def add_words(self, words: Sequence[str]) -> None:
+        """Add words that are not there yet, of entries to come; they are sorted."""
+
     def put(self, entries: Sequence[Entry]) -> None:
-        """Write entries over those of the same templates."""
+        """Write entries over those of the same templates; their words have been added."""
 
     def remove(self, template_ids: Collection[int]) -> None:
         """Remove the entries of templates; those that have none are left alone."""

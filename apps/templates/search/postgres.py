@@ -27,23 +27,27 @@ _LAST_CHARACTER = chr(0x10FFFF)
 class PostgreSQLIndex:
     """See `search.index.SearchIndex`."""
 
-    def put(self, entries: Sequence[Entry]) -> None:
-        """Write entries over those of the same templates."""
-        words = sorted({word for entry in entries for word in entry.words})
+    def add_words(self, words: Sequence[str]) -> None:
+        """Add words that are not there yet."""
         with connection.cursor() as cursor:
             # In one order everywhere: two writers of the same new words wait for each other, but never in a circle.
             cursor.execute(
                 "INSERT INTO prompt_templates_search_word (word, spelling) SELECT new.word, new.spelling "
                 'FROM unnest(%s::text[], %s::text[]) AS new (word, spelling) ORDER BY new.word COLLATE "C" '
                 "ON CONFLICT (word) DO NOTHING",
-                [words, [spelling(word) for word in words]],
+                [[*words], [spelling(word) for word in words]],
             )
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Write entries over those of the same templates."""
+        rows = [_row(entry) for entry in sorted(entries, key=lambda entry: entry.template_id)]
+        with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO prompt_templates_search (template_id, title, tags, description, text, label, words, head) "
                 "VALUES (%s, %s, %s, %s, %s, %s, %s::tsvector, %s::tsvector) ON CONFLICT (template_id) DO UPDATE SET "
                 "title = excluded.title, tags = excluded.tags, description = excluded.description, "
                 "text = excluded.text, label = excluded.label, words = excluded.words, head = excluded.head",
-                [_row(entry) for entry in sorted(entries, key=lambda entry: entry.template_id)],
+                rows,
             )
 
     def remove(self, template_ids: Collection[int]) -> None:

@@ -23,14 +23,17 @@ _LAST_CHARACTER = chr(0x10FFFF)
 class SQLiteIndex:
     """See `search.index.SearchIndex`."""
 
-    def put(self, entries: Sequence[Entry]) -> None:
-        """Write entries over those of the same templates."""
-        words = sorted({word for entry in entries for word in entry.words})
+    def add_words(self, words: Sequence[str]) -> None:
+        """Add words that are not there yet."""
         with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT OR IGNORE INTO prompt_templates_search_word (word, spelling) VALUES (%s, %s)",
                 [(word, f"$${spelling(word)}$") for word in words],
             )
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Write entries over those of the same templates."""
+        with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT OR REPLACE INTO prompt_templates_search (rowid, title, tags, description, text, label) "
                 "VALUES (%s, %s, %s, %s, %s, %s)",

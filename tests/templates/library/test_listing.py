@@ -128,9 +128,9 @@ def test_a_query_that_is_refused(ada, query, param):
 
 
 def test_filters(ada, bob):
-    ada.make(title="Public", is_public=True, tags=["a"], language="de")
+    ada.make_public(title="Public", tags=["a"], language="de")
     ada.make(title="Private", category="seo", tags=["a", "b"])
-    bob.make(title="Bob's", slug="bobs", is_public=True)
+    bob.make_public(title="Bob's", slug="bobs")
     assert ada.slugs() == ["bobs", "private", "public"]
     assert ada.slugs("?mine=1") == ["private", "public"]
     assert ada.slugs("?mine=0") == ["bobs"]
@@ -145,7 +145,7 @@ def test_filters(ada, bob):
 def test_searching_in_the_list(ada, bob):
     ada.make()
     ada.make(title="Another letter", slug="another", tags=["x"])
-    bob.make(title="Letter of Bob's", slug="bobs", is_public=True)
+    bob.make_public(title="Letter of Bob's", slug="bobs")
     page = ada.get("?search=letter")
     assert page["next"] is None
     assert {one["slug"] for one in page["results"]} == {SLUG, "another", "bobs"}

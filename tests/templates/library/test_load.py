@@ -8,9 +8,10 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
+from apps.llm.errors import Conflict
 from apps.templates.library.loading import library_load
 from apps.templates.library.starter_library import read_library
-from apps.templates.models import Label, Tag, Template, Version
+from apps.templates.models import Label, Template, Version
 from tests.templates.api import SLUG
 
 FEW = read_library()[:5]
@@ -103,7 +104,7 @@ def test_what_has_gone_from_the_files_stays(ada):
 
 
 def test_a_public_template_of_a_user_keeps_its_slug(ada):
-    ada.make(slug=FIRST.slug, is_public=True)
+    ada.make_public(slug=FIRST.slug)
     done = library_load(library=FEW)
     assert (done.made, done.taken) == (4, (FIRST.slug,))
     assert ada.get(f"{FIRST.slug}/")["owner"] == "ada"
@@ -118,10 +119,10 @@ def test_private_ones_are_left_alone(ada):
 @pytest.mark.django_db
 def test_a_load_that_fails_leaves_nothing():
     broken = dataclasses.replace(FEW[1], slug=FIRST.slug)
-    with pytest.raises(Exception, match="UNIQUE|unique"):
+    with pytest.raises(Conflict):
         library_load(library=(FIRST, broken))
     assert not Template.objects.exists()
-    assert not Tag.objects.exists()
+    assert not Version.objects.exists()
 
 
 def test_the_library_is_for_staff_to_change(ada, boss):

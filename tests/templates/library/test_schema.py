@@ -32,6 +32,7 @@ def test_every_answer_is_as_described(ada):
         ("POST", "{slug}/render/", f"{SLUG}/render/", 200, {"variables": {"name": "Eve"}, "label": "staging"}),
         ("GET", "{slug}/export/", f"{SLUG}/export/", 200, None),
         ("POST", "import/", "import/", 201, exported),
+        ("GET", "quota/", "quota/", 200, None),
         ("GET", "search/", "search/?q=letter", 200, None),
         ("GET", "categories/", "categories/", 200, None),
         ("GET", "tags/", "tags/", 200, None),

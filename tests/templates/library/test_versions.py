@@ -120,13 +120,6 @@ def test_the_most_versions(ada, monkeypatch):
     ada.call("PATCH", f"{SLUG}/", {"text": "z", "variables": []}, status=400)
 
 
-def test_the_most_text_of_all_versions(ada, monkeypatch):
-    ada.make()
-    monkeypatch.setattr("apps.templates.services.MAX_STORED_CHARACTERS", 1_000)
-    ada.post(f"{SLUG}/versions/", {"text": "x" * 100})
-    assert ada.post(f"{SLUG}/versions/", {"text": "x" * 900}, status=400)["param"] == "text"
-
-
 def test_the_difference_of_two_versions(ada):
     ada.make(text="One {{ name }}\nTwo {{ tone }}\nThree\n")
     ada.post(

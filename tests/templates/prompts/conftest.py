@@ -33,7 +33,7 @@ def draft(slug, *texts, labels={}, public=False):
 
 users = get_user_model().objects
 mine = Caller(user_id=users.get(username="tester").pk, username="tester")
-theirs = Caller(user_id=users.create_user("somebody-else").pk, username="somebody-else")
+theirs = Caller(user_id=users.create_user("somebody-else").pk, username="somebody-else", is_staff=True)
 first, second, third = (f"{ordinal}: write of {{{{ topic }}}} in a {{{{ tone }}}} tone." for ordinal in "ABC")
 template_create(caller=mine, draft=draft("mine", first, second, third, labels={"production": 1, "staging": 2}))
 template_create(caller=mine, draft=draft("unlabelled", first, second))

@@ -58,16 +58,15 @@ class TestRules:
         assert answer["completion"]["status"] == "completed"
 
     def test_variables_fill_a_template_that_goes_before_the_query(self, by_rules: Workbench):
-        before = by_rules.uses("mine"), by_rules.uses("public")
-        events = read(
-            by_rules.open("run", {"query": "when does the tide turn", "variables": {"topic": "spring tides"}})
-        )
+        before = by_rules.uses("public")
+        body = {"query": "when does the tide turn", "variables": {"topic": "spring tides"}}
+        events = read(by_rules.open("run", body, user=by_rules.new_user()))
         steps = steps_of(events)
         slug = steps["templates"]["used"]
         assert slug in [one["slug"] for one in steps["templates"]["found"]]
         original = steps["optimization"]["original"]
         assert "write of spring tides in a calm tone.\n\nwhen does the tide turn" in original
-        assert by_rules.uses("mine") + by_rules.uses("public") + by_rules.uses(slug) > sum(before)
+        assert (slug, by_rules.uses("public")) == ("public", before + 1)
 
     def test_variables_that_fill_none(self, by_rules: Workbench):
         body = {"query": "when does the tide turn", "variables": {"moon": "new"}}
