@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def _others_write_while_one_imports(caller: Caller) -> None:
-    """Another writer gets its turn between two of an import's, before the import is there."""
+    """Another writer gets its turn between an import's transactions, before the import is stored and indexed."""
     from django.contrib.auth.models import User
 
     from apps.templates import services
@@ -117,9 +117,9 @@ def _others_write_while_one_imports(caller: Caller) -> None:
     def write() -> int:
         turns = 0
         while not ended.is_set():
-            begun = Template.objects.filter(state=Template.State.STORING).exists()
+            begun = Template.objects.filter(title="Import").exists()
             User.objects.filter(pk=caller.user_id).update(first_name="x")
-            turns += begun and not Template.objects.filter(title="Import", state=Template.State.WHOLE).exists()
+            turns += begun and Template.objects.filter(title="Import", indexed_at=None).exists()
         return turns
 
     _, turns = together([make, write])
