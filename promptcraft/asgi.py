@@ -28,6 +28,7 @@ from promptcraft.connection import guard_uvicorn  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
 from promptcraft.scope import made_safe, safe_path  # noqa: E402
 from promptcraft.server.access_logs import quiet_daphne  # noqa: E402
+from promptcraft.server.daphne_flow import paced  # noqa: E402
 from promptcraft.websocket import refuse_handshake  # noqa: E402
 
 __all__ = ["application"]
@@ -61,7 +62,7 @@ class Dispatcher:
         get_supervisor()
         path = safe_path(scope["path"])
         # Bound to no name here, so that a stream can let go of it.
-        await self._stream(made_safe(scope, path), receive, send)
+        await self._stream(made_safe(scope, path), receive, paced(send))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
