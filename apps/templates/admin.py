@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from apps.core.look_alikes import latin_form
 from apps.llm.errors import Conflict
 from apps.templates import search, services
+from apps.templates.curation.bounds import BoundedActions
 from apps.templates.curation.site import CurationSite
 from apps.templates.library.drafts import is_reserved
 from apps.templates.library.storing import templates_discard, templates_hide
@@ -137,6 +138,10 @@ class _LabelInline(_ForStaff, admin.TabularInline):  # type: ignore[type-arg]  #
     extra = 0
     max_num = len(Label.Name)
 
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        # However many lines a request says that it has.
+        return super().get_formset(request, obj, **{**kwargs, "absolute_max": self.max_num})
+
     def formfield_for_foreignkey(self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         match = request.resolver_match
         template_id = str(match.kwargs.get("object_id")) if match is not None else "0"
@@ -171,7 +176,7 @@ class _VersionInline(_ForStaff, admin.TabularInline):  # type: ignore[type-arg] 
 
 
 @admin.register(Template, site=site)
-class TemplateAdmin(_ForStaff, admin.ModelAdmin):  # type: ignore[type-arg]  # takes none at run time
+class TemplateAdmin(_ForStaff, BoundedActions):
     """Templates, private ones of users included. New ones and new texts are made through the API."""
 
     form = _TemplateForm
@@ -259,7 +264,7 @@ class TemplateAdmin(_ForStaff, admin.ModelAdmin):  # type: ignore[type-arg]  # t
 
 
 @admin.register(Tag, site=site)
-class TagAdmin(_ForStaff, admin.ModelAdmin):  # type: ignore[type-arg]  # takes none at run time
+class TagAdmin(_ForStaff, BoundedActions):
     """Tags, to choose from."""
 
     search_fields = ("name",)

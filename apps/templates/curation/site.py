@@ -27,7 +27,8 @@ from apps.accounts.attempts import Attempt, name_key
 from apps.accounts.hashing import HASHING, hashing_share
 from apps.chat.envelope import error_response, translate
 from apps.core.work_queue import Share, Turn
-from apps.llm.errors import Forbidden, InvalidRequest, UnsupportedMediaType
+from apps.llm.errors import Forbidden
+from apps.templates.curation.bounds import FORM, MOST_LOG_IN_BYTES, check_request
 from apps.templates.workload import WORKBENCH
 from promptcraft.context import context_of
 
@@ -48,10 +49,7 @@ PAGE_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_FORM = "application/x-www-form-urlencoded"
 _HASHING_PAGES = frozenset({"login", "password_change"})
-_MOST_FORM_BYTES = 64 * 1024
-"""Of a form with a name and a password within their bounds."""
 
 
 class GuardedAuthenticationForm(AdminAuthenticationForm):
@@ -116,7 +114,7 @@ def _answering(view: View, access: Access, admit: Admit) -> View:
     def outer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         context = context_of(request)
         try:
-            _check(request)
+            check_request(request, most_form_bytes=MOST_LOG_IN_BYTES if admit is _admit_to_hash else None)
             response = inside(request, *args, **kwargs)
         except Exception as error:
             ours = translate(error)
@@ -140,7 +138,8 @@ async def _admit_to_hash(request: HttpRequest) -> Turn:
     """Have a form with a password wait for a hashing thread."""
     if request.method != "POST":
         return await _admit(request)
-    readable = request.content_type == _FORM and len(request.body) <= _MOST_FORM_BYTES
+    # The page itself refuses a form that is over its bound.
+    readable = request.content_type == FORM and len(request.body) <= MOST_LOG_IN_BYTES
     username = str(request.POST.get("username", "")) if readable else ""
     return Turn(HASHING, hashing_share(client_network(request), username))
 
@@ -156,14 +155,6 @@ def _rendered(view: View) -> View:
         return response if render is None else render()
 
     return inner
-
-
-def _check(request: HttpRequest) -> None:
-    """Refuse what would make the admin, its forms or a database raise. Raises InvalidRequest, UnsupportedMediaType."""
-    if request.method == "POST" and request.content_type != _FORM:
-        raise UnsupportedMediaType(f"Send the form as `Content-Type: {_FORM}`.")
-    if "\0" in request.path or any("\0" in text for _, texts in request.GET.lists() for text in texts):
-        raise InvalidRequest("The address must not contain the NUL character.")
 
 
 _with_session: Callable[[View], View] = decorator_from_middleware(SessionMiddleware)
