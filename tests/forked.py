@@ -181,11 +181,12 @@ def _main(orders: socket.socket) -> None:
             importlib.import_module(name)
     running: dict[int, int] = {}
     woken, wake = os.pipe()
+    waited_for: list[Any] = [orders, woken]
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake)
     while True:
-        ready, _, _ = select.select([orders, woken], [], [])
+        ready, _, _ = select.select(waited_for, [], [])
         if woken in ready:
             os.read(woken, 4096)
             _tell_exits(running)

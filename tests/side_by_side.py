@@ -20,7 +20,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class FilesOfPackages(LoadScopeScheduling):
+class FilesOfPackages(LoadScopeScheduling):  # type: ignore[misc]  # published without types
     """Gives a process the files of the package that it is in; when there are none left, those that wait longest."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -19,7 +19,7 @@ def lines_of_a_request(native: Native, watched: Watched, streams: int) -> int:
     It is the least of several: once a second the service looks at its streams, whatever is asked of it.
     """
     asked = Plan(tokens=1, interval_us=2000)
-    counted = []
+    counted: list[int] = []
     with native.held(watched, Plan(tokens=1, hold=True), streams=streams, hold=1, limit_s=60) as held:
         for _ in range(REQUESTS):
             watched.look("lines=begin")
