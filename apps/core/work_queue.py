@@ -81,7 +81,7 @@ class WorkQueue:
         self._executor = executor or ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._idle_threads = threads
         self._most_waiting_of_share = most_waiting_of_share
-        self._most_waiting = most_waiting
+        self.most_waiting = most_waiting
         self._wait_s = wait_s
         self._turns: Turns[_Ticket] = Turns(most_running)
         self._lock = threading.Lock()
@@ -119,7 +119,7 @@ class WorkQueue:
         with self._lock:
             if turns.waiting_of(share) >= self._most_waiting_of_share:
                 raise self._share_is_busy()
-            if turns.waiting >= self._most_waiting or turns.waiting_of_owner(share.owner) >= self._most_waiting // 2:
+            if turns.waiting >= self.most_waiting or turns.waiting_of_owner(share.owner) >= self.most_waiting // 2:
                 raise self._all_is_busy()
             turns.add(share, ticket)
             begun = self._call()

@@ -80,8 +80,8 @@ def test_nothing_of_them_is_logged(server: ServerProcess) -> None:
         for lines in requests_with(form):
             sent(server, lines)
     # Django has a line of its own for this one.
-    form = ["Content-Type: application/x-www-form-urlencoded", "Content-Length: 0"]
-    sent(server, [f"POST {TEMPLATE} HTTP/1.1", "Host: localhost", *form])
+    empty = ["Content-Type: application/x-www-form-urlencoded", "Content-Length: 0"]
+    sent(server, [f"POST {TEMPLATE} HTTP/1.1", "Host: localhost", *empty])
     sent(server, [f"GET {LIVE} HTTP/1.1", "Host: localhost", "X-Request-Id: the-last-one"])
     eventually(lambda: "the-last-one" in server.output(), "the last line", timeout_s=10)
     output = server.output()

@@ -22,8 +22,10 @@ _TEMPLATE = {"title": "Greeting", "text": "Hello", "category": "planning"}
 _WITH_TEMPLATE = ("read", "export", "generate")
 
 PUBLIC = ("log in", "refresh", "verify", "log out", "register", "admin")
-OWN_NEEDS = ("list", "search", "create", "import", "read", "export", "intent", "generate")
-OWN_NEEDS += ("completions", "completion", "events", "cancel", "begin", "stream")
+OWN_NEEDS = (
+    *("list", "search", "create", "import", "read", "export", "intent", "generate"),
+    *("completions", "completion", "events", "cancel", "begin", "stream"),
+)
 """Those that need the database even for a caller who is remembered."""
 AUTHENTICATED = ("me", "models", *OWN_NEEDS)
 DOORS = (*PUBLIC, *AUTHENTICATED)

@@ -112,7 +112,7 @@ class Seen:
 def play(postgres: PostgresServer, upstream: UpstreamServer, servers: list[ServerProcess]) -> dict[str, Seen]:
     """Take the database away in several manners, and give it back."""
     stages = prepare(*servers)
-    seen = {stage.server.server: Seen(Running(stage)) for stage in stages}
+    seen: dict[str, Seen] = {stage.server.server: Seen(Running(stage)) for stage in stages}
 
     def each(work: Callable[[Seen, Stage], Any]) -> None:
         with ThreadPoolExecutor(len(stages)) as pool:
@@ -150,7 +150,14 @@ def play(postgres: PostgresServer, upstream: UpstreamServer, servers: list[Serve
 
 def written(running: Running) -> Answer:
     """Ask for the completion again until its row is there."""
-    return eventually(lambda: (answer := running.ask_whole())[0] == 200 and answer, "the row", timeout_s=HANG_S)
+
+    def look() -> Answer | None:
+        answer = running.ask_whole()
+        return answer if answer[0] == 200 else None
+
+    found = eventually(look, "the row", timeout_s=HANG_S)
+    assert found is not None
+    return found
 
 
 def leave(one: Seen, stage: Stage) -> None:

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from apps.accounts.attempts import FAILURES_OF_ADDRESS, FAILURES_OF_NAME
 from apps.accounts.families import REPLAY_WINDOW_S
-from apps.accounts.hashing import MOST_HASHING, MOST_WAITING
+from apps.accounts.hashing import HASHING, MOST_HASHING
 from apps.accounts.memory import REMEMBERED_S
 from apps.accounts.tokens import MOST_TOKEN_BYTES
 from apps.chat import body
@@ -50,7 +50,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "bodies that are arriving, together": f"{body.MOST_HELD_BYTES // MIB} MiB",
         "JSON": f"{MAX_DEPTH} levels, {MAX_VALUES} values",
         "a token": f"{MOST_TOKEN_BYTES // KIB} KiB",
-        "log-ins that wait for a hash": f"{MOST_WAITING}",
+        "log-ins that wait for a hash": f"{HASHING.most_waiting}",
         "a wait for the database": f"{math.ceil(CALL_S)} s",
         "a reader that takes nothing": f"{GuardedProtocol.stuck_s:g} s",
         "a provider's head, and one event of its stream": (
@@ -62,9 +62,9 @@ def test_the_bounds_are_those_of_the_code() -> None:
 
 def test_the_figures_of_the_table_are_those_of_the_code() -> None:
     text = DOCUMENT.read_text()
-    assert FAILURES_OF_NAME.rate == "5/m"
+    assert (FAILURES_OF_NAME.limit, FAILURES_OF_NAME.window_s) == (5, 60)
     assert "5 failures a minute for one name" in text
-    assert FAILURES_OF_ADDRESS.rate == "20/m"
+    assert (FAILURES_OF_ADDRESS.limit, FAILURES_OF_ADDRESS.window_s) == (20, 60)
     assert "and 20 for one address" in text
     assert MOST_HASHING == 2
     assert "two hashes at a time" in text

@@ -13,7 +13,7 @@ from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from apps.llm.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
 
@@ -83,11 +83,11 @@ class BoundedActions(ModelAdmin):  # type: ignore[type-arg]  # takes none at run
 
     list_max_show_all = MOST_CHOSEN
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any) -> HttpResponse | None:
         """Do the action, or say that too much is chosen."""
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
         all_rows = request.POST.get("select_across", "0") != "0"
         if (queryset.count() if all_rows else len(chosen)) > MOST_CHOSEN:
             self.message_user(request, f"Choose {MOST_CHOSEN} at most.", messages.ERROR)
             return None
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *args)
