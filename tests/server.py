@@ -28,6 +28,7 @@ from tests.shared import made_once
 from tests.sse_client import SseStream, open_stream, send_request
 from tests.upstream import VENDOR_NAMES, Gate, UpstreamServer
 from tests.upstream.ports import free_port
+from tests.waiting import HANG_S
 
 __all__ = ["EMAIL", "PASSWORD", "USERNAME", "ServerFailed", "ServerName", "ServerProcess", "other_default_server"]
 
@@ -36,8 +37,6 @@ ServerName = Literal["uvicorn", "daphne", "granian", "runserver", "serve"]
 APPLICATION = "promptcraft.asgi:application"
 _ONE_PROCESS: tuple[ServerName, ...] = ("uvicorn", "daphne")
 _default_server: ServerName = "uvicorn"
-_START_S = 60.0
-"""For a server that hangs: one that leaves is noticed at once."""
 _LIVE = "/api/v2/chat/health/live/"
 # Nothing else of the machine's environment reaches the service.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
@@ -119,9 +118,9 @@ class ServerProcess:
             if last or "address already in use" not in self.output().lower():
                 break
         self.kill()
-        raise ServerFailed(f"{self.server} was not live within {_START_S} s:\n{self.output()[-4000:]}")
+        raise ServerFailed(f"{self.server} was not live within {HANG_S} s:\n{self.output()[-4000:]}")
 
-    def stop(self, timeout_s: float = 40.0) -> int:
+    def stop(self, timeout_s: float = HANG_S) -> int:
         """Send SIGTERM and return the exit code. Raises ServerFailed if it does not leave in time."""
         self.terminate()
         return self.wait(timeout_s)
@@ -132,7 +131,7 @@ class ServerProcess:
         self._running().send_signal(signal.SIGTERM)
         return sent_at_s
 
-    def wait(self, timeout_s: float = 40.0) -> int:
+    def wait(self, timeout_s: float = HANG_S) -> int:
         """Wait for the process to leave by itself and return its exit code. Raises ServerFailed."""
         try:
             self.returncode = self._running().wait(timeout_s)
@@ -285,7 +284,7 @@ class ServerProcess:
         return [*commands[self.server], *self._arguments]
 
     def _wait_live(self) -> bool:
-        deadline_s = time.monotonic() + _START_S
+        deadline_s = time.monotonic() + HANG_S
         process = self._running()
         while time.monotonic() < deadline_s:
             if _is_live(self.port):
@@ -350,7 +349,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], stdin: str) -> 
 
 
 def _is_live(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
     try:
         connection.request("GET", _LIVE)
         return connection.getresponse().status == 200

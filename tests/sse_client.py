@@ -22,6 +22,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
+from tests.waiting import HANG_S
+
 __all__ = ["Line", "ProtocolViolation", "SseEvent", "SseStream", "open_stream"]
 
 _RECEIVE_BYTES = 65_536
@@ -278,7 +280,7 @@ def send_request(
     json: Any = None,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-    timeout_s: float = 10.0,
+    timeout_s: float = HANG_S,
     receive_buffer_bytes: int | None = None,
 ) -> SseStream:
     """Send one request on a connection of its own and return the response, of which nothing was read yet.

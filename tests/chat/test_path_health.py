@@ -13,11 +13,11 @@ import pytest
 from tests.contract.limit_fixtures import add_user, started
 from tests.promptcraft.described import document, problems
 from tests.server import ServerProcess
+from tests.waiting import HANG_S
 
 PATHS = "/api/v2/chat/health/paths/"
 COMPLETIONS = "/api/v2/chat/completions/"
 STAFF = "a-member-of-staff"
-_SOON_S = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def server() -> Iterator[ServerProcess]:
 
 def counted(server: ServerProcess, operation: str, requests: int) -> dict[str, Any]:
     """Return what is counted of an operation as soon as so many have ended: the count follows the last byte."""
-    until = time.monotonic() + _SOON_S
+    until = time.monotonic() + HANG_S
     while time.monotonic() < until:
         figures = server.call(PATHS, user=STAFF)[2]["paths"]["sse"][operation]
         if figures["requests"] >= requests:

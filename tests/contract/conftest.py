@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.contract.limit_fixtures import talkative
-from tests.contract.stream_fixtures import hasty, relay, relays, simulator, upstream
+from tests.contract.stream_fixtures import hasty, relay, relays, simulator, strict, upstream
 from tests.server import ServerName, other_default_server
 
-__all__ = ["SERVERS", "hasty", "relay", "relays", "simulator", "talkative", "upstream"]
+__all__ = ["SERVERS", "hasty", "relay", "relays", "simulator", "strict", "talkative", "upstream"]
 
 SERVERS: tuple[ServerName, ...] = ("uvicorn", "granian", "daphne")
 """Those that everything is promised for."""

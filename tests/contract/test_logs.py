@@ -37,7 +37,7 @@ def lines_of(door: Door, request_id: str) -> list[Line]:
 
 def line_of(door: Door, request_id: str) -> Line:
     """Wait for the one line of a request."""
-    (line,) = eventually(lambda: lines_of(door, request_id), f"a line of {request_id}", timeout_s=2)
+    (line,) = eventually(lambda: lines_of(door, request_id), f"a line of {request_id}")
     assert line["logger"] == "promptcraft.request"
     assert line["level"] == "INFO"
     return line

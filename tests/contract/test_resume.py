@@ -10,6 +10,7 @@ import pytest
 from tests.contract.stream_fixtures import COMPLETIONS, OTHER, Relay, events_of
 from tests.sse_answer import Collected, collect
 from tests.upstream import Answer, Gate, ToolCall, healthy
+from tests.waiting import HANG_S
 
 PIECES = ("The ", "owl ", "🦉 ", "counts ", "caf\u00e9s\u2028, ", "hens ", "and ", "tides.")
 ABSENT = "chatcmpl-00000000000000000000000000000000"
@@ -192,7 +193,7 @@ class TestRunning:
             late = [relay.events(completion_id, after) for after in (0, 9)]
             readers += [pool.submit(collect, stream) for stream in late]
             gate.release()
-            answers = [reader.result(10) for reader in readers]
+            answers = [reader.result(HANG_S) for reader in readers]
             assert collect(first).done
             for stream in (*streams, *late):
                 stream.close()
@@ -211,7 +212,7 @@ class TestRunning:
             with relay.events(relay.running_id()) as second:
                 gate.release()
                 assert collect(second).text == "".join(PIECES)
-            with pending.result(5) as first:
+            with pending.result(HANG_S) as first:
                 assert collect(first).text == "".join(PIECES)
 
     def test_completion_that_is_not_streamed_can_be_followed(self, relay: Relay):
@@ -223,7 +224,7 @@ class TestRunning:
             with relay.events(relay.running_id()) as second:
                 gate.release()
                 assert collect(second).text == "".join(PIECES)
-            assert pending.result(5)[2]["choices"][0]["message"]["content"] == "".join(PIECES)
+            assert pending.result(HANG_S)[2]["choices"][0]["message"]["content"] == "".join(PIECES)
 
 
 class TestRefused:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -95,21 +94,18 @@ def test_failure_after_it_is_in_the_stream(served: Relay):
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("after", [0, 2])
-def test_client_that_leaves_closes_upstream_within_a_second(served: Relay, how: str, after: int):
+def test_client_that_leaves_closes_upstream_soon(served: Relay, how: str, after: int):
     gate = Gate()
     served.upstream.script("deepseek", said(gate, after))
     if after:
         stream = served.begin()
         events_of(stream, after)
-        left_at_s = getattr(stream, how)()
+        getattr(stream, how)()
     else:
         client = served.send(stream=True)
         gate.wait_reached()
-        left_at_s = time.monotonic()
         client.close()
-    exchange = served.upstream.wait_hung_up("deepseek", 3)
-    assert exchange.hung_up_at_s is not None
-    assert exchange.hung_up_at_s - left_at_s < 1.0
+    served.soon_hung_up()
     assert len(served.upstream.exchanges()) == 1
 
 
@@ -120,14 +116,11 @@ def test_resume_while_it_runs_and_cancel(served: Relay):
         completion_id = events_of(first, 2)[0].json()["id"]
         with served.events(completion_id, 1) as second:
             assert events_of(second, 1)[0].json()["choices"][0]["delta"]["content"] == "two "
-            asked_at_s = time.monotonic()
             assert served.cancel(completion_id)[0] == 200
             for stream in (first, second):
                 answer = collect(stream)
                 assert (answer.finishes, answer.done) == (["cancelled"], True)
-    exchange = served.upstream.wait_hung_up("deepseek", 2)
-    assert exchange.hung_up_at_s is not None
-    assert exchange.hung_up_at_s - asked_at_s < 1.0
+    served.soon_hung_up()
     with served.events(completion_id, 4) as nothing_new:
         assert (nothing_new.status, nothing_new.read()) == (204, b"")
 

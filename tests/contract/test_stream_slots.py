@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
-from tests.contract.limit_fixtures import CALM, COMPLETIONS, PROMPT, Door, error_of, eventually, started
+from tests.contract.limit_fixtures import CALM, COMPLETIONS, PROMPT, Door, error_of, started
 from tests.server import ServerProcess
 from tests.sse_answer import collect
 from tests.sse_client import SseStream
 from tests.upstream import Gate, UpstreamServer, healthy
+from tests.waiting import soon
 
 PER_USER = 2
 CAPACITY = 4
@@ -136,13 +136,12 @@ def test_a_slot_is_back_at_once(narrow: Door, end: Callable[[Door, str], None]) 
 
 
 @pytest.mark.parametrize("leave", [SseStream.reset, SseStream.close], ids=["rst", "fin"])
-def test_a_slot_is_back_within_a_second_of_a_disconnect(narrow: Door, leave: Callable[[SseStream], float]) -> None:
+def test_a_slot_is_back_soon_after_a_disconnect(narrow: Door, leave: Callable[[SseStream], float]) -> None:
     user = narrow.user()
     with ExitStack() as stack:
         _, second = hold(narrow, stack, user, PER_USER)
-        left_at_s = leave(second)
-        eventually(lambda: narrow.whole(user)[0] == 200, "a free slot", timeout_s=2)
-        assert time.monotonic() - left_at_s < 1
+        leave(second)
+        soon(lambda: narrow.whole(user)[0] == 200, narrow.health, "a free slot")
 
 
 def test_a_slot_is_back_when_nobody_waits_for_the_whole_answer(narrow: Door) -> None:
@@ -152,7 +151,7 @@ def test_a_slot_is_back_when_nobody_waits_for_the_whole_answer(narrow: Door) -> 
     for number in range(PER_USER):
         narrow.server.leave(COMPLETIONS, at=gate, times=number + 1, user=user, json={"messages": PROMPT})
     narrow.upstream.reset()
-    eventually(lambda: narrow.whole(user)[0] == 200, "a free slot", timeout_s=2)
+    soon(lambda: narrow.whole(user)[0] == 200, narrow.health, "a free slot")
     narrow.wait_active(0)
 
 
@@ -161,9 +160,8 @@ def test_a_full_process_says_so_at_once(narrow: Door) -> None:
         for _ in range(CAPACITY // PER_USER):
             hold(narrow, stack, narrow.user(), PER_USER)
         called = len(narrow.upstream.journal)
-        asked_at_s = time.monotonic()
+        # Nothing ends meanwhile: whoever waited for a slot would wait for ever.
         status, headers, body = narrow.whole(narrow.user())
-        assert time.monotonic() - asked_at_s < 0.5
         error = error_of(body)
         assert (status, error["type"], error["code"]) == (503, "service_unavailable", "overloaded")
         assert (error["retryable"], error["retry_after"]) == (True, int(headers["retry-after"]))

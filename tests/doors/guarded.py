@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from promptcraft import connection
 from promptcraft.connection import GuardedProtocol
+from tests.waiting import HANG_S
 
 __all__ = ["Client", "Served", "serving"]
 
@@ -22,12 +23,11 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_PATIENCE_S = 5.0
 _SMALL_BUFFER_BYTES = 4096
 
 
 class Client:
-    """A peer that says and takes exactly what it is told to. No read waits for more than 5 s."""
+    """A peer that says and takes exactly what it is told to. No read waits for more than a minute."""
 
     def __init__(self, plain_socket: socket.socket) -> None:
         self._socket = plain_socket
@@ -35,7 +35,7 @@ class Client:
 
     async def send(self, data: bytes) -> None:
         """Send; raises ConnectionError once the server has cut the connection."""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(HANG_S):
             await self._loop.sock_sendall(self._socket, data)
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class Client:
     async def rest(self) -> bytes:
         """Return all that comes until the end, a reset being one."""
         received = b""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(HANG_S):
             try:
                 while data := await self._loop.sock_recv(self._socket, 65_536):
                     received += data
@@ -67,7 +67,7 @@ class Client:
     async def until(self, mark: bytes) -> bytes:
         """Return what comes up to a mark and whatever came with it."""
         received = b""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(HANG_S):
             while mark not in received:
                 data = await self._loop.sock_recv(self._socket, 65_536)
                 assert data, received
@@ -77,7 +77,7 @@ class Client:
     async def take(self, size_bytes: int, pause_s: float) -> bytes:
         """Return so many bytes and then do nothing for a while."""
         received = b""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(HANG_S):
             while len(received) < size_bytes:
                 data = await self._loop.sock_recv(self._socket, size_bytes - len(received))
                 assert data, "it was cut"
@@ -148,7 +148,7 @@ class Served:
         await self._wait(lambda: self.state.total_requests > 0)
 
     async def _wait(self, come: Callable[[], bool]) -> None:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(HANG_S):
             while not come():  # noqa: ASYNC110 - the server keeps counts and tells nobody
                 await asyncio.sleep(0)
 
@@ -180,4 +180,4 @@ async def serving(application: Application, *, timeout_keep_alive_s: float = 5, 
         for connection in tuple(state.connections):
             connection.transport.abort()
         if state.tasks:
-            await asyncio.wait(tuple(state.tasks), timeout=_PATIENCE_S)
+            await asyncio.wait(tuple(state.tasks), timeout=HANG_S)

@@ -19,6 +19,7 @@ from apps.llm.breaker import BreakerPolicy, ProcessBreaker
 from apps.llm.chain import Chain
 from apps.llm.providers.base import Provider
 from apps.llm.providers.mock import MockProvider
+from tests.waiting import HANG_S
 
 __all__ = ["Answer", "ask", "bearer", "quick_mock", "running"]
 
@@ -70,7 +71,7 @@ async def ask(
     pieces: Sequence[bytes] = (b"",),
     query: bytes = b"",
     ends: bool = True,
-    timeout_s: float = 10.0,
+    timeout_s: float = HANG_S,
 ) -> Answer:
     """Send a request and return its answer. `pieces` are the body's messages; without `ends` more never come.
 

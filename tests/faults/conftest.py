@@ -20,6 +20,7 @@ from tests.server import ServerProcess
 from tests.sse_answer import Collected, collect
 from tests.upstream.scenario import Scenario
 from tests.upstream.server import UpstreamServer
+from tests.waiting import HANG_S
 
 DEADLINES = {
     "CONNECT_TIMEOUT": "1",
@@ -82,7 +83,7 @@ class Relay:
 
     def outcome(self, case: Case) -> Outcome:
         """Wait for a case's outcome."""
-        return self.outcomes[case].result(60)
+        return self.outcomes[case].result(4 * HANG_S)
 
     def asked(self, case: Case) -> list[str]:
         """Return the vendors that got a case's request, in order."""
@@ -90,13 +91,11 @@ class Relay:
 
     def wait_left(self, case: Case) -> None:
         """Wait until no upstream connection of a case is open any more. Raises JournalTimeout."""
-        self.upstream.wait_for(
-            lambda journal: all(one.over for one in journal if case.marker in json.dumps(one.json)), timeout_s=3
-        )
+        self.upstream.wait_for(lambda journal: all(one.over for one in journal if case.marker in json.dumps(one.json)))
 
 
 def send(server: ServerProcess, case: Case) -> Outcome:
-    with server.open("/api/v2/chat/completions/", json=case.body, timeout_s=30) as stream:
+    with server.open("/api/v2/chat/completions/", json=case.body) as stream:
         if "text/event-stream" in stream.headers["content-type"]:
             return Outcome(stream.status, stream.headers, collect(stream), {})
         return Outcome(stream.status, stream.headers, None, json.loads(stream.read()))

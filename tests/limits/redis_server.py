@@ -17,11 +17,11 @@ import redis
 from tests.llm.providers.transport.certificates import Authority
 from tests.operations.programs import need_program
 from tests.upstream.ports import free_port
+from tests.waiting import HANG_S
 
 __all__ = ["PASSWORD", "RedisServer"]
 
 PASSWORD = "canary-of-redis-4417"
-_START_S = 60.0
 
 
 class RedisServer:
@@ -79,7 +79,7 @@ class RedisServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline_s = time.monotonic() + _START_S
+        deadline_s = time.monotonic() + HANG_S
         pause = threading.Event()
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline_s:

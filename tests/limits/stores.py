@@ -11,11 +11,12 @@ from apps.limits.process import ProcessLimiter
 from apps.limits.redis_limiter import RedisLimiter
 from apps.limits.streams import StreamSlots
 from apps.llm.errors import Code
+from tests.waiting import HANG_S
 
 __all__ = ["Clock", "Store", "admitted", "refused_for_s", "taken"]
 
 
-PATIENT_S = 10.0
+PATIENT_S = HANG_S
 
 
 class Clock:

@@ -38,9 +38,9 @@ def test_longer_text_is_never_fewer_tokens():
 
 def test_a_megabyte_takes_no_time():
     text = "灯塔 lighthouse 🦉" * 60_000
-    started = time.perf_counter()
+    started_s = time.process_time()
     estimate_tokens(text)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started_s < 1
 
 
 def test_prompts_count_texts_calls_tools_and_images():

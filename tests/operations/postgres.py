@@ -18,10 +18,10 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from tests.operations.programs import need_program
+from tests.waiting import HANG_S
 
 __all__ = ["PostgresServer", "postgres_url"]
 
-_START_S = 60.0
 # It must lose nothing to a crash of the machine: it is thrown away. What it locks and shows is the same without.
 _HASTY = ("-F", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
 
@@ -75,7 +75,7 @@ class PostgresServer:
                 stderr=subprocess.STDOUT,
                 **self._account,
             )
-        deadline_s = time.monotonic() + _START_S
+        deadline_s = time.monotonic() + HANG_S
         pause = threading.Event()
         while "ready to accept connections" not in log.read_text(errors="replace"):
             if self._process.poll() is not None or time.monotonic() > deadline_s:

@@ -22,6 +22,7 @@ from typing import Self
 
 from tests.operations.programs import need_program
 from tests.upstream.ports import free_port
+from tests.waiting import HANG_S
 
 __all__ = ["DOCUMENT", "HAProxy", "Nginx", "Proxy", "block", "blocks"]
 
@@ -29,7 +30,6 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 HEADER_TIMEOUT_S = 0.5
 """What the ten seconds for a request's headers are replaced by."""
 _HEADER_TIMEOUT = f"{round(HEADER_TIMEOUT_S * 1000)}ms"
-_START_S = 60.0
 
 
 def blocks(language: str) -> list[str]:
@@ -128,7 +128,7 @@ class Proxy:
             )
 
     def _wait_listening(self) -> None:
-        deadline_s = time.monotonic() + _START_S
+        deadline_s = time.monotonic() + HANG_S
         pause = threading.Event()
         while True:
             with socket.socket() as probe:
@@ -180,7 +180,7 @@ class Nginx(Proxy):
         self._write(upstream_port)
         before = self._workers()
         subprocess.run([*self.command(), "-s", "reload"], check=True, timeout=10, capture_output=True)
-        deadline_s = time.monotonic() + _START_S
+        deadline_s = time.monotonic() + HANG_S
         pause = threading.Event()
         # The reload is a signal: it is done when there are workers that were not there before.
         while not self._workers() - before:
@@ -222,7 +222,7 @@ class HAProxy(Proxy):
         old = self._processes[-1]
         log = self.directory / f"process-{len(self._processes) - 1}.log"
         self._start([*self.command(), "-sf", str(old.pid)])
-        deadline_s = time.monotonic() + _START_S
+        deadline_s = time.monotonic() + HANG_S
         pause = threading.Event()
         # The old one says so when it takes no more connections.
         while "Proxy api stopped" not in log.read_text(errors="replace"):

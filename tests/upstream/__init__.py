@@ -3,7 +3,7 @@
     with UpstreamServer() as upstream:
         upstream.script("deepseek", "stall", times=1)
         ...                                  # point a relay at upstream.base_url("deepseek")
-        exchange = upstream.wait_hung_up("deepseek", timeout_s=1)
+        exchange = upstream.wait_hung_up("deepseek")
 
 `python -m tests.upstream --list` names the scenarios; it also serves them by hand.
 """

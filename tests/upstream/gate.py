@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections import deque
 
+from tests.waiting import HANG_S
+
 __all__ = ["Gate"]
 
 
@@ -46,7 +48,7 @@ class Gate:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_set, future)
 
-    def wait_reached(self, count: int = 1, timeout_s: float = 5.0) -> None:
+    def wait_reached(self, count: int = 1, timeout_s: float = HANG_S) -> None:
         """Block until streams have come to the gate `count` times in all. Raises AssertionError when they have not."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._reached >= count, timeout_s):

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from tests.waiting import HANG_S
+
 __all__ = ["Connection", "Exchange", "Journal", "JournalTimeout", "Tokens"]
 
 Answer = TypeVar("Answer")
@@ -153,7 +155,7 @@ class Journal:
         with self._changed:
             self._exchanges.clear()
 
-    def wait_for(self, predicate: Callable[[tuple[Exchange, ...]], Answer], timeout_s: float = 5.0) -> Answer:
+    def wait_for(self, predicate: Callable[[tuple[Exchange, ...]], Answer], timeout_s: float = HANG_S) -> Answer:
         """Block until `predicate(exchanges)` is true and return what it returned. Raises JournalTimeout."""
         deadline_s = time.monotonic() + timeout_s
         with self._changed:

@@ -21,6 +21,7 @@ from tests.upstream.scenario import Outcome, Scenario
 from tests.upstream.steps import Send, Step
 from tests.upstream.vendor import dumps
 from tests.upstream.vendors import VENDORS
+from tests.waiting import HANG_S, soon
 
 __all__ = ["UpstreamServer"]
 
@@ -115,7 +116,7 @@ class UpstreamServer:
         """Return the requests to one vendor's endpoint, to anyone's if None."""
         return tuple(e for e in self.log.exchanges if vendor in (None, e.vendor) and e.endpoint == endpoint)
 
-    def wait_for(self, predicate: Callable[[tuple[Exchange, ...]], Answer], timeout_s: float = 5.0) -> Answer:
+    def wait_for(self, predicate: Callable[[tuple[Exchange, ...]], Answer], timeout_s: float = HANG_S) -> Answer:
         """Block until `predicate(journal)` is true and return what it returned. Raises JournalTimeout.
 
         In a coroutine on the server's own loop it would block the server: use `wait_for_async` there.
@@ -123,24 +124,34 @@ class UpstreamServer:
         return self.log.wait_for(predicate, timeout_s)
 
     async def wait_for_async(
-        self, predicate: Callable[[tuple[Exchange, ...]], Answer], timeout_s: float = 5.0
+        self, predicate: Callable[[tuple[Exchange, ...]], Answer], timeout_s: float = HANG_S
     ) -> Answer:
         """Do the same without blocking the loop."""
         return await asyncio.to_thread(self.log.wait_for, predicate, timeout_s)
 
-    def wait_one(self, predicate: Callable[[Exchange], object], timeout_s: float = 5.0) -> Exchange:
+    def wait_one(self, predicate: Callable[[Exchange], object], timeout_s: float = HANG_S) -> Exchange:
         """Block until one exchange is as the predicate wants it and return the first such. Raises JournalTimeout."""
         found = self.wait_for(lambda journal: next((e for e in journal if predicate(e)), None), timeout_s)
         assert found is not None
         return found
 
-    def wait_over(self, vendor: str | None = None, timeout_s: float = 5.0) -> Exchange:
+    def wait_over(self, vendor: str | None = None, timeout_s: float = HANG_S) -> Exchange:
         """Block until an exchange is over, whichever way, and return the first such."""
         return self.wait_one(lambda exchange: exchange.over and vendor in (None, exchange.vendor), timeout_s)
 
-    def wait_hung_up(self, vendor: str | None = None, timeout_s: float = 5.0) -> Exchange:
+    def wait_hung_up(self, vendor: str | None = None, timeout_s: float = HANG_S) -> Exchange:
         """Block until the peer has left an exchange before its script was over, and return the first such."""
         return self.wait_one(lambda exchange: exchange.hung_up_at_s and vendor in (None, exchange.vendor), timeout_s)
+
+    def soon_hung_up(self, turn: Callable[[], object], vendor: str = "deepseek") -> Exchange:
+        """Return the first exchange that the peer has left; it does so within a few turns of its own (`soon`)."""
+
+        def left() -> Exchange | None:
+            return next((one for one in self.log.exchanges if one.hung_up_at_s and one.vendor == vendor), None)
+
+        found = soon(left, turn, "a connection that the peer has closed")
+        assert found is not None
+        return found
 
     # -- running ---------------------------------------------------------------------------------------
 

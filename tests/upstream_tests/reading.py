@@ -10,6 +10,7 @@ from typing import Any
 from tests.sse_answer import pair_surrogates
 from tests.sse_client import SseStream, open_stream
 from tests.upstream import UpstreamServer
+from tests.waiting import HANG_S
 
 __all__ = ["BODY", "Read", "ask", "dispatch", "read"]
 
@@ -93,7 +94,7 @@ def _join(answer: Read, choice: dict[str, Any]) -> None:
         answer.finishes.append(choice["finish_reason"])
 
 
-def ask(upstream: UpstreamServer, vendor: str, *, timeout_s: float = 5.0, **fields: Any) -> SseStream:
+def ask(upstream: UpstreamServer, vendor: str, *, timeout_s: float = HANG_S, **fields: Any) -> SseStream:
     """Send a chat request that no vendor refuses."""
     body = BODY | fields
     if vendor == "openai":

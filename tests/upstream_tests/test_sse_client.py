@@ -123,7 +123,7 @@ def test_reader_with_a_small_buffer_holds_the_sender_back(upstream):
         stream.read_some(100)
         with pytest.raises(JournalTimeout):
             upstream.wait_for(lambda journal: journal[-1].bytes_sent > 16 * 1024 * 1024, timeout_s=0.2)
-    upstream.wait_hung_up("openai", 1)
+    upstream.wait_hung_up("openai")
 
 
 def test_reset_comes_after_all_that_was_sent(upstream):

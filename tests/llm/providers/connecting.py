@@ -16,6 +16,7 @@ from apps.llm.providers.base import Call, Provider, TransportKind
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
 from tests.llm.providers.asking import Kept, call_of
 from tests.llm.providers.scripted import ScriptedUpstream, Then
+from tests.waiting import HANG_S
 
 __all__ = ["EVENT", "KEY", "call", "failure_of", "provider_of"]
 
@@ -30,7 +31,7 @@ async def provider_of(
     vendor: str,
     base_url: str = "http://127.0.0.1:9/v1",
     transport: httpx.AsyncBaseTransport | None = None,
-    connect_timeout_s: float = 5,
+    connect_timeout_s: float = HANG_S,
     kind: TransportKind | None = None,
     **options: Any,
 ) -> AsyncIterator[OpenAICompatibleProvider]:
@@ -39,7 +40,7 @@ async def provider_of(
     )
     provider = OpenAICompatibleProvider(DIALECTS[vendor], config, transport, **options)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             yield provider
     finally:
         await provider.aclose()

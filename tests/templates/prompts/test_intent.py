@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -198,11 +197,9 @@ class TestFailures:
 
     def test_provider_without_end(self, workbench: Workbench):
         workbench.upstream.script("deepseek", "stall")
-        began = time.monotonic()
         user = workbench.new_user()
         check(workbench.answer("intent", {"query": QUERY}, user=user), "rules")
-        assert time.monotonic() - began < 3
-        workbench.upstream.wait_hung_up("deepseek", timeout_s=2)
+        workbench.soon_hung_up()
         assert workbench.completions(user)[0]["status"] == "cancelled"
 
     def test_callers_rate_limit_is_the_callers(self, strict: Workbench):
@@ -241,4 +238,4 @@ class TestStream:
             workbench.open("intent", {"query": QUERY, "stream": True}, user=user).close()
         else:
             workbench.leave("intent", {"query": QUERY}, at=gate, user=user)
-        workbench.upstream.wait_hung_up("deepseek", timeout_s=2)
+        workbench.soon_hung_up()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -179,10 +178,8 @@ class TestFailures:
 
     def test_provider_without_end(self, workbench: Workbench):
         workbench.upstream.script("deepseek", "drip-for-ever")
-        began = time.monotonic()
         check(workbench.answer("optimize", {"prompt": PROMPT}), "rules")
-        assert time.monotonic() - began < 3
-        workbench.upstream.wait_hung_up("deepseek", timeout_s=2)
+        workbench.soon_hung_up()
 
     def test_callers_rate_limit_is_the_callers(self, strict: Workbench):
         user = strict.new_user()
@@ -207,7 +204,7 @@ class TestFailures:
         gate = Gate()
         workbench.upstream.script("deepseek", healthy(gate=gate))
         workbench.leave("optimize", {"prompt": PROMPT}, at=gate)
-        workbench.upstream.wait_hung_up("deepseek", timeout_s=2)
+        workbench.soon_hung_up()
 
 
 class TestSaving:

@@ -142,7 +142,7 @@ class TestModel:
         stream = workbench.open("run", {"query": QUERY}, user=user)
         workbench.upstream.wait_for(lambda journal: len(journal) == held + 1)
         stream.close()
-        workbench.upstream.wait_hung_up("deepseek", timeout_s=2)
+        workbench.soon_hung_up()
         assert len(workbench.asked()) == held + 1
 
 

@@ -19,11 +19,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.server import USERNAME, ServerProcess
+from tests.waiting import HANG_S
 
 __all__ = ["CHAT", "PROCESSING", "SEARCH", "Answer", "Client", "bare", "frame", "reset", "short_token"]
 
 CHAT, PROCESSING, SEARCH = "/ws/prompt-chat/", "/ws/ai-processing/", "/ws/search/"
-_WAIT_S = 10.0
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Client:
             additional_headers=dict(headers or {}),
             compression=None,
             max_size=None,
-            open_timeout=_WAIT_S,
+            open_timeout=HANG_S,
             close_timeout=1,
             ping_interval=None,
             proxy=None,
@@ -100,7 +100,7 @@ class Client:
         self._server.canaries.hear(message)
         self.connection.send(json.dumps(message))
 
-    def next(self, timeout_s: float = _WAIT_S) -> dict[str, Any]:
+    def next(self, timeout_s: float = HANG_S) -> dict[str, Any]:
         """Return the next message."""
         message: dict[str, Any] = json.loads(self.connection.recv(timeout_s))
         self._server.canaries.hear(message)
@@ -146,7 +146,7 @@ class Client:
         self.say("ping", "still-there")
         return self.until("pong") == {"type": "pong", "request_id": "still-there"}
 
-    def close_code(self, timeout_s: float = _WAIT_S) -> int:
+    def close_code(self, timeout_s: float = HANG_S) -> int:
         """Read until the server closes the connection and return its code, 0 if it gave none."""
         try:
             while True:
@@ -162,7 +162,7 @@ def bare(
     plain = socket.socket()
     if receive_buffer_bytes:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-    plain.settimeout(_WAIT_S)
+    plain.settimeout(HANG_S)
     plain.connect(("127.0.0.1", server.port))
     lines = [
         f"GET {path} HTTP/1.1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -15,6 +16,7 @@ from tests.templates.sockets.client import CHAT, SEARCH, Client, bare, frame, re
 from tests.templates.sockets.conftest import APPLICATION, ON
 from tests.templates.workbench import Workbench
 from tests.upstream import Answer, Gate, UpstreamServer, healthy
+from tests.waiting import soon
 
 PIECES = ("One ", "two ", "three ", "four")
 
@@ -42,16 +44,13 @@ class TestLeaving:
         plain = bare(either.server, token=either.server.token(user))
         plain.sendall(ask())
         gate.wait_reached()
-        left_at_s = time.monotonic()
         if manner == "reset":
             reset(plain)
         else:
             if manner == "close frame":
                 plain.sendall(frame(b"\x03\xe8", opcode=8))
             plain.close()
-        exchange = either.upstream.wait_hung_up("deepseek", 3)
-        assert exchange.hung_up_at_s is not None
-        assert exchange.hung_up_at_s - left_at_s < 1.0
+        either.soon_hung_up()
         eventually(lambda: active_streams(either.server) == 0, "no stream left")
         rows = eventually(lambda: either.completions(user), "a row")
         assert [row["status"] for row in rows] == ["cancelled"]
@@ -97,18 +96,23 @@ class TestToken:
             assert client.close_code() == 4401
             assert 0.5 < time.time() - began_at_s < 3.0
         if streams:
-            either.upstream.wait_hung_up("deepseek", 2)
+            either.upstream.wait_hung_up("deepseek")
 
     def test_log_out(self, workbench: Workbench):
         password = {"username": "tester", "password": "tide-table-at-six"}
         pair = workbench.server.call("/api/v2/auth/token/", user=None, json=password)[2]
-        with Client(workbench.server, token=pair["access"]) as client, Client(workbench.server) as other:
+        with (
+            ThreadPoolExecutor(1) as pool,
+            Client(workbench.server, token=pair["access"]) as client,
+            Client(workbench.server) as other,
+        ):
             assert client.is_served()
             status = workbench.server.call("/api/v2/auth/logout/", user=None, json={"refresh": pair["refresh"]})[0]
             assert status == 205
-            left_at_s = time.monotonic()
-            assert client.close_code() == 4401
-            assert time.monotonic() - left_at_s < 1.0
+            closed = pool.submit(client.close_code)
+            # Other processes' log-outs are noticed some seconds later.
+            soon(closed.done, workbench.turn, "the end of the connection")
+            assert closed.result() == 4401
             assert other.is_served()
 
     def test_user_who_is_disabled(self, workbench: Workbench):
@@ -116,9 +120,7 @@ class TestToken:
         with Client(workbench.server, user=user) as client, Client(workbench.server) as other:
             with closing(sqlite3.connect(workbench.server.database, timeout=5)) as database, database:
                 database.execute("UPDATE auth_user SET is_active = 0 WHERE username = ?", [user])
-            disabled_at_s = time.monotonic()
             assert client.close_code() == 4401
-            assert time.monotonic() - disabled_at_s < 5.0
             assert other.is_served()
 
 
@@ -174,7 +176,7 @@ class TestPeerThatTakesNothing:
         before = workbench.server.peak_resident_bytes()
         plain = bare(workbench.server, CHAT, receive_buffer_bytes=8_192)
         plain.sendall(ask())
-        eventually(lambda: active_streams(workbench.server) == 0, "the completion's end", 10)
+        eventually(lambda: active_streams(workbench.server) == 0, "the completion's end")
         # The log has the text once, the row that is written at the end twice more.
         assert workbench.server.peak_resident_bytes() - before < 3 * text_bytes
         received = 0

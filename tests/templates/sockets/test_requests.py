@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.templates.sockets.client import CHAT, Client
@@ -96,15 +94,12 @@ class TestCancel:
         with Client(either.server, user=user) as client:
             client.say(kind, "r-1", **{members: "Wait."})
             said = client.until("content_chunk")["content"]
-            asked_at_s = time.monotonic()
             client.say("cancel", "r-1")
             answer = client.answer()
             assert answer.kind == kind.replace("message", "result").replace("generate_content", "content_result")
             result = answer.result()
             assert (result["finish_reason"], result["content"]) == ("cancelled", said + "".join(answer.pieces))
-            exchange = either.upstream.wait_hung_up("deepseek", 3)
-            assert exchange.hung_up_at_s is not None
-            assert exchange.hung_up_at_s - asked_at_s < 1.0
+            either.soon_hung_up()
             client.say("cancel", "r-1")
             assert client.next()["error"]["code"] == "not_found"
             assert client.is_served()
@@ -119,7 +114,7 @@ class TestCancel:
             client.say("cancel", "r-1")
             result = client.answer().result()
             assert (result["finish_reason"], result["content"]) == ("cancelled", "")
-            workbench.upstream.wait_hung_up("deepseek", 1)
+            workbench.upstream.wait_hung_up("deepseek")
 
     def test_at_once(self, workbench: Workbench):
         workbench.upstream.script("deepseek", held(Gate(), 0))  # type: ignore[arg-type]
@@ -150,9 +145,7 @@ class TestCancel:
             client.say(kind, "r-1", **{member: "write something about rye bread"})
             workbench.upstream.wait_for(lambda journal: len(journal) == 1)
             client.say("cancel", "r-1")
-            asked_at_s = time.monotonic()
             answer = client.answer()
-            assert time.monotonic() - asked_at_s < 1.0
             assert (answer.kind, answer.result()["source"]) == (result, "rules")
         (row,) = workbench.completions(user)
         assert row["status"] == "cancelled"

@@ -13,6 +13,7 @@ import pytest
 
 from apps.llm.providers.push_stream import PushStream
 from apps.llm.providers.push_transport import PushTransport
+from tests.waiting import HANG_S
 
 __all__ = ["FACES", "OURS", "PUSHED", "Face", "Got", "opened", "over_faces", "whole"]
 
@@ -92,7 +93,7 @@ async def opened(
     timeouts: Mapping[str, float | None] | None = None,
 ) -> AsyncIterator[httpx.Response]:
     """Send a request, yield the response and close it."""
-    limits = {"connect": 5.0, "read": None, "write": 5.0, "pool": None} | dict(timeouts or {})
+    limits = {"connect": HANG_S, "read": None, "write": HANG_S, "pool": None} | dict(timeouts or {})
     request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": limits})
     response = await transport.handle_async_request(request)
     try:

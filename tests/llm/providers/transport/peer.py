@@ -9,9 +9,10 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from tests.waiting import HANG_S
+
 __all__ = ["Peer", "Script", "Server", "answering", "turns"]
 
-_PATIENCE_S = 10.0
 _HUNG_UP = (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError)
 
 Script = Callable[["Peer"], Awaitable[None]]
@@ -85,7 +86,7 @@ class Server:
         self._tasks: dict[asyncio.Task[None], Peer] = {}
         self._errors: list[BaseException] = []
         self._accepted = asyncio.Event()
-        self._deadline = asyncio.timeout(_PATIENCE_S)
+        self._deadline = asyncio.timeout(HANG_S)
 
     def url(self, path: str = "/", host: str | None = None) -> str:
         """Return the address of a path."""
