@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -257,9 +256,7 @@ class ExportView(_TemplatesView):
         headers = {"Content-Disposition": f'attachment; filename="{export.slug}.{form}"'}
         if export.rest is None:
             return HttpResponse(export.first, content_type=export.media_type, headers=headers)
-        return StreamingHttpResponse(
-            _joined(export.first, export.rest), content_type=export.media_type, headers=headers
-        )
+        return StreamingHttpResponse(export.rest, content_type=export.media_type, headers=headers)
 
 
 class ImportView(_TemplatesView):
@@ -322,10 +319,3 @@ class TagsView(_TemplatesView):
         """List the tags."""
         del request
         return Response(presentation.counts_json(selectors.tag_counts(caller=self.caller)))
-
-
-async def _joined(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    yield first
-    async with aclosing(rest):
-        async for piece in rest:
-            yield piece

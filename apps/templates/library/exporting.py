@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +23,8 @@ logger = logging.getLogger("promptcraft.workbench")
 
 PIECE_BYTES = 256 * 1024
 """After which a piece is sent. It ends with a version, and a version has at most some megabytes."""
+_CHUNK_BYTES = 64 * 1024
+"""What is sent at once: granian keeps some chunks of a slow reader's, whatever their size."""
 _MOST_TRIES = 10
 """Of one piece, while the workbench has no thread for its user; each ends within 2 s."""
 _BROKEN_OFF = b"\n\t[incomplete: the template was deleted, or the database failed, during the export\n"
@@ -36,9 +38,9 @@ class Export:
     slug: str
     media_type: str
     first: bytes
-    """Its first piece."""
+    """All of it, or its first piece."""
     rest: AsyncGenerator[bytes] | None
-    """The others; None if the first one is all of it."""
+    """All of it again, as it is made; None if the first piece is all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +67,18 @@ def export_begin(*, caller: Caller, slug: str, form: str) -> Export:
     )
     head = head_json(described, hidden=source.hidden, may_publish=caller.is_staff)
     piece, last = _piece(source, source.hidden)
+    first = source.writer.begin(head) + piece
     return Export(
         slug=template.slug,
         media_type=source.writer.media_type,
-        first=source.writer.begin(head) + piece,
-        rest=None if last is None else _rest(source, last),
+        first=first,
+        rest=None if last is None else _stream(source, first, last),
     )
 
 
-async def _rest(source: _Source, last: int) -> AsyncGenerator[bytes]:
+async def _stream(source: _Source, first: bytes, last: int) -> AsyncGenerator[bytes]:
+    for chunk in _chunks(first):
+        yield chunk
     after: int | None = last
     tries = 0
     while after is not None:
@@ -88,7 +93,12 @@ async def _rest(source: _Source, last: int) -> AsyncGenerator[bytes]:
             logger.warning("an export was broken off: %s", type(error).__name__)
             piece, after = _BROKEN_OFF, None
         tries = 0
-        yield piece
+        for chunk in _chunks(piece):
+            yield chunk
+
+
+def _chunks(piece: bytes) -> Iterator[bytes]:
+    return (piece[at : at + _CHUNK_BYTES] for at in range(0, len(piece), _CHUNK_BYTES))
 
 
 def _piece(source: _Source, after: int) -> tuple[bytes, int | None]:
