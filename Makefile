@@ -51,6 +51,9 @@ check: $(DEVELOPMENT) ## lint, format, types, layers, migrations, deploy check, 
 bench: $(RUNTIME) ## measure the server beside nginx, as a table and JSON; ARGS=--quick takes about a minute, see docs/performance.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+attack: $(RUNTIME) ## attack a server of its own, or ARGS="--url http://127.0.0.1:8000 --user …"; exit 1 if something is broken
+	@$(BIN)/python -m tests.attack $(ARGS)
+
 lock: $(DEVELOPMENT) ## compile the two requirements files from pyproject.toml; ARGS=--upgrade takes newer versions
 	$(COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
 	$(COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
@@ -79,4 +82,4 @@ $(DEVELOPMENT): | $(BIN)/python
 	@$(INSTALL) -r requirements-dev.txt
 	@rm -f .venv/development-* .venv/runtime-*; touch $@ $(RUNTIME)
 
-.PHONY: help run test test-unit check bench lock format clean
+.PHONY: help run test test-unit check bench attack lock format clean
