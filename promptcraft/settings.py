@@ -293,7 +293,7 @@ def _database() -> dict[str, Any]:
         }
     elif database["ENGINE"] == "django.db.backends.postgresql":
         # The driver is not to be imported for SQLite.
-        from apps.core.postgresql.connection import BoundedConnection
+        from apps.core.postgresql.connection import BoundedConnection, connect_again
 
         database["ENGINE"] = "apps.core.postgresql"
         database["OPTIONS"] = {
@@ -311,8 +311,8 @@ def _database() -> dict[str, Any]:
                 "min_size": 1,
                 # As many as there are threads that use the database: nobody waits for another's.
                 "max_size": 14,
-                # It tries once more then, and from then on when it is asked; by itself in pauses that grow to minutes.
                 "reconnect_timeout": 0.2,
+                "reconnect_failed": connect_again,
             },
         }
     return database

@@ -49,6 +49,7 @@ def test_postgresql_is_bounded_and_the_operators_options_win(query: str, connect
     assert int(options["connect_timeout"]) == connect_timeout
     assert options["tcp_user_timeout"] == 10_000
     assert options["pool"]["connection_class"] == "BoundedConnection"
+    assert options["pool"]["reconnect_failed"] == "connect_again"
 
 
 def test_a_management_command_is_not_bounded():

@@ -118,6 +118,10 @@ def play(postgres: PostgresServer, upstream: UpstreamServer, servers: list[Serve
         with ThreadPoolExecutor(len(stages)) as pool:
             list(pool.map(work, seen.values(), stages))
 
+    def wait_back() -> None:
+        """Wait until every server has noticed that the database is back."""
+        each(lambda one, stage: eventually(lambda: stage.health()[READY][0] == 200, "the database", timeout_s=HANG_S))
+
     def knock(state: str, doors: tuple[str, ...] = DOORS, *, used: bool = False) -> None:
         each(lambda one, stage: one.answers.update({state: stage.ask_all(doors, used=used)}))
 
@@ -132,12 +136,14 @@ def play(postgres: PostgresServer, upstream: UpstreamServer, servers: list[Serve
     each(lambda one, stage: one.health.update({"paused": stage.health()}))
     knock("paused")
     postgres.resume()
+    wait_back()
     knock("resumed", AUTHENTICATED)
     each(lambda one, stage: setattr(one.running, "replay", written(one.running)))
     each(lambda one, stage: setattr(one.running, "detail", one.running.read()))
     postgres.stop()
     knock("down", (*PUBLIC, *OWN_NEEDS))
     postgres.start()
+    wait_back()
     knock("back", AUTHENTICATED)
     postgres.stop()
     postgres.start()
@@ -208,7 +214,7 @@ def test_every_door_says_503_with_the_envelope(one: Seen, state: str):
 
 
 @pytest.mark.parametrize("state", ["resumed", "back", "restarted"])
-def test_the_next_request_works(one: Seen, state: str):
+def test_every_door_works_again(one: Seen, state: str):
     failed = {door: answer for door, answer in one.answers[state].items() if answer[0] >= 500}
     assert not failed
     assert one.answers[state]["me"][0] == one.answers[state]["list"][0] == 200

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import select
+import threading
 from typing import Any, ClassVar, Self
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg_pool import ConnectionPool
 
 from apps.core.outage import log_outage
 from apps.core.store_bounds import BRIEF_S, SILENCE_S
 
-__all__ = ["BoundedConnection"]
+__all__ = ["BoundedConnection", "connect_again"]
+
+_BETWEEN_TRIES_S = 0.3
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -62,3 +66,13 @@ class BoundedConnection(psycopg.Connection[Any]):
             self._patience_s = SILENCE_S
         BoundedConnection.server_is_silent = False
         return True
+
+
+def connect_again(pool: ConnectionPool[Any]) -> None:
+    """Have a pool that has given up on a connection try again soon, so that a server that is back is noticed.
+
+    By itself a pool tries in pauses that grow to minutes, or not before somebody asks, who would wait for it.
+    """
+    timer = threading.Timer(_BETWEEN_TRIES_S, pool.check)
+    timer.daemon = True
+    timer.start()

@@ -56,7 +56,9 @@ def unblocked(django_db_blocker) -> Iterator[None]:
 def serving(unblocked: None, postgresql_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
     monkeypatch.setattr(store_bounds, "_bounded", True)
     monkeypatch.setattr(BoundedConnection, "server_is_silent", False)
-    made = Serving(postgresql_settings, {"max_size": 4, "reconnect_timeout": 0.2})
+    made = Serving(
+        postgresql_settings, {"max_size": 4, "reconnect_timeout": 0.2, "reconnect_failed": connection.connect_again}
+    )
     yield made
     made.close()
 
