@@ -16,6 +16,7 @@ from apps.core.postgresql.connection import BoundedConnection
 
 pytestmark = pytest.mark.usefixtures("unblocked")
 
+AMPLE_S = 20.0
 TERMINATE = "SELECT pg_terminate_backend(%s, 20000)"
 """And wait for its end."""
 
@@ -56,6 +57,10 @@ def unblocked(django_db_blocker) -> Iterator[None]:
 def serving(unblocked: None, postgresql_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
     monkeypatch.setattr(store_bounds, "_bounded", True)
     monkeypatch.setattr(BoundedConnection, "server_is_silent", False)
+    # The bounds that a test is not about are out of its way.
+    monkeypatch.setattr(BoundedConnection, "_patience_s", AMPLE_S)
+    for module, name in ((base, "CONNECTION_S"), (base, "BRIEF_S"), (connection, "BRIEF_S"), (connection, "SILENCE_S")):
+        monkeypatch.setattr(module, name, AMPLE_S)
     made = Serving(
         postgresql_settings, {"max_size": 4, "reconnect_timeout": 0.2, "reconnect_failed": connection.connect_again}
     )
@@ -78,14 +83,15 @@ def test_a_statement_is_given_up_by_the_server_and_its_connection_stays(serving:
 def test_a_server_that_says_nothing_is_waited_for_so_long_and_its_connection_is_closed(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(BoundedConnection, "_patience_s", 0.2)
     wrapper = serving.open()
     pid = asked(wrapper, "SELECT pg_backend_pid()")
     asked(wrapper, "SELECT set_config('statement_timeout', '0', false)")
+    monkeypatch.setattr(BoundedConnection, "_patience_s", 0.2)
     with pytest.raises(OperationalError):
         asked(wrapper, "SELECT pg_sleep(60)")
     assert wrapper.connection.closed
     assert BoundedConnection.server_is_silent
+    monkeypatch.setattr(BoundedConnection, "_patience_s", AMPLE_S)
     wrapper.close()
     # The next one is tried, and answers.
     other = serving.open()
@@ -109,19 +115,17 @@ def test_connections_that_their_server_ended_while_they_were_idle_are_given_to_n
 def test_a_pool_that_has_no_connection_is_waited_for_so_long_and_then_briefly(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(base, "CONNECTION_S", 20.0)
-    monkeypatch.setattr(base, "BRIEF_S", 0.01)
     for _ in range(4):
         asked(serving.open(), "SELECT 1")
     monkeypatch.setattr(base, "CONNECTION_S", 0.05)
+    monkeypatch.setattr(base, "BRIEF_S", 0.01)
     with pytest.raises(OperationalError, match=r"0\.05"):
         serving.open().ensure_connection()
     assert BoundedConnection.server_is_silent
     with pytest.raises(OperationalError, match=r"0\.01"):
         serving.open().ensure_connection()
     serving.opened[0].close()
-    monkeypatch.setattr(connection, "BRIEF_S", 20.0)
-    monkeypatch.setattr(base, "BRIEF_S", 20.0)
+    monkeypatch.setattr(base, "BRIEF_S", AMPLE_S)
     assert asked(serving.open(), "SELECT 1") == 1
     assert not BoundedConnection.server_is_silent
 
