@@ -14,7 +14,7 @@ from django.db import connection
 from apps.templates.library.loading import library_load
 from apps.templates.library.starter_library import read_library
 from apps.templates.models import Label, Tag, Template, Use, Version
-from apps.templates.search import index_pending
+from apps.templates.search import index_pending, index_templates
 from tests.templates.api import Api, user_named
 
 MOST_VALUES = 900
@@ -197,3 +197,23 @@ def test_a_change_that_was_not_indexed_is_indexed_later(writer):
     assert writer.slugs("search/?q=kangaroo") == []
     index_pending()
     assert writer.slugs("search/?q=kangaroo") == ["one"]
+
+
+def test_an_older_look_never_overwrites_a_newer_entry(writer):
+    """Somebody changes the template and indexes it between another's look at it and the entry made of that look."""
+    writer.make(slug="one", text="zebra", variables=[])
+    template = Template.objects.get()
+    is_first = True
+
+    def look(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal is_first
+        if sql.startswith("BEGIN") and is_first:
+            is_first = False
+            writer.call("PATCH", "one/", {"text": "kangaroo"})
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(look):
+        index_templates([template.pk])
+    assert not is_first
+    assert writer.slugs("search/?q=kangaroo") == ["one"]
+    assert writer.slugs("search/?q=zebra") == []
