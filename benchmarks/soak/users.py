@@ -26,7 +26,7 @@ class User:
 
 async def sign_up(client: Client, count: int) -> list[User]:
     """Register and sign in so many users. Raises LoadFailed. An address may register 20 in a minute."""
-    return list(await asyncio.gather(*(_sign_up(client, f"soak-{number}") for number in range(count))))
+    return [await _sign_up(client, f"soak-{number}") for number in range(count)]
 
 
 async def keep_signed_in(client: Client, users: list[User], every_s: float) -> None:
