@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptcraft.settings")
@@ -20,9 +20,13 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402
 from django.core.checks import Error, run_checks  # noqa: E402
 
+from apps.accounts.addresses import network_of  # noqa: E402
+from apps.accounts.identity import recall_user_id  # noqa: E402
+from apps.chat.body import REFUSED  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
+from apps.core.loop_turns import LOOP_TURNS  # noqa: E402
 from apps.core.store_bounds import bound_waits  # noqa: E402
-from apps.llm.errors import NotFound  # noqa: E402
+from apps.llm.errors import NotFound, PromptCraftError  # noqa: E402
 from apps.templates.rules.preloading import preload_in_background  # noqa: E402
 from promptcraft.connection import guard_uvicorn  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
@@ -39,6 +43,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 # uvicorn starts a worker that left with any other code again, and again.
 _STARTUP_FAILED = 3
+_HEALTH = "/api/v2/chat/health/"
 
 
 class Dispatcher:
@@ -61,6 +66,11 @@ class Dispatcher:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
         path = safe_path(scope["path"])
+        try:
+            await LOOP_TURNS.wait(_caller_of(scope, path))
+        except PromptCraftError as refusal:
+            # The middleware answers, so that this answer too has what every answer has.
+            scope = {**scope, REFUSED: refusal}
         # Bound to no name here, so that a stream can let go of it.
         await self._stream(made_safe(scope, path), receive, paced(send))
 
@@ -82,6 +92,20 @@ class Dispatcher:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
         await self._websockets({**scope, "path": safe_path(scope["path"])}, receive, send)
+
+
+def _caller_of(scope: Scope, path: str) -> Hashable:
+    """Return in whose line a request waits: a user's whose token is known already, else a network's.
+
+    Health has lines of its own: it does not say how many ask.
+    """
+    headers: Mapping[bytes, bytes] = dict(scope["headers"])
+    user_id = recall_user_id(headers.get(b"authorization", b""))
+    if user_id is not None:
+        return user_id
+    client = scope.get("client") or ("",)
+    network = network_of(client[0], headers.get(b"x-forwarded-for", b"").decode("latin-1"))
+    return (network, path) if path.startswith(_HEALTH) else network
 
 
 async def _no_websockets(scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,7 @@ import ipaddress
 from django.conf import settings
 from django.http import HttpRequest
 
-__all__ = ["client_network"]
+__all__ = ["client_network", "network_of"]
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -23,10 +23,15 @@ def client_network(request: HttpRequest) -> str:
     X-Forwarded-For which it does not hold. Whatever stands left of that one was written by the client, as may all be
     that is more than 32 places from the right. All requests whose peer has no address (a Unix socket) count as one.
     """
-    address = _parse(request.META.get("REMOTE_ADDR") or "")
+    return network_of(request.META.get("REMOTE_ADDR") or "", request.META.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def network_of(peer: str, forwarded_for: str) -> str:
+    """Return the client's network by the peer's address and the header X-Forwarded-For."""
+    address = _parse(peer)
     if address is None:
         return "unknown"
-    for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
+    for hop in reversed(forwarded_for.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
         if not _is_trusted(address):
             break
         forwarded = _parse(hop)

@@ -19,7 +19,14 @@ from apps.llm.errors import AuthenticationFailed, Code
 from promptcraft.context import optional_context_of
 from promptcraft.database import run_in_database
 
-__all__ = ["BearerAuthentication", "Caller", "authenticate", "authenticate_token", "authenticate_token_blocking"]
+__all__ = [
+    "BearerAuthentication",
+    "Caller",
+    "authenticate",
+    "authenticate_token",
+    "authenticate_token_blocking",
+    "recall_user_id",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,13 @@ class _Question:
 _memory: TokenMemory[Caller] = TokenMemory()
 _asking: dict[str, _Question] = {}
 """By token: what the database has been asked and not answered. As bounded as what `run_in_database` lets in."""
+
+
+def recall_user_id(authorization: bytes) -> int | None:
+    """Return the user of a header's token if it was verified a moment ago; None says nothing of the token."""
+    scheme, _, token = authorization.partition(b" ")
+    caller = _memory.recall(token.decode("latin-1")) if scheme.lower() == b"bearer" else None
+    return None if caller is None else caller.user_id
 
 
 async def authenticate(authorization_header: str | None) -> Caller:

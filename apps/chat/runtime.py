@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,10 @@ _LOOKS_BEFORE_ALL = 3_200
 """Looks at the middle-aged before one at all. That one takes tens of milliseconds among hundreds of open streams, and
 our own paths leave it nothing to find. A cycle that it alone would find had to live through two of the others first."""
 
+_SWITCH_S = 0.0005
+"""What a thread waits for another that computes before it is let in. By default 5 ms: the event loop, which waits so
+after every look at its sockets, would be held up by a busy thread for tens of milliseconds in each request."""
+
 _supervisor: Supervisor | None = None
 _trimmer: Trimmer | None = None
 _drains: set[asyncio.Task[None]] = set()
@@ -60,6 +65,7 @@ def start_runtime() -> Supervisor:
         share_heap()
         _supervisor = Supervisor(config=config, chain=_chain(config), prices=PRICES)
         _settle_garbage_collector()
+        sys.setswitchinterval(_SWITCH_S)
         _trimmer = Trimmer()
         if threading.current_thread() is threading.main_thread():
             _drain_on_signals(_supervisor)

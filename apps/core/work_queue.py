@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from apps.core.turns import Share, Turns
 from apps.llm.errors import Code, PromptCraftError, RateLimited, ServiceUnavailable
 
-__all__ = ["SHARE", "Share", "Turn", "WorkQueue", "user_share"]
+__all__ = ["SHARE", "WAIT_S", "Share", "Turn", "WorkQueue", "user_share"]
 
 WAIT_S = 1.6
 """What work waits at the most before it begins: if it finds no database then, it is still refused within 2 s."""
@@ -80,7 +80,7 @@ class WorkQueue:
     ) -> None:
         self._executor = executor or ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._idle_threads = threads
-        self._most_waiting_of_share = most_waiting_of_share
+        self.most_waiting_of_share = most_waiting_of_share
         self.most_waiting = most_waiting
         self._wait_s = wait_s
         self._turns: Turns[_Ticket] = Turns(most_running)
@@ -117,7 +117,7 @@ class WorkQueue:
         """Put work into its line; tell whether it begins at once."""
         share, turns = ticket.share, self._turns
         with self._lock:
-            if turns.waiting_of(share) >= self._most_waiting_of_share:
+            if turns.waiting_of(share) >= self.most_waiting_of_share:
                 raise self._share_is_busy()
             if turns.waiting >= self.most_waiting or turns.waiting_of_owner(share.owner) >= self.most_waiting // 2:
                 raise self._all_is_busy()

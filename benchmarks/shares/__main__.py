@@ -153,10 +153,9 @@ async def _attacked(door: Door, port: int, attacker: Person, connections: int, v
 
 async def _measure(options: argparse.Namespace, directory: Path) -> int:
     async with QuickUpstream() as upstream:
-        cores = sorted(os.sched_getaffinity(0))
-        server = Server(name="shares", directory=directory, upstream_port=upstream.port, cores={cores[0]})
+        cores = os.sched_getaffinity(0)
+        server = Server(name="shares", directory=directory, upstream_port=upstream.port, cores=cores)
         server.environment |= _SETTINGS | (_USUAL if options.usual_limits else _LIFTED)
-        os.sched_setaffinity(0, set(cores[1:]) or set(cores))
         await asyncio.to_thread(server.start)
         await asyncio.to_thread(server.manage, "load_templates")
         try:
@@ -185,9 +184,7 @@ async def _table(options: argparse.Namespace, server: Server) -> int:
         idle, busy, answers = await _attacked(door, server.port, attacker, options.connections, victims)
         ratios = {name: busy[name] / idle[name] for name in idle}
         worst = max(worst, *ratios.values())
-        cells = "".join(
-            f"{f'{ratios[name]:.2f} ({idle[name]:.1f} -> {busy[name]:.1f})':>26}" for name in victims.deeds
-        )
+        cells = "".join(f"{f'{ratios[name]:.2f} ({idle[name]:.1f} -> {busy[name]:.1f})':>26}" for name in victims.deeds)
         print(f"{door.name:22}{cells}   {answers}", flush=True)
     print(f"\nworst {worst:.2f}; load {load_average():.1f}")
     return int(worst > _MOST)

@@ -42,14 +42,22 @@ def doors_of(*, name: str, token: str, refresh: str, slug: str) -> list[Door]:
         "max_tokens": 50,
     }
     templates = [
-        {"slug": f"bulk-NUMBER---{number}", "title": f"Bulk {number}", "category": "summarization", "text": text[:15_000]}
+        {
+            "slug": f"bulk-NUMBER---{number}",
+            "title": f"Bulk {number}",
+            "category": "summarization",
+            "text": text[:15_000],
+        }
         for number in range(40)
     ]
     log_in = request_bytes("POST", f"{_API}auth/token/", right)
     return [
         Door(name="log-in", request=log_in),
         Door(name="log-in, same address", request=log_in, same_address=True),
-        Door(name="guesses", request=ask("POST", "auth/token/", {"username": "x-NUMBER--", "password": "no"}, known=False)),
+        Door(
+            name="guesses",
+            request=ask("POST", "auth/token/", {"username": "x-NUMBER--", "password": "no"}, known=False),
+        ),
         Door(
             name="register",
             request=ask(
@@ -76,7 +84,10 @@ def doors_of(*, name: str, token: str, refresh: str, slug: str) -> list[Door]:
         Door(name="events", request=ask("GET", "chat/completions/chatcmpl-NUMBER--/events/")),
         Door(name="health", request=ask("GET", "chat/health/", known=False)),
         Door(name="schema", request=ask("GET", "schema/", known=False)),
-        Door(name="static", request=request_bytes("GET", "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui.css")),
+        Door(
+            name="static",
+            request=request_bytes("GET", "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui.css"),
+        ),
         Door(name="no token", request=ask("GET", "templates/", known=False)),
         Door(
             name="socket: intent",
@@ -84,4 +95,3 @@ def doors_of(*, name: str, token: str, refresh: str, slug: str) -> list[Door]:
         ),
         Door(name="socket: search", websocket=("/ws/search/", {"type": "search", "query": "marketng emial"})),
     ]
-

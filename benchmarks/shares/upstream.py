@@ -16,9 +16,10 @@ def _chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-_ANSWER = b"".join(
-    (_HEAD, _chunk({"content": "two "}), _chunk({"content": "words"}), _chunk({}, "stop"))
-) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+_ANSWER = (
+    b"".join((_HEAD, _chunk({"content": "two "}), _chunk({"content": "words"}), _chunk({}, "stop")))
+    + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+)
 
 
 class QuickUpstream:

@@ -108,7 +108,7 @@ _CONFLICT = _Answer(
 )
 _LIMITED = _Answer(
     name="RateLimited",
-    meaning="A limit of the caller's is reached. Nobody was asked and nothing was spent.",
+    meaning="A limit of the caller's is reached, or their share of the work. Nobody was asked and nothing was spent.",
     errors=(
         RateLimited("Over 5 completions in 60 s. Try again in 12 s.", retry_after_s=12),
         RateLimited(

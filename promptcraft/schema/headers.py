@@ -9,7 +9,7 @@ from promptcraft.schema.notation import Schema, text, whole, words
 
 __all__ = ["COMPLETION_HEADERS", "HEADERS", "LIMIT_HEADERS", "PARAMETERS", "header_refs", "parameter_refs"]
 
-# On the answers of completions, errors included, to whoever is authenticated.
+# On the answers of completions and of the workbench, errors included, to whoever is authenticated.
 LIMIT_HEADERS = ("RateLimit-Policy", "RateLimit", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 COMPLETION_HEADERS = (
     "X-PromptCraft-Completion-Id",
@@ -41,13 +41,14 @@ HEADERS: dict[str, Any] = {
     "X-Request-Id": _header("The id that was sent, if it has this form, else a new one.", text(**_REQUEST_ID)),
     "traceparent": _header("W3C Trace Context: the trace that was sent, or a new one.", text(**_TRACEPARENT)),
     "RateLimit-Policy": _header(
-        "On answers of completions to a caller: at most `q` of them in any `w` seconds.",
-        text(examples=['"chat";q=5;w=60']),
+        "On answers of completions and of the workbench: at most `q` requests in any `w` seconds. A request that is "
+        "counted in both windows says both.",
+        text(examples=['"chat";q=5;w=60', '"workbench";q=60;w=60, "chat";q=5;w=60']),
     ),
     "RateLimit": _header(
-        "`r` completions are left; after `t` seconds all are free again.", text(examples=['"chat";r=4;t=60'])
+        "`r` requests are left; after `t` seconds all are free again.", text(examples=['"chat";r=4;t=60'])
     ),
-    "X-RateLimit-Limit": _header("Completions in a window.", whole(minimum=1)),
+    "X-RateLimit-Limit": _header("Requests in a window: of two windows in the one with fewer left.", whole(minimum=1)),
     "X-RateLimit-Remaining": _header("How many of them are left.", whole(minimum=0)),
     "X-RateLimit-Reset": _header("Seconds until all are free again.", whole(minimum=0)),
     "Retry-After": _header("Seconds to wait. Whoever waits them is not refused for the same reason.", whole(minimum=1)),

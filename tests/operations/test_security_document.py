@@ -17,6 +17,7 @@ from apps.accounts.tokens import MOST_TOKEN_BYTES
 from apps.chat import body
 from apps.chat.engine.log_memory import MAX_LOG_BYTES
 from apps.core.store_bounds import CALL_S
+from apps.core.work_queue import WAIT_S
 from apps.llm.providers.push_answer import MOST_HEAD_BYTES as PROVIDER_HEAD_BYTES
 from apps.llm.wire.request import MAX_DEPTH
 from apps.llm.wire.sse import MAX_EVENT_BYTES
@@ -75,7 +76,10 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "bodies that are arriving, together": f"{body.MOST_HELD_BYTES // MIB} MiB",
         "JSON": f"{MAX_DEPTH} levels, {MAX_VALUES} values",
         "a token": f"{MOST_TOKEN_BYTES // KIB} KiB",
-        "log-ins that wait for a hash": f"{HASHING.most_waiting}",
+        "work that waits for a thread": (
+            f"{WAIT_S:g} s; "
+            f"log-ins {HASHING.most_waiting}, of one name from one network {HASHING.most_waiting_of_share}"
+        ),
         "a wait for the database": f"{math.ceil(CALL_S)} s",
         "a reader that takes nothing": f"{GuardedProtocol.stuck_s:g} s",
         "a provider's head, and one event of its stream": (

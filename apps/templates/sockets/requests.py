@@ -12,6 +12,7 @@ from apps.accounts.identity import Caller, authenticate_token
 from apps.chat.engine.generation import Generation, Stop
 from apps.chat.envelope import envelope, translate
 from apps.chat.path_counters import count_line
+from apps.core.loop_turns import LOOP_TURNS
 from apps.llm.errors import AuthenticationFailed, PromptCraftError
 from apps.templates.prompts.asking import Asker
 from apps.templates.sockets.messages import Message, RequestId, written
@@ -106,6 +107,7 @@ class SocketRequest:
     async def _answered(self, caller: Caller) -> tuple[str, Mapping[str, Any], PromptCraftError | None]:
         asker = Asker(caller=caller, request_id=self._request_id, scenario=self._scenario, on_begun=self._begun)
         try:
+            await LOOP_TURNS.wait(asker.caller.user_id)
             kind, members = await self._operate(asker)
         except PeerGone:
             raise
