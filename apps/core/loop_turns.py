@@ -65,12 +65,12 @@ class LoopTurns:
 
     async def _wait_in_line(self, loop: asyncio.AbstractEventLoop, caller: Hashable) -> None:
         line = self._lines.get(caller)
+        if line is not None and len(line) >= _MOST_OF_CALLER:
+            raise RateLimited("Too many of your requests are waiting. Wait for some of them.", retry_after_s=1)
         if self._waiting >= _MOST_WAITING:
             raise ServiceUnavailable("The server is busy. Try again in a moment.", code=Code.OVERLOADED)
         if line is None:
             line = self._lines[caller] = deque()
-        elif len(line) >= _MOST_OF_CALLER:
-            raise RateLimited("Too many of your requests are waiting. Wait for some of them.", retry_after_s=1)
         turn: asyncio.Future[None] = loop.create_future()
         line.append(turn)
         self._waiting += 1

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,11 @@ def queue_of(threads: Executor, **bounds: float) -> WorkQueue:
     return WorkQueue("test", executor=threads, **sizes)  # type: ignore[arg-type]
 
 
-async def begun(*works):
+def fail() -> None:
+    raise KeyError("x")
+
+
+async def begun(*works: Any) -> list[asyncio.Task[Any]]:
     """Begin to wait for some work, and return the tasks."""
     tasks = [asyncio.ensure_future(work) for work in works]
     await asyncio.sleep(0)
@@ -52,7 +57,7 @@ async def begun(*works):
 
 async def test_returns_and_raises_what_the_work_does(threads):
     queue = queue_of(threads)
-    good, bad = await begun(queue.run(ANN, lambda: 7), queue.run(BOB, lambda: {}["x"]))
+    good, bad = await begun(queue.run(ANN, lambda: 7), queue.run(BOB, fail))
     threads.work()
     threads.work()
     assert await good == 7
@@ -129,7 +134,7 @@ async def test_work_that_waits_too_long_is_refused(threads):
         await third
     threads.work()
     threads.work()
-    assert await asyncio.gather(first, other) == [0, 0]
+    assert [await first, await other] == [0, 0]
     assert not threads.given
     assert not queue._turns._lines
 
@@ -151,13 +156,13 @@ async def test_a_caller_who_leaves_takes_their_work_back(threads):
 async def test_an_error_leaves_no_garbage(threads):
     queue = queue_of(threads)
 
-    async def fail():
+    async def ask():
         try:
-            await queue.run(ANN, lambda: {}["x"])
+            await queue.run(ANN, fail)
         except KeyError:
             return "failed"
 
-    (task,) = await begun(fail())
+    (task,) = await begun(ask())
     gc.collect()
     gc.disable()
     try:
