@@ -120,6 +120,16 @@ def timed(door: Door, user: str) -> tuple[float, int, dict[str, str], Any]:
 
 
 class TestTogether:
+    def test_guesses_of_a_name_are_counted_together(self, fleet: Fleet) -> None:
+        guess = {"username": fleet.user(), "password": "wrong"}
+        answers = [
+            fleet.doors[number % WORKERS].call("/api/v2/auth/token/", None, json=guess) for number in range(2 * WORKERS)
+        ]
+        assert [status for status, _, _ in answers] == [401] * 5 + [429] * (2 * WORKERS - 5)
+        for _, headers, body in answers[5:]:
+            assert 1 <= int(headers["retry-after"]) <= 60
+            assert error_of(body)["code"] == "rate_limited"
+
     def test_of_two_hundred_requests_at_once_exactly_the_limit_is_admitted(self, fleet: Fleet) -> None:
         together = threading.Barrier(200)
 

@@ -58,6 +58,7 @@ async def runtime(transactional_db: None, settings: object) -> AsyncIterator[Non
     """The application's runtime in this process, with the mock alone and limits out of the way."""
     settings.CHAT_RATE_LIMIT = "999999/s"  # type: ignore[attr-defined]
     settings.MAX_STREAMS_PER_USER = 1000  # type: ignore[attr-defined]
+    settings.WORKBENCH_RATE_LIMIT = "999999/s"  # type: ignore[attr-defined]
     with running(quick_mock()):
         try:
             yield

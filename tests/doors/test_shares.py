@@ -1,0 +1,214 @@
+"""While one user has as much to do as they like, through any door, another is served. Nothing here measures time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+
+from apps.accounts.families import family_open
+from apps.accounts.hashing import HASHING, hashing_share
+from apps.core.work_queue import WorkQueue, user_share
+from apps.templates.workload import WORKBENCH
+from promptcraft.database import DATABASE
+from tests.doors.in_process import Answer, ask
+
+pytestmark = [pytest.mark.usefixtures("runtime"), pytest.mark.django_db(transaction=True)]
+
+API = "/api/v2/"
+PASSWORD = "a lantern on the pier"
+HERE = "127.0.0.1"
+CHAT = {"messages": [{"role": "user", "content": "When does the tide turn?"}]}
+
+
+class Person:
+    """A user with a token."""
+
+    def __init__(self, name: str) -> None:
+        self.user = User.objects.create_user(name, password=PASSWORD)
+        self.pair = family_open(user=self.user)
+
+    async def ask(self, path: str, body: object = None, *, method: str = "", known: bool = True) -> Answer:
+        headers = {b"content-type": b"application/json"}
+        if known:
+            headers[b"authorization"] = b"Bearer " + self.pair.access.encode()
+        path, _, query = path.partition("?")
+        return await ask(
+            API + path,
+            method=method or ("GET" if body is None else "POST"),
+            headers=headers,
+            pieces=(b"" if body is None else json.dumps(body).encode(),),
+            query=query.encode(),
+            timeout_s=60,
+        )
+
+    async def log_in(self) -> Answer:
+        return await self.ask("auth/token/", {"username": self.user.username, "password": PASSWORD}, known=False)
+
+
+@pytest.fixture
+async def ann(settings: Any) -> Person:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    return await sync_to_async(Person)("ann")
+
+
+@pytest.fixture
+async def bob(settings: Any) -> Person:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    return await sync_to_async(Person)("bob")
+
+
+@asynccontextmanager
+async def held(*places: tuple[WorkQueue, Any]) -> AsyncIterator[None]:
+    """Have work of these shares run until the end of the block: one piece is all that a share may have."""
+    over = threading.Event()
+    running = [asyncio.create_task(queue.run(share, lambda: over.wait(60))) for queue, share in places]
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        over.set()
+        assert await asyncio.gather(*running) == [True] * len(running)
+
+
+def told(answers: list[Answer]) -> Counter[int]:
+    """Count the statuses; each refusal says when to come again."""
+    for answer in answers:
+        if answer.status in (429, 503):
+            assert 1 <= int(answer.headers["retry-after"]) <= 60
+            assert json.loads(answer.body)["error"]["retry_after"] == int(answer.headers["retry-after"])
+    return Counter(answer.status for answer in answers)
+
+
+async def everything_of(person: Person) -> list[int]:
+    """Use each door, and return the statuses."""
+    refresh = {"refresh": person.pair.refresh}
+    answers = [
+        await person.log_in(),
+        await person.ask("auth/me/"),
+        await person.ask("auth/token/refresh/", refresh, known=False),
+        await person.ask("templates/search/?q=rivers"),
+        await person.ask("templates/"),
+        await person.ask("prompts/intent/", {"query": "a blog post about rivers"}),
+        await person.ask("prompts/optimize/", {"prompt": "write something about rivers"}),
+        await person.ask("prompts/generate/", {"prompt": "Write about rivers.", "stream": False}),
+        await person.ask("chat/completions/", CHAT),
+        await person.ask("chat/completions/"),
+    ]
+    assert all(answer.status < 300 for answer in answers), [(one.status, one.body[:200]) for one in answers]
+    return [answer.status for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("prompts/intent/", {"query": "a blog post about rivers"}),
+        ("prompts/optimize/", {"prompt": "write something about rivers"}),
+        ("templates/search/?q=rivers", None),
+        ("templates/", None),
+        ("templates/import/", []),
+    ],
+)
+async def test_a_crowd_at_the_workbench(ann: Person, bob: Person, path: str, body: object) -> None:
+    """150 at once of one user, whose work never ends: their line is full, and nobody else's is touched."""
+    await ann.ask("auth/me/")
+    async with held((WORKBENCH, user_share(ann.user.pk))):
+        crowd = [asyncio.create_task(ann.ask(path, body)) for _ in range(150)]
+        await everything_of(bob)
+        # Of the one whose crowd it is, too: chat and log-in wait for nothing of the workbench's.
+        assert (await ann.ask("chat/completions/", CHAT)).status == 200
+        assert (await ann.log_in()).status == 200
+        assert told(await asyncio.gather(*crowd)) == {429: 150}
+
+
+async def test_a_crowd_that_logs_in(ann: Person, bob: Person, settings: Any) -> None:
+    """80 at once with one account's right password, from the address that all others come from, too."""
+    settings.REGISTRATION_OPEN = True
+    async with held((HASHING, hashing_share(HERE, "ann"))):
+        crowd = [asyncio.create_task(ann.log_in()) for _ in range(80)]
+        await everything_of(bob)
+        new = {"username": "eve", "email": "eve@example.org", "password": PASSWORD}
+        assert (await bob.ask("auth/register/", new, known=False)).status == 201
+        assert told(await asyncio.gather(*crowd)) == {429: 80}
+    assert (await ann.log_in()).status == 200
+
+
+async def test_a_crowd_at_the_database(ann: Person, bob: Person) -> None:
+    await ann.ask("auth/me/")
+    async with held((DATABASE, user_share(ann.user.pk))):
+        crowd = [asyncio.create_task(ann.ask("chat/completions/")) for _ in range(50)]
+        crowd += [asyncio.create_task(ann.ask("auth/me/")) for _ in range(50)]
+        refresh = {"refresh": ann.pair.refresh}
+        crowd += [asyncio.create_task(ann.ask("auth/token/refresh/", refresh, known=False)) for _ in range(50)]
+        await everything_of(bob)
+        assert told(await asyncio.gather(*crowd)) == {429: 150}
+
+
+async def test_health_is_in_no_line(ann: Person, bob: Person) -> None:
+    """Nor do those who ask for it wait for each other."""
+    everything = [(queue, user_share(number)) for queue in (DATABASE, WORKBENCH) for number in range(-4, 0)]
+    async with held(*everything, (HASHING, user_share(-1)), (HASHING, user_share(-2))):
+        for path in ("chat/health/", "chat/health/live/", "chat/health/ready/"):
+            assert told(await asyncio.gather(*(ann.ask(path, known=False) for _ in range(60)))) == {200: 60}
+        assert (await bob.ask("templates/")).status in (429, 503)
+
+
+async def test_when_all_threads_are_taken_it_is_503(ann: Person) -> None:
+    await ann.ask("auth/me/")
+    async with held(*((WORKBENCH, user_share(-number)) for number in range(1, 5))):
+        assert told([await ann.ask("templates/")]) == {503: 1}
+    assert (await ann.ask("templates/")).status == 200
+
+
+class TestTheWindowOfTheWorkbench:
+    LIMIT = 6
+
+    @pytest.fixture(autouse=True)
+    def _narrow(self, settings: Any) -> None:
+        settings.WORKBENCH_RATE_LIMIT = f"{self.LIMIT}/m"
+
+    async def test_counts_all_of_it_together(self, ann: Person, bob: Person) -> None:
+        asked: list[tuple[str, object]] = [
+            ("templates/", None),
+            ("templates/search/?q=rivers", None),
+            ("templates/none-of-this-name/", None),
+            ("prompts/intent/", {"query": "a blog post about rivers"}),
+            ("prompts/intent/", {}),
+            ("prompts/optimize/", {"prompt": "write something about rivers"}),
+        ]
+        for number, (path, body) in enumerate(asked):
+            answer = await ann.ask(path, body)
+            assert answer.headers["ratelimit-policy"] == f'"workbench";q={self.LIMIT};w=60'
+            assert answer.headers["ratelimit"] == f'"workbench";r={self.LIMIT - 1 - number};t=60'
+            assert answer.headers["x-ratelimit-remaining"] == str(self.LIMIT - 1 - number)
+        for path, body in (*asked, ("prompts/generate/", {"prompt": "Write about rivers."})):
+            refused = await ann.ask(path, body)
+            assert told([refused]) == {429: 1}
+            assert json.loads(refused.body)["error"]["code"] == "rate_limited"
+            assert refused.headers["x-ratelimit-remaining"] == "0"
+        assert (await ann.ask("chat/completions/", CHAT)).headers["ratelimit-policy"].startswith('"chat";')
+        assert (await bob.ask("templates/")).status == 200
+
+    async def test_a_completion_of_the_workbench_is_in_both(self, ann: Person) -> None:
+        answer = await ann.ask("prompts/generate/", {"prompt": "Write about rivers.", "stream": False})
+        assert answer.headers["ratelimit-policy"].startswith(f'"workbench";q={self.LIMIT};w=60, "chat";q=')
+        assert answer.headers["ratelimit"].startswith(f'"workbench";r={self.LIMIT - 1};t=60, "chat";r=')
+        assert answer.headers["x-ratelimit-limit"] == str(self.LIMIT), "the one with fewer left"
+
+    async def test_what_is_not_counted(self, ann: Person) -> None:
+        for _ in range(2 * self.LIMIT):
+            assert (await ann.ask("templates/", known=False)).status == 401
+            assert (await ann.ask("templates/", method="OPTIONS")).status == 204
+            assert (await ann.ask("prompts/intent/")).status == 405
+        async with held((WORKBENCH, user_share(ann.user.pk))):
+            assert told(await asyncio.gather(*(ann.ask("templates/") for _ in range(self.LIMIT)))) == {429: self.LIMIT}
+        answer = await ann.ask("templates/")
+        assert (answer.status, answer.headers["x-ratelimit-remaining"]) == (200, str(self.LIMIT - 1))
