@@ -28,10 +28,10 @@ from apps.core.loop_turns import LOOP_TURNS  # noqa: E402
 from apps.core.store_bounds import bound_waits  # noqa: E402
 from apps.llm.errors import NotFound, PromptCraftError  # noqa: E402
 from apps.templates.rules.preloading import preload_in_background  # noqa: E402
-from promptcraft.connection import guard_uvicorn  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
 from promptcraft.scope import made_safe, safe_path  # noqa: E402
 from promptcraft.server.access_logs import quiet_daphne  # noqa: E402
+from promptcraft.server.connection import guard_uvicorn  # noqa: E402
 from promptcraft.server.daphne_flow import paced  # noqa: E402
 from promptcraft.websocket import refuse_handshake  # noqa: E402
 
@@ -79,7 +79,7 @@ class Dispatcher:
         # Before the runtime puts its own signal handlers in the place of the server's.
         guard_uvicorn()
         if settings.LEGACY_WEBSOCKETS:
-            from promptcraft.socket_connection import guard_uvicorn_sockets
+            from promptcraft.server.socket_connection import guard_uvicorn_sockets
 
             guard_uvicorn_sockets()
         start_runtime()

@@ -12,8 +12,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from promptcraft import connection
-from promptcraft.connection import GuardedProtocol
+from promptcraft.server import connection
+from promptcraft.server.connection import GuardedProtocol
 from tests.waiting import HANG_S
 
 __all__ = ["Client", "Served", "serving"]

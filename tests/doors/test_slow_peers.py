@@ -12,8 +12,8 @@ import pytest
 
 from apps.chat.envelope import envelope
 from apps.llm.errors import InvalidRequest
-from promptcraft.connection import GuardedProtocol
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
+from promptcraft.server.connection import GuardedProtocol
 from tests.doors.guarded import Receive, Scope, Send, serving
 
 KIB = 1024

@@ -17,7 +17,7 @@ from django.conf import settings
 from apps.chat.body import BODY_BYTES_PER_S, BODY_S
 from apps.chat.engine.supervisor import MAX_KEPT, MAX_KEPT_BYTES
 from apps.llm.chain import MAX_ATTEMPTS
-from promptcraft.connection import GuardedProtocol
+from promptcraft.server.connection import GuardedProtocol
 from promptcraft.settings import ENVIRONMENT
 from tests.contract.limit_fixtures import COMPLETIONS, LIVE, Door, eventually
 from tests.operations.conftest import documented_flags

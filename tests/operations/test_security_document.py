@@ -22,8 +22,8 @@ from apps.llm.providers.push_answer import MOST_HEAD_BYTES as PROVIDER_HEAD_BYTE
 from apps.llm.wire.request import MAX_DEPTH
 from apps.llm.wire.sse import MAX_EVENT_BYTES
 from apps.llm.wire.values import MAX_VALUES
-from promptcraft.connection import GuardedProtocol
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
+from promptcraft.server.connection import GuardedProtocol
 from promptcraft.settings import ENVIRONMENT
 from tests.server import ROOT
 

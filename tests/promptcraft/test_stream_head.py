@@ -15,8 +15,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from promptcraft import asgi
-from promptcraft.connection import GuardedProtocol, SwiftCycle, guard_uvicorn
 from promptcraft.headers import BODY_AT_ONCE, checked_headers, encoded_headers, set_headers
+from promptcraft.server.connection import GuardedProtocol, SwiftCycle, guard_uvicorn
 
 CONSTANT = checked_headers({"X-Frame-Options": "DENY", "Vary": "origin"})
 DATE = (b"date", b"Mon, 23 Nov 2026 08:10:56 GMT")

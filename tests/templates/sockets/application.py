@@ -6,7 +6,7 @@ from promptcraft.asgi import application  # before anything of the apps: it sets
 
 from apps.templates import deepseek_service  # isort: skip
 from apps.templates.sockets import session  # isort: skip
-from promptcraft.socket_connection import GuardedSocketProtocol  # isort: skip
+from promptcraft.server.socket_connection import GuardedSocketProtocol  # isort: skip
 
 __all__ = ["application"]
 

@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol with the bounds that `promptcraft.connection` gives its HTTP.
+"""uvicorn's WebSocket protocol with the bounds that `promptcraft.server.connection` gives its HTTP.
 
 By itself it keeps any number of empty fragments, answers every ping of a peer that reads nothing, holds a stuck
 connection for as long as the peer likes, leaves a handshake that it cannot read without an answer, and cuts a peer that
@@ -23,7 +23,7 @@ from apps.chat.envelope import envelope
 from apps.llm.errors import HeadTooLarge, InternalError, InvalidRequest, PromptCraftError
 from apps.llm.wire import json
 from apps.templates.sockets.messages import MAX_MESSAGE_BYTES
-from promptcraft.connection import uvicorn_config
+from promptcraft.server.connection import uvicorn_config
 
 __all__ = ["GuardedSocketProtocol", "guard_uvicorn_sockets"]
 
