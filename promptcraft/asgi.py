@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptcraft.settings")
@@ -29,10 +29,10 @@ from apps.core.store_bounds import bound_waits  # noqa: E402
 from apps.llm.errors import NotFound, PromptCraftError  # noqa: E402
 from apps.templates.rules.preloading import preload_in_background  # noqa: E402
 from promptcraft.handler import StreamHandler  # noqa: E402
-from promptcraft.scope import made_safe, safe_path  # noqa: E402
+from promptcraft.scope import head_refusal, made_safe, safe_path  # noqa: E402
 from promptcraft.server.access_logs import quiet_daphne  # noqa: E402
-from promptcraft.server.connection import guard_uvicorn  # noqa: E402
 from promptcraft.server.daphne_flow import paced  # noqa: E402
+from promptcraft.server.uvicorn_program import guard_uvicorn  # noqa: E402
 from promptcraft.websocket import refuse_handshake  # noqa: E402
 
 __all__ = ["application"]
@@ -51,7 +51,18 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._stream = StreamHandler()
-        self._websockets = _legacy_websockets() if settings.LEGACY_WEBSOCKETS else _no_websockets
+        self._websockets: Callable[[Scope, Receive, Send], Awaitable[None]] = _no_websockets
+        self._socket_paths: Collection[str] = frozenset()
+        if settings.LEGACY_WEBSOCKETS:
+            # Channels is not to be imported where nobody asked for it.
+            from apps.templates.routing import SOCKET_PATHS, websockets
+
+            self._websockets, self._socket_paths = websockets, SOCKET_PATHS
+        if "daphne.http_protocol" in sys.modules:
+            # It knows no lifespan, and imports the application before it listens.
+            from promptcraft.server.daphne_requests import guard_daphne_requests
+
+            guard_daphne_requests(self._socket_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of the server's."""
@@ -66,9 +77,13 @@ class Dispatcher:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
         path = safe_path(scope["path"])
-        try:
-            await LOOP_TURNS.wait(_caller_of(scope, path))
-        except PromptCraftError as refusal:
+        refusal = head_refusal(scope)
+        if refusal is None:
+            try:
+                await LOOP_TURNS.wait(_caller_of(scope, path))
+            except PromptCraftError as refused:
+                refusal = refused
+        if refusal is not None:
             # The middleware answers, so that this answer too has what every answer has.
             scope = {**scope, REFUSED: refusal}
         # Bound to no name here, so that a stream can let go of it.
@@ -77,7 +92,7 @@ class Dispatcher:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         # Before the runtime puts its own signal handlers in the place of the server's.
-        guard_uvicorn()
+        guard_uvicorn(self._socket_paths)
         if settings.LEGACY_WEBSOCKETS:
             from promptcraft.server.socket_connection import guard_uvicorn_sockets
 
@@ -111,13 +126,6 @@ def _caller_of(scope: Scope, path: str) -> Hashable:
 async def _no_websockets(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     await refuse_handshake(scope, send, NotFound("WebSockets are not served here. Use the paths under /api/v2/."))
-
-
-def _legacy_websockets() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    # Channels is not to be imported where nobody asked for it.
-    from apps.templates.routing import websockets
-
-    return websockets
 
 
 def _refuse_bad_configuration() -> None:

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.urls import ResolverMatch, set_script_prefix
 
 from apps.chat.begun import Listening, listen
-from apps.chat.body import REFUSED, Body, read_body
+from apps.chat.body import MAX_BODY_BYTES, REFUSED, Body, answer_first, most_body_bytes, read_body
 from apps.chat.responses import StreamReader, StreamResponse
 from promptcraft.headers import BODY_AT_ONCE, encoded_headers
 from promptcraft.sync_views import serve_in_turn
@@ -29,9 +29,8 @@ __all__ = ["StreamHandler"]
 
 logger = logging.getLogger("promptcraft.handler")
 
-_MAY_HOLD_IMAGES = "/chat/completions/"
-READ_BY_VIEWS = ("/api/v2/chat/", "/api/v2/models/", "/api/v2/prompts/")
-"""Paths whose views themselves refuse a body that was not read whole, since that counts; no other view is asked."""
+READ_BY_VIEWS = ("/api/v2/chat/completions/", "/api/v2/prompts/")
+"""Views that a POST reaches although its body was not read whole: they refuse it themselves, since that counts."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -47,9 +46,12 @@ class StreamHandler(ASGIHandler):
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Read the bounded body, run the view, send its response."""
-        body = await read_body(scope, receive, images=scope["path"].endswith(_MAY_HOLD_IMAGES))
+        images = most_body_bytes(scope["method"], scope["path"]) > MAX_BODY_BYTES
+        body = await read_body(scope, receive, images=images)
         if body is None:
             return
+        if body.unread:
+            receive, send = answer_first(receive, send)
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an ASGI application is called inside a task")
@@ -105,7 +107,7 @@ class StreamHandler(ASGIHandler):
 
     async def _answer(self, scope: dict[str, Any], body: Body, finish: list[Callable[[], None]]) -> HttpResponseBase:
         """Return the view's response, stripped for HEAD; add to `finish` what is due at the end of it."""
-        if body.refusal is not None and not scope["path"].startswith(READ_BY_VIEWS):
+        if body.refusal is not None and not _counts(scope):
             # The middleware answers, so that this answer too has what every answer has.
             scope = {**scope, REFUSED: body.refusal}
         # Empty nearly always, and then what it is by itself.
@@ -162,3 +164,9 @@ def _start_of(response: HttpResponseBase) -> dict[str, Any]:
     if response.cookies:
         headers += [(b"Set-Cookie", cookie.OutputString().encode("ascii")) for cookie in response.cookies.values()]
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
+
+
+def _counts(scope: dict[str, Any]) -> bool:
+    """Tell whether the view counts a bad body against its caller."""
+    path: str = scope["path"]
+    return scope["method"] == "POST" and (path == READ_BY_VIEWS[0] or path.startswith(READ_BY_VIEWS[1]))

@@ -21,13 +21,12 @@ from django.utils.decorators import async_only_middleware
 from apps.chat.body import REFUSED
 from apps.chat.envelope import error_response
 from apps.chat.path_counters import count_line
-from apps.llm.errors import HeadTooLarge, InvalidRequest, PromptCraftError
+from apps.llm.errors import InvalidRequest, PromptCraftError
 from promptcraft.context import RequestContext, Settled, context_of, set_context
 from promptcraft.headers import add_headers, checked_headers, set_headers
 from promptcraft.logs import REQUEST_ID, REQUEST_LOGGER
 from promptcraft.redaction import holds_secret
 from promptcraft.routes import completion_id_of, method_of, route_of
-from promptcraft.scope import head_is_too_large
 
 __all__ = ["CrossOriginMiddleware", "RefusalMiddleware", "RequestContextMiddleware"]
 
@@ -127,12 +126,9 @@ def RefusalMiddleware(get_response: GetResponse) -> GetResponse:
 
 
 def _refusal(request: HttpRequest) -> PromptCraftError | None:
-    scope = getattr(request, "scope", {})
-    if scope and head_is_too_large(scope):
-        return HeadTooLarge()
-    if not _is_for_us(request):
+    refused: PromptCraftError | None = getattr(request, "scope", {}).get(REFUSED)
+    if refused is None and not _is_for_us(request):
         return InvalidRequest("This host name is not served here. Use one from ALLOWED_HOSTS.", param="Host")
-    refused: PromptCraftError | None = scope.get(REFUSED)
     return refused
 
 

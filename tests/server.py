@@ -277,7 +277,16 @@ class ServerProcess:
         commands = {
             "uvicorn": ["-m", "uvicorn", application, "--host", host, "--port", port, "--no-access-log"],
             "daphne": ["-m", "daphne", "-b", host, "-p", port, application],
-            "granian": ["-m", "granian", "--interface", "asgi", "--host", host, "--port", port, application],
+            "granian": [
+                *(
+                    "-m",
+                    "granian",
+                    "--interface",
+                    "asgi",
+                    "--ws" if self.env.get("LEGACY_WEBSOCKETS") == "1" else "--no-ws",
+                ),
+                *("--host", host, "--port", port, application),
+            ],
             "runserver": ["manage.py", "runserver", "--noreload", f"{host}:{port}"],
             "serve": ["manage.py", "serve"],
         }

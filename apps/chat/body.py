@@ -28,11 +28,13 @@ __all__ = [
     "MOST_HELD_BYTES",
     "REFUSED",
     "Body",
+    "answer_first",
+    "most_body_bytes",
     "read_body",
 ]
 
 REFUSED = "promptcraft.refused"
-"""The scope's place, outside the chat paths, for the error of a request whose body was not read whole."""
+"""The scope's place for the error of a request that no view is to see."""
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BODY_WITH_IMAGES_BYTES = 20 * 1024 * 1024
 BODY_S = 10.0
@@ -45,10 +47,11 @@ _SMALL_BYTES = 64 * 1024
 _IMAGE_MARK = b'"image_url"'
 _DISCARD_BYTES = 32 * 1024 * 1024
 _DISCARD_S = 1.0
-"""A body over its bound is read on for so long and no longer: closing on unread data would reset the
-connection before most clients have read the 413. The bytes are more than a body just over its bound has."""
+"""A body that was refused is read on behind the answer for so long and no longer: closing on unread data would reset
+the connection before most clients have read the answer. The bytes are more than a body just over its bound has."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 _held_bytes = 0
 
@@ -62,10 +65,12 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     crowded: bool = False
     tangled: bool = False
     encoded: bool = False
+    unread: bool = False
+    """Whether more of it may be arriving: `answer_first` sees to that."""
 
     @property
     def refusal(self) -> PromptCraftError | None:
-        """Why it is not used, None if it may be. What is left of it is not read: the connection is of no use then."""
+        """Why it is not used, None if it may be. The connection ends with the answer then."""
         if self.encoded:
             return UnsupportedMediaType("Send the body as it is, without a Content-Encoding: it is not unpacked here.")
         if self.overflowed:
@@ -83,17 +88,25 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
+def most_body_bytes(method: str, path: str) -> int:
+    """Return the bound of a request's body; the path has its slash."""
+    may_hold_images = method == "POST" and path.endswith("/chat/completions/")
+    return MAX_BODY_WITH_IMAGES_BYTES if may_hold_images else MAX_BODY_BYTES
+
+
 async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool = True) -> Body | None:
     """Read the body; return None if the client left first.
 
     The bound is 1 MiB, or, where `images` may come, 20 MiB once an image part has shown itself within the first.
+    Nothing is read of a body that is declared to be over it, nor behind a head that was refused.
     """
+    if REFUSED in scope:
+        return Body(data=b"", unread=True)
+    most_bytes = MAX_BODY_WITH_IMAGES_BYTES if images else MAX_BODY_BYTES
+    if _is_declared_over(scope, most_bytes):
+        return Body(data=b"", overflowed=True, unread=True)
     first = begin(receive())
-    if (
-        not isinstance(first, Rest)
-        and not first.get("more_body", False)
-        and not _is_declared_over(scope, MAX_BODY_BYTES)
-    ):
+    if not isinstance(first, Rest) and not first.get("more_body", False):
         # It is here already, as small ones are: no clock is needed.
         data: bytes = first.get("body", b"")
         if first["type"] == "http.disconnect":
@@ -103,24 +116,19 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool 
     try:
         async with asyncio.timeout(BODY_S) as deadline:
             message = await first if isinstance(first, Rest) else first
-            return await _read(scope, receive, message, images, deadline)
+            return await _read(scope, receive, message, most_bytes, deadline)
     except TimeoutError:
-        return Body(data=b"", late=True)
+        return Body(data=b"", late=True, unread=True)
 
 
 async def _read(
     scope: Mapping[str, Any],
     receive: Receive,
     message: Mapping[str, Any],
-    images: bool,
+    most_bytes: int,
     deadline: asyncio.Timeout,
 ) -> Body | None:
     global _held_bytes
-    most_bytes = MAX_BODY_WITH_IMAGES_BYTES if images else MAX_BODY_BYTES
-    if _is_declared_over(scope, most_bytes):
-        if message["type"] == "http.disconnect":
-            return None
-        return await _overflow(receive) if message.get("more_body", False) else Body(data=b"", overflowed=True)
     held = bytearray()
     size_bytes = counted_bytes = 0
     bound = MAX_BODY_BYTES
@@ -140,7 +148,7 @@ async def _read(
                     bound = most_bytes
                 if size_bytes > bound:
                     held.clear()
-                    return await _overflow(receive) if more else Body(data=b"", overflowed=True)
+                    return Body(data=b"", overflowed=True, unread=more)
             if not more:
                 data = bytes(held)
                 # One copy is enough while it is looked at.
@@ -150,7 +158,7 @@ async def _read(
                 _held_bytes += size_bytes - counted_bytes
                 counted_bytes = size_bytes
                 if _held_bytes > MOST_HELD_BYTES:
-                    return Body(data=b"", crowded=True)
+                    return Body(data=b"", crowded=True, unread=True)
             deadline.reschedule(first_deadline_s + size_bytes / BODY_BYTES_PER_S)
             message = await receive()
     finally:
@@ -176,17 +184,34 @@ def _is_encoded(scope: Mapping[str, Any]) -> bool:
     return any(coding not in (b"", b"identity") for coding in codings)
 
 
-async def _overflow(receive: Receive) -> Body | None:
-    discarded = 0
+def answer_first(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Return the two for an application that refuses a body of which more may be arriving.
+
+    It hears nothing more; what still comes is read and dropped behind its answer, before the response ends.
+    """
+
+    async def hear_nothing() -> Mapping[str, Any]:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async def send_first(message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            await send({**message, "more_body": True})
+            await _discard(receive)
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+    return hear_nothing, send_first
+
+
+async def _discard(receive: Receive) -> None:
+    discarded_bytes = 0
     try:
         async with asyncio.timeout(_DISCARD_S):
-            while discarded < _DISCARD_BYTES:
+            while discarded_bytes < _DISCARD_BYTES:
                 message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                discarded += len(message.get("body", b""))
+                discarded_bytes += len(message.get("body", b""))
                 if not message.get("more_body", False):
                     break
     except TimeoutError:
         pass
-    return Body(data=b"", overflowed=True)

@@ -53,6 +53,7 @@ __all__ = [
     "RequestTimeout",
     "ServiceUnavailable",
     "UnsupportedMediaType",
+    "UnsupportedTransferCoding",
 ]
 
 
@@ -86,6 +87,7 @@ class Code(enum.StrEnum):
     TOO_MANY_STREAMS = "too_many_streams"
     HEAD_TOO_LARGE = "head_too_large"
     INTERNAL_ERROR = "internal_error"
+    UNSUPPORTED_TRANSFER_CODING = "unsupported_transfer_coding"
     ALL_PROVIDERS_FAILED = "all_providers_failed"
     NO_PROVIDER = "no_provider"
     FIRST_TOKEN_TIMEOUT = "first_token_timeout"
@@ -263,6 +265,14 @@ class InternalError(PromptCraftError):
 
     def __init__(self, message: str = "An internal error occurred. Quote the request id to the operator.") -> None:
         super().__init__(message)
+
+
+class UnsupportedTransferCoding(PromptCraftError):
+    """The body is sent in a way that is not read here."""
+
+    http_status = 501
+    type = "invalid_request_error"
+    default_code = Code.UNSUPPORTED_TRANSFER_CODING
 
 
 class ServiceUnavailable(PromptCraftError):

@@ -13,7 +13,7 @@ from apps.templates.consumers import AiProcessingConsumer, PromptChatConsumer, S
 from apps.templates.sockets.opening import handshake_refusal
 from promptcraft.websocket import refuse_handshake
 
-__all__ = ["websockets"]
+__all__ = ["SOCKET_PATHS", "websockets"]
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -24,11 +24,16 @@ async def _nothing_here(scope: Mapping[str, Any], receive: Receive, send: Send) 
     await refuse_handshake(scope, send, NotFound("No WebSocket is at this path."))
 
 
+_CONSUMERS = {
+    "/ws/prompt-chat/": PromptChatConsumer,
+    "/ws/ai-processing/": AiProcessingConsumer,
+    "/ws/search/": SearchConsumer,
+}
+SOCKET_PATHS = frozenset(_CONSUMERS)
+"""Servers that decide by themselves what a handshake is hand over others as well."""
 _router = URLRouter(
     [
-        path("ws/prompt-chat/", PromptChatConsumer.as_asgi()),
-        path("ws/ai-processing/", AiProcessingConsumer.as_asgi()),
-        path("ws/search/", SearchConsumer.as_asgi()),
+        *(path(where.removeprefix("/"), consumer.as_asgi()) for where, consumer in _CONSUMERS.items()),
         re_path("", _nothing_here),  # type: ignore[arg-type]
     ]
 )

@@ -1,162 +1,81 @@
 """uvicorn's HTTP protocol with bounds on what a stranger can make it hold, and for how long.
 
 By itself uvicorn with httptools keeps a head of any size, waits for its end for ever, hands trailers to the
-application as if they were headers, and keeps what a peer does not take until that peer leaves. A proxy in front bounds
-the same; this is for those who have none, and for proxies that are wrong.
+application as if they were headers, parses any number of requests ahead, takes the body of a request that offers
+another protocol for a request, and keeps what a peer does not take until that peer leaves. A proxy in front bounds the
+same; this is for those who have none, and for proxies that are wrong.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Collection
 from itertools import chain
-from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
-from uvicorn.protocols.http import httptools_impl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import Server
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from apps.chat.envelope import envelope
 from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout, ServiceUnavailable
-from apps.llm.wire import json
-from promptcraft.headers import BODY_AT_ONCE, LINES, STARTS
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
+from promptcraft.server.cycle import PlainCycle
+from promptcraft.server.handshakes import is_handshake
+from promptcraft.server.refusals import written_refusal
+from promptcraft.server.targets import unnamed_host
 
-__all__ = ["GuardedProtocol", "SwiftCycle", "guard_uvicorn", "one_worker", "uvicorn_config"]
+__all__ = ["GuardedProtocol"]
 
-
-def guard_uvicorn() -> None:
-    """Have the uvicorn that runs this process speak HTTP through `GuardedProtocol`; call it before it listens.
-
-    Any other server, and a uvicorn without httptools, is left alone.
-    """
-    config = uvicorn_config()
-    if getattr(config, "http_protocol_class", None) is HttpToolsProtocol:
-        config.http_protocol_class = GuardedProtocol
-        # The name that the protocol makes one by for each request.
-        httptools_impl.RequestResponseCycle = SwiftCycle  # type: ignore[misc]
-
-
-@register()
-def one_worker(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Refuse `uvicorn --workers`, which WEB_CONCURRENCY does not show. Each of them asks this for itself."""
-    config = uvicorn_config()
-    workers = 1 if config is None or config.should_reload else config.workers
-    if workers == 1:
-        return []
-    return [
-        Error(
-            f"uvicorn runs {workers} workers, but streams, limits and breakers are kept in the process.",
-            hint="Start it with --workers 1, or without.",
-            id="promptcraft.E001",
-        )
-    ]
-
-
-def uvicorn_config() -> Any:
-    """Return the configuration of the uvicorn that runs this process, found by its signal handler; else None."""
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return server.config if isinstance(server, Server) else None
+_END = b"\r\n\r\n"
+"""Of a head, and of a body in chunks."""
+_END_TAILS = (b"\n", b"\r\n")
+"""What may be left of it where a read cuts it, in one step or two."""
 
 
 class _Held:
-    """What all connections of the process together hold of heads that have not ended."""
+    """What all connections of the process hold together."""
 
     bytes = 0
+    """Of heads that have not ended, and of requests that wait for their turn."""
+    untaken_bytes = 0
+    """Of answers, in write buffers that are over their mark."""
 
 
 _held = _Held()
 
 
-class SwiftCycle(RequestResponseCycle):
-    """uvicorn's, but for the head of a stream: two dozen headers, of which half are constants and all names are known.
-
-    uvicorn looks for forbidden characters in each name and each value, and writes the head by itself. Here it goes out
-    with the first events: one packet, and one system call.
-    """
-
-    _head = b""
-    """Until the body that follows at once."""
-
-    def send(self, message: Any) -> Coroutine[Any, Any, None]:
-        """Send a message of ASGI's."""
-        if self._head:
-            return self._go_on(message)
-        if BODY_AT_ONCE in message and not (
-            self.response_started or self.disconnected or self.access_log or self.flow.write_paused
-        ):
-            return self._begin(message)
-        return super().send(message)
-
-    async def _begin(self, message: Any) -> None:
-        head = self._head_of_stream(message)
-        if not head:
-            await super().send(message)
-            return
-        self.response_started = self.chunked_encoding = True
-        self.waiting_for_100_continue = False
-        self._head = head
-
-    async def _go_on(self, message: Any) -> None:
-        head, self._head = self._head, b""
-        if self.disconnected:
-            return
-        body = message.get("body", b"")
-        if body and message.get("more_body", False):
-            self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(body), body))
-        else:
-            self.transport.write(head)
-            await super().send(message)
-
-    def _head_of_stream(self, message: Any) -> bytes:
-        """Return a head whose body is sent in chunks; nothing if it is any other, which uvicorn sees to."""
-        if message["type"] != "http.response.start" or message["status"] != 200 or self.scope["method"] == "HEAD":
-            return b""
-        parts = [STATUS_LINE[200]]
-        values = []
-        for header in chain(self.default_headers, message["headers"]):
-            line = LINES.get(header)
-            if line is not None:
-                parts.append(line)
-                continue
-            name, value = header
-            start = STARTS.get(name)
-            if start is None:
-                return b""
-            values.append(value)
-            parts += (start, value, b"\r\n")
-        written = b"".join(values)
-        if len(written.translate(None, _FORBIDDEN)) != len(written):
-            return b""
-        parts.append(b"transfer-encoding: chunked\r\n\r\n" if self.keep_alive else _LAST)
-        return b"".join(parts)
-
-
-# uvicorn's own.
-STARTS.update({b"date": b"date: ", b"server": b"server: "})
-_FORBIDDEN = bytes({*range(0x20), 0x7F} - {0x09})
-_LAST = b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
-
-
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. A head over its bound is 431, one that does not end in time 408, one that is no HTTP 400.
 
-    A peer that takes nothing of what was written to it for `stuck_s` is cut, its buffer dropped; the application sees
-    it leave.
+    A request is not parsed before the answer to the one before it was sent and, but for 64 KiB, taken: until then its
+    bytes are kept, and past 64 KiB of them nothing is read. A peer that takes nothing of what was written to it for
+    `stuck_s` is cut, its buffer dropped; the application sees it leave.
     """
 
     # More names than the class's instances can share would cost every connection a table of its own, 1.5 KB.
-    __slots__ = ("_head_timer", "_in_head", "_problem", "_stuck_timer", "_undelivered_bytes")
+    __slots__ = (
+        "_body_bytes",
+        "_head_timer",
+        "_in_head",
+        "_problem",
+        "_reading_stopped",
+        "_stuck_timer",
+        "_undelivered_bytes",
+        "_unparsed",
+        "_untaken_bytes",
+    )
 
+    socket_paths: Collection[str] = frozenset()
+    """Where WebSockets are served."""
     most_head_bytes = MOST_HEAD_BYTES
     most_headers = MOST_HEADERS
     most_held_bytes = 64 * 1024 * 1024
-    """Of heads that are still arriving, all together; at the bound those over `small_bytes` are refused with 503."""
+    """Of heads that are still arriving and of waiting requests, all together; at the bound those over `small_bytes` are
+    refused with 503."""
     small_bytes = 8 * 1024
+    most_untaken_bytes = 256 * 1024 * 1024
+    """Of answers that peers do not take, all together; at the bound one with over `small_untaken_bytes` is cut."""
+    small_untaken_bytes = 128 * 1024
     head_s = 10.0
     """From the connection, or from the first byte of a later request, to the end of the head."""
     stuck_s = 60.0
@@ -166,7 +85,9 @@ class GuardedProtocol(HttpToolsProtocol):
         """Begin the first head."""
         super().connection_made(transport)
         self._in_head = True
-        self._undelivered_bytes = 0
+        self._reading_stopped = False
+        self._unparsed: bytes | bytearray = b""
+        self._undelivered_bytes = self._untaken_bytes = self._body_bytes = 0
         self._problem: PromptCraftError | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, self._head_is_late)
         self._stuck_timer: asyncio.TimerHandle | None = None
@@ -176,8 +97,8 @@ class GuardedProtocol(HttpToolsProtocol):
             plain_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.stuck_s * 1000))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop every clock."""
-        self._delivered()
+        """Stop every clock, and let go of what is held."""
+        self._let_go()
         self._stop_head_clock()
         self._stop_stuck_clock()
         super().connection_lost(exc)
@@ -185,21 +106,115 @@ class GuardedProtocol(HttpToolsProtocol):
     # --- what comes in
 
     def data_received(self, data: bytes) -> None:
-        """Parse; refuse a head, a chunk's extension or trailers that go on and on."""
+        """Parse what belongs to the request whose turn it is, and keep the rest for later."""
+        self._unset_keepalive_if_required()
+        if self._unparsed:
+            self._keep(data)
+            self._go_on()
+        else:
+            end = self._parse_turns(data)
+            if end < len(data):
+                self._keep(data[end:])
+
+    def _keep(self, data: bytes) -> None:
+        if not self._unparsed:
+            self._unparsed = bytearray()
+        self._unparsed += data
+        _held.bytes += len(data)
+        if len(self._unparsed) > HIGH_WATER_LIMIT:
+            self._reading_stopped = True
+            self.transport.pause_reading()
+        self._check_held(len(self._unparsed))
+
+    def _go_on(self) -> None:
+        """Parse what was kept, as far as it is its turn."""
+        # It is not idle, even if its turn waits for the last answer to be taken.
+        self._unset_keepalive_if_required()
+        kept = self._unparsed
+        end = self._parse_turns(kept)
+        if isinstance(kept, bytes) or self._unparsed is not kept:
+            return
+        del kept[:end]
+        _held.bytes -= end
+        if self._reading_stopped and len(self._unparsed) <= HIGH_WATER_LIMIT:
+            self._reading_stopped = False
+            if not self.flow.read_paused:
+                self.transport.resume_reading()
+
+    def _parse_turns(self, data: bytes | bytearray) -> int:
+        """Parse up to the end of the request whose turn it is; return where that is. What is not wanted has no end."""
+        start = 0
+        while start < len(data) and (not self._in_head or self._is_free()):
+            end = self._next_end(data, start)
+            if not self._parse(bytes(data[start:end])):
+                return len(data)
+            start = end
+        return min(start, len(data))
+
+    def _is_free(self) -> bool:
+        """Tell whether the next request may be parsed."""
+        cycle = self.cycle
+        return (cycle is None or cycle.response_complete) and not self.flow.write_paused
+
+    def _next_end(self, data: bytes | bytearray, start: int) -> int:
+        """Return the first place where a head or a body may end: never are two ends parsed in one step."""
+        if not self._in_head:
+            declared = next((value for name, value in self.headers if name == b"content-length"), None)
+            if declared is not None:
+                return start + int(declared) - self._body_bytes
+        for tail in _END_TAILS:
+            if data.startswith(tail, start):
+                return start + len(tail)
+        end = data.find(_END, start)
+        return len(data) if end < 0 else end + len(_END)
+
+    def _parse(self, data: bytes) -> bool:
+        """Parse; refuse a head, a chunk's extension or trailers that go on and on. Return whether more is wanted."""
         self._undelivered_bytes += len(data)
         _held.bytes += len(data)
-        super().data_received(data)
+        try:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade:
+                # Behind the head that offered it, which is where this step ends.
+                if self._is_handshake():
+                    self._open_socket()
+                    return False
+                self._ignore_offer()
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("")
         if self._in_head and self._undelivered_bytes and self._head_timer is None:
             # Most heads come whole, and need no clock.
             self._head_timer = self.loop.call_later(self.head_s, self._head_is_late)
         if self.transport.is_closing():
             self._delivered()
-        elif self._undelivered_bytes > self.most_head_bytes:
+            return False
+        if self._undelivered_bytes > self.most_head_bytes:
             self._refuse(HeadTooLarge())
-        elif self._undelivered_bytes > self.small_bytes and _held.bytes > self.most_held_bytes:
-            self._refuse(
-                ServiceUnavailable("Too many large requests are arriving at once. Try again.", code=Code.OVERLOADED)
-            )
+            return False
+        return self._check_held(self._undelivered_bytes)
+
+    def _is_handshake(self) -> bool:
+        version = self.parser.get_http_version().encode()
+        path = self.url.partition(b"?")[0]
+        return self.ws_protocol_class is not None and is_handshake(
+            self.parser.get_method(), version, path, self.headers, self.socket_paths
+        )
+
+    def _open_socket(self) -> None:
+        """Hand the connection to uvicorn's WebSocket protocol; this one hears nothing more of it."""
+        self._let_go()
+        self._stop_head_clock()
+        self.handle_websocket_upgrade()
+
+    def _ignore_offer(self) -> None:
+        """Parse a head again, without its offer: this parser would take no body of it."""
+        head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        head += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(b"".join([*head, b"\r\n"]))
 
     def on_headers_complete(self) -> None:
         """Hand a head to the application; trailers that follow the body do not become part of it."""
@@ -207,10 +222,26 @@ class GuardedProtocol(HttpToolsProtocol):
         if size_bytes > self.most_head_bytes or len(self.headers) > self.most_headers:
             self._problem = HeadTooLarge()
             raise self._problem
-        if self.parser.get_http_version() not in ("1.1", "1.0"):
+        version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
             raise InvalidRequest("the parser takes HTTP/0.9 and HTTP/2.0 as well")
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise InvalidRequest("no proxy is here")
+            # `_parse` decides.
+            self.scope["method"] = self.parser.get_method().decode()
+            return
+        if not self.url.startswith(b"/"):
+            host = unnamed_host(self.url, [value for name, value in self.headers if name == b"host"])
+            if host is not None:
+                self.headers.append((b"host", host))
         self.scope["headers"] = self.headers.copy()
         super().on_headers_complete()
+        if version == "1.0":
+            # Its answers have no chunks, and nothing goes before them.
+            self.cycle.__class__ = PlainCycle
+            self.cycle.waiting_for_100_continue = False
+        self._body_bytes = 0
         self._in_head = False
         self._delivered()
         self._stop_head_clock()
@@ -218,10 +249,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Hand on a piece of the body."""
         self._delivered()
+        self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the request; what comes next is another head."""
+        if self.parser.should_upgrade():
+            return
         self._in_head = True
         self._delivered()
         super().on_message_complete()
@@ -230,23 +264,51 @@ class GuardedProtocol(HttpToolsProtocol):
         _held.bytes -= self._undelivered_bytes
         self._undelivered_bytes = 0
 
+    def _let_go(self) -> None:
+        self._delivered()
+        _held.bytes -= len(self._unparsed)
+        self._unparsed = b""
+        self._taken()
+
+    def _check_held(self, held_bytes: int) -> bool:
+        """Refuse this peer if all of them hold too much and it holds more than a little; return whether it may stay."""
+        if held_bytes <= self.small_bytes or _held.bytes <= self.most_held_bytes:
+            return True
+        self._refuse(
+            ServiceUnavailable("Too many large requests are arriving at once. Try again.", code=Code.OVERLOADED)
+        )
+        return False
+
     # --- what goes out
 
     def pause_writing(self) -> None:
         """Start the clock of a peer that has stopped taking."""
         super().pause_writing()
         self._watch_writing()
+        self._untaken_bytes = self.transport.get_write_buffer_size()
+        _held.untaken_bytes += self._untaken_bytes
+        if _held.untaken_bytes > self.most_untaken_bytes and self._untaken_bytes > self.small_untaken_bytes:
+            self.transport.abort()
 
     def resume_writing(self) -> None:
-        """Stop it."""
+        """Stop it, and serve the request that waited for this."""
         super().resume_writing()
+        self._taken()
         self._stop_stuck_clock()
+        if self._unparsed:
+            self._go_on()
 
     def on_response_complete(self) -> None:
         """End the response; if the connection ends with it, what is left is not waited for without end."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch_writing()
+        elif self._unparsed:
+            self._go_on()
+
+    def _taken(self) -> None:
+        _held.untaken_bytes -= self._untaken_bytes
+        self._untaken_bytes = 0
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, its last answer taken or not."""
@@ -290,27 +352,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, error: PromptCraftError) -> None:
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            if cycle.response_started or self.pipeline:
-                # An answer is under way: another one in its middle would be read as part of it.
+            if cycle.response_started or self._in_head:
+                # An answer is under way, or due: another one would be read as part of it, or in its place.
                 self.transport.abort()
                 return
             # Its application still waits for the body; this is its answer.
             cycle.disconnected = True
             cycle.message_event.set()
-        request_id = f"req_{secrets.token_hex(12)}"
-        body = json.dumps(envelope(error, request_id))
-        headers: list[tuple[bytes, bytes]] = [
-            *self.server_state.default_headers,
-            *((name.lower().encode(), value.encode()) for name, value in error.headers.items()),
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
-            (b"x-request-id", request_id.encode()),
-        ]
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[error.http_status], lines, body))
+        self.transport.write(written_refusal(error, self.server_state.default_headers))
         self.transport.close()
         self._delivered()
         self._watch_writing()

@@ -23,7 +23,7 @@ from apps.chat.envelope import envelope
 from apps.llm.errors import HeadTooLarge, InternalError, InvalidRequest, PromptCraftError
 from apps.llm.wire import json
 from apps.templates.sockets.messages import MAX_MESSAGE_BYTES
-from promptcraft.server.connection import uvicorn_config
+from promptcraft.server.uvicorn_program import uvicorn_config
 
 __all__ = ["GuardedSocketProtocol", "guard_uvicorn_sockets"]
 

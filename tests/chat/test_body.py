@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.chat.body import MAX_BODY_BYTES, MAX_BODY_WITH_IMAGES_BYTES, Body, read_body
+from apps.chat.body import (
+    MAX_BODY_BYTES,
+    MAX_BODY_WITH_IMAGES_BYTES,
+    REFUSED,
+    Body,
+    answer_first,
+    read_body,
+)
+from apps.llm.errors import HeadTooLarge
 
 IMAGE = b'{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,'
 DISCONNECT: Mapping[str, Any] = {"type": "http.disconnect"}
@@ -90,34 +98,87 @@ class TestImages:
 
     async def test_that_show_themselves_past_the_first_mib_come_too_late(self) -> None:
         body = await read_body(scope(), Sent(parts(b"a" * (MAX_BODY_BYTES + 1), IMAGE)))
-        assert body == Body(data=b"", overflowed=True)
+        assert body == Body(data=b"", overflowed=True, unread=True)
+
+
+UNREAD = Body(data=b"", overflowed=True, unread=True)
 
 
 class TestOverflow:
-    async def test_a_declared_length_is_refused_before_a_byte_is_kept(self) -> None:
+    @pytest.mark.parametrize("declared", [b"%d" % (MAX_BODY_WITH_IMAGES_BYTES + 1), b"9" * 100_000, b"0020971521"])
+    async def test_a_declared_length_is_refused_before_a_byte_is_asked_for(self, declared: bytes) -> None:
+        """Asking is what has a server write `100 Continue`."""
         sent = Sent(parts(b"a" * 100))
-        declared = str(MAX_BODY_WITH_IMAGES_BYTES + 1).encode()
-        assert await read_body(scope(declared), sent) == Body(data=b"", overflowed=True)
+        assert await read_body(scope(declared), sent) == UNREAD
+        assert sent.asked == 0
+
+    async def test_one_that_only_images_may_have_is_refused_elsewhere(self) -> None:
+        sent = Sent(parts(b"{}"))
+        declared = scope(b"%d" % (MAX_BODY_BYTES + 1))
+        assert await read_body(declared, sent, images=False) == UNREAD
+        assert await read_body(declared, sent) == Body(data=b"{}")
 
     @pytest.mark.parametrize("declared", [b"", b"-1", b"1e9", b"x", b"\xd9\xa3", b"0"])
     async def test_a_false_length_is_not_believed(self, declared: bytes) -> None:
         assert await read_body(scope(declared), Sent(parts(b"{}"))) == Body(data=b"{}")
 
-    async def test_a_length_of_many_digits_costs_nothing(self) -> None:
-        body = await read_body(scope(b"9" * 100_000), Sent(parts(b"{}")))
-        assert body == Body(data=b"", overflowed=True)
+    async def test_nothing_is_read_behind_a_head_that_was_refused(self) -> None:
+        sent = Sent(parts(b"{}"))
+        body = await read_body({**scope(), REFUSED: HeadTooLarge()}, sent)
+        assert (body, sent.asked) == (Body(data=b"", unread=True), 0)
 
-    async def test_the_rest_is_read_for_a_while_and_then_left(self) -> None:
+
+class TestAnswerFirst:
+    """What is left of a body that was refused is read behind the answer, for a while."""
+
+    answer: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"type": "http.response.start", "status": 413, "headers": []},
+        {"type": "http.response.body", "body": b"no"},
+    )
+
+    async def test_whole_answer_is_out_before_anything_is_read(self) -> None:
+        sent = Sent(parts(b"a" * 9, b"b" * 9))
+        said: list[tuple[int, Any, Any]] = []
+
+        async def send(message: Mapping[str, Any]) -> None:
+            said.append((sent.bytes_taken, message.get("body"), message.get("more_body")))
+
+        _, send_first = answer_first(sent, send)
+        for message in self.answer:
+            await send_first(message)
+        assert said == [(0, None, None), (0, b"no", True), (18, b"", False)]
+
+    async def test_an_answer_in_pieces_is_one_answer(self) -> None:
+        sent, said = Sent(parts(b"a")), []
+
+        async def send(message: Mapping[str, Any]) -> None:
+            said.append(sent.asked)
+
+        _, send_first = answer_first(sent, send)
+        for more in (True, True, False):
+            await send_first({"type": "http.response.body", "body": b"x", "more_body": more})
+        assert said == [0, 0, 0, 1]
+
+    @pytest.mark.parametrize("end", ["flood", "leaves", "silence"])
+    async def test_it_ends(self, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
         piece = {"type": "http.request", "body": b"a" * 65_536, "more_body": True}
-        sent = Sent(piece for _ in range(10_000))
-        assert await read_body(scope(), sent) == Body(data=b"", overflowed=True)
+        messages = {"flood": [piece] * 10_000, "leaves": [piece, DISCONNECT], "silence": [piece]}[end]
+        if end == "silence":
+            monkeypatch.setattr("apps.chat.body._DISCARD_S", 0.01)
+        sent, said = Sent(messages), []
+
+        async def send(message: Mapping[str, Any]) -> None:
+            said.append(message)
+
+        _, send_first = answer_first(sent, send)
+        await send_first(self.answer[1])
+        assert [message["more_body"] for message in said] == [True, False]
         assert sent.bytes_taken < 2 * MAX_BODY_WITH_IMAGES_BYTES
 
-    async def test_a_client_that_leaves_meanwhile_is_seen(self) -> None:
-        over = {"type": "http.request", "body": b"a" * (MAX_BODY_BYTES + 1), "more_body": True}
-        assert await read_body(scope(), Sent([over, DISCONNECT])) is None
-
-    async def test_a_client_that_falls_silent_is_answered(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("apps.chat.body._DISCARD_S", 0.01)
-        over = {"type": "http.request", "body": b"a" * (MAX_BODY_BYTES + 1), "more_body": True}
-        assert await read_body(scope(), Sent([over])) == Body(data=b"", overflowed=True)
+    async def test_application_hears_nothing_more(self) -> None:
+        sent = Sent(parts(b"a"))
+        hear, _ = answer_first(sent, sent)
+        hearing = asyncio.ensure_future(hear())
+        await asyncio.sleep(0)
+        assert (hearing.done(), sent.asked) == (False, 0)
+        hearing.cancel()

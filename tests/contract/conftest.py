@@ -47,8 +47,44 @@ EVERY_SERVER: Mapping[str, frozenset[str]] = {
             "test_client_that_left_meanwhile_is_gone",
         }
     ),
+    "test_framing": frozenset(
+        {
+            "test_a_whole_address_of_another_host",
+            "test_a_whole_address_of_this_host",
+            "test_answers_that_have_chunks_still_have_them",
+            "test_chunked_in_any_case",
+            "test_error_in_a_stream",
+            "test_every_method",
+            "test_in_two_lines",
+            "test_leading_zeros_are_no_length",
+            "test_nobody_is_told_to_go_on",
+            "test_nothing_comes_before_the_answer",
+            "test_one_and_no_more",
+            "test_one_that_is_not_read_here",
+            "test_only_completions_may_be_larger_than_a_mebibyte",
+            "test_others",
+            "test_over_the_bound",
+            "test_stream",
+            "test_the_connection_ends",
+            "test_whole",
+            "test_without_a_host",
+        }
+    ),
     "test_idempotency": frozenset({"test_replay_is_not_counted"}),
     "test_keepalive": frozenset({"test_is_one_line_after_the_interval", "test_naive_decoders_see_no_empty_event"}),
+    "test_offers": frozenset(
+        {
+            "test_with_its_head",
+            "test_later",
+            "test_one_that_looks_like_a_request_is_none",
+            "test_in_chunks",
+            "test_without_a_body",
+            "test_every_method",
+            "test_requests_behind_it_have_their_answers",
+            "test_an_offer_of_http_1_0_is_ignored_as_well",
+            "test_a_websocket_where_none_is_served_is_404",
+        }
+    ),
     "test_resume": frozenset(
         {
             "test_rest_after_every_event",
@@ -74,13 +110,10 @@ EVERY_SERVER: Mapping[str, frozenset[str]] = {
 }
 """By module: the tests that run under each of them in every run. Leaving has its own scenes, in test_drain."""
 _TAKES_NO_HEED = "Twisted's write never waits: what a reader does not take is held, whatever its size"
-_READS_WHOLE_BODIES = "daphne reads a body to its end before it calls an application"
 OWN_LIMITS: Mapping[tuple[ServerName, str], str] = {
     ("daphne", "test_slow_readers.py::test_those_that_read_nothing_cost_little"): _TAKES_NO_HEED,
     ("daphne", "test_slow_readers.py::test_reader_that_stops_and_goes_on"): _TAKES_NO_HEED,
-    ("daphne", "TestSize::test_an_upload_without_end_is_cut"): _READS_WHOLE_BODIES,
-    ("daphne", "refused_by_the_server[Content-Length: 99999999]"): _READS_WHOLE_BODIES,
-    ("granian", "refused_by_the_server[Transfer-Encoding: chunk]"): "granian refuses it with a 500 of its own",
+    ("granian", "TestHosts::test_a_whole_address_of_another_host"): "granian hands on the path of one and no host",
 }
 """What a server does by itself and an application cannot change: by server and a part of the test's id."""
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from apps.chat.checks import one_process
-from promptcraft.server.connection import one_worker
+from promptcraft.server.uvicorn_program import one_worker
 from tests.contract.limit_fixtures import CALM, COMPLETIONS, HEALTH, LIVE, Door, error_of, eventually, started
 from tests.server import ROOT, ServerProcess
 from tests.upstream import UpstreamServer, unanswering_port

@@ -139,13 +139,21 @@ class Served:
         """Wait until the connections hold so many bytes of heads, or of what frames a body."""
         await self._wait(lambda: connection._held.bytes == size_bytes)
 
+    async def wait_kept(self, size_bytes: int) -> None:
+        """Wait until the last connection keeps so many bytes of requests whose turn has not come."""
+        await self._wait(lambda: len(getattr(self.accepted[-1], "_unparsed", b"")) == size_bytes)
+
+    async def wait_stopped(self) -> None:
+        """Wait until nothing is read of the last connection, of which enough waits."""
+        await self._wait(lambda: getattr(self.accepted[-1], "_reading_stopped", False))
+
     async def wait_begun(self) -> None:
         """Wait until the application has a request."""
         await self._wait(lambda: bool(self.state.tasks))
 
-    async def wait_answered(self) -> None:
-        """Wait until a request was answered whole."""
-        await self._wait(lambda: self.state.total_requests > 0)
+    async def wait_answered(self, count: int = 1) -> None:
+        """Wait until so many requests were answered whole."""
+        await self._wait(lambda: self.state.total_requests >= count)
 
     async def _wait(self, come: Callable[[], bool]) -> None:
         async with asyncio.timeout(HANG_S):

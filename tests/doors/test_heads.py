@@ -141,7 +141,7 @@ class TestPathsAndQueries:
         assert refused(door, head(door, b"*", method=b"OPTIONS")) == (404, "not_found")
 
     def test_a_whole_address_is_its_path(self, door: Door) -> None:
-        assert exchange(door, head(door, b"http://elsewhere" + LIVE.encode()))[0] == 200
+        assert exchange(door, head(door, b"http://here" + LIVE.encode()))[0] == 200
 
     def test_a_query_over_160_kib_is_431(self, door: Door) -> None:
         for size_bytes in (161 * KIB, 256 * KIB, KIB * KIB):

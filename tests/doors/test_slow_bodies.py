@@ -52,11 +52,11 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hasty")
 class TestTime:
     async def test_a_body_that_does_not_come_is_late(self) -> None:
-        assert await read_body(SCOPE, silence) == Body(data=b"", late=True)
+        assert await read_body(SCOPE, silence) == Body(data=b"", late=True, unread=True)
 
     async def test_a_drip_does_not_prolong_it(self) -> None:
         drip = Dripping(0.01)
-        assert await asyncio.wait_for(read_body(SCOPE, drip), 2) == Body(data=b"", late=True)
+        assert await asyncio.wait_for(read_body(SCOPE, drip), 2) == Body(data=b"", late=True, unread=True)
         assert drip.sent_bytes < 50
 
     async def test_bytes_that_come_in_number_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ class TestMemory:
 
         reads = [asyncio.ensure_future(read_body(SCOPE, sender(300 * KIB))) for _ in range(3)]
         await asyncio.sleep(0)
-        assert await read_body(SCOPE, sender(300 * KIB)) == Body(data=b"", crowded=True)
+        assert await read_body(SCOPE, sender(300 * KIB)) == Body(data=b"", crowded=True, unread=True)
         # Small ones are taken meanwhile.
         small = asyncio.ensure_future(read_body(SCOPE, sender(60 * KIB)))
         await asyncio.sleep(0)

@@ -16,7 +16,9 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from promptcraft import asgi
 from promptcraft.headers import BODY_AT_ONCE, checked_headers, encoded_headers, set_headers
-from promptcraft.server.connection import GuardedProtocol, SwiftCycle, guard_uvicorn
+from promptcraft.server.connection import GuardedProtocol
+from promptcraft.server.cycle import SwiftCycle
+from promptcraft.server.uvicorn_program import guard_uvicorn
 
 CONSTANT = checked_headers({"X-Frame-Options": "DENY", "Vary": "origin"})
 DATE = (b"date", b"Mon, 23 Nov 2026 08:10:56 GMT")
@@ -79,7 +81,7 @@ def test_the_server_that_runs_makes_ours(monkeypatch: pytest.MonkeyPatch) -> Non
     config.load()
     before = signal.signal(signal.SIGTERM, Server(config).handle_exit)
     try:
-        guard_uvicorn()
+        guard_uvicorn(())
     finally:
         signal.signal(signal.SIGTERM, before)
     assert config.http_protocol_class is GuardedProtocol

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.contract.limit_fixtures import send_raw, started
+from tests.contract.limit_fixtures import COMPLETIONS, LIVE, send_raw, started
 from tests.server import ROOT, ServerName, ServerProcess
 from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client
 from tests.templates.sockets.conftest import ORIGIN
@@ -76,8 +76,33 @@ class TestRefused:
             assert body["error"]["code"] == "forbidden"
 
     def test_unknown_path(self, either: Workbench):
-        for path in ("/ws/tide/", "/ws/prompt-chat/more/", "/", "/api/v2/chat/completions/"):
-            assert refused(either.server, path)[0] == 404
+        for path in ("/ws/tide/", "/ws/prompt-chat/more/"):
+            status, body = refused(either.server, path)
+            assert (status, body["error"]["code"]) == (404, "not_found")
+
+    def test_path_of_http_answers_as_without_the_offer(self, either: Workbench):
+        assert refused(either.server, LIVE)[0] == 200
+        assert refused(either.server, COMPLETIONS)[1]["error"]["code"] == "missing_token"
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            HANDSHAKE.replace("GET", "POST"),
+            HANDSHAKE.replace("HTTP/1.1", "HTTP/1.0"),
+            HANDSHAKE.replace("websocket", "websocket, h2c"),
+            HANDSHAKE.replace("Version: 13", "Version: 13\r\nUpgrade: h2c"),
+            HANDSHAKE.replace("Version: 13", "Version: 13\r\nContent-Length: 5") + "hello",
+            HANDSHAKE.replace("Version: 13", "Version: 13\r\nTransfer-Encoding: chunked") + "0\r\n\r\n",
+            HANDSHAKE.replace("Connection: Upgrade", "Connection: keep-alive"),
+        ],
+        ids=["a method", "an old version", "a list", "two offers", "a length", "chunks", "no Connection"],
+    )
+    def test_what_is_no_handshake_is_a_request(self, either: Workbench, written: str):
+        last = f"GET {LIVE} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        said = answered(either.server, written + last)
+        assert (said.count('"not_found"'), said.count(" 404 "), " 101 " in said) == (1, 1, False)
+        # Nothing of the connection belongs to a WebSocket: the next one on it is a request as well.
+        assert said.endswith('{"status":"ok"}') is ("HTTP/1.0" not in written)
 
     @pytest.mark.parametrize("lines", ["", "Host: b.example\r\n", "Host: 127.0.0.1\r\nHost: b.example\r\n"])
     def test_unknown_host(self, lines: str):
@@ -91,7 +116,7 @@ class TestRefused:
             (HANDSHAKE.replace("Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", ""), 400, "invalid_value"),
             (HANDSHAKE.replace("Version: 13", "Version: 7"), 400, "invalid_value"),
             (HANDSHAKE.replace("\r\n\r\n", f"\r\nX-Long: {'x' * 9_000}\r\n\r\n"), 431, "head_too_large"),
-            (HANDSHAKE.replace("/ws/prompt-chat/", "/ws/" + "x" * 9_000), 414, "head_too_large"),
+            (HANDSHAKE.replace("/ws/prompt-chat/", "/ws/prompt-chat/?" + "x" * 9_000), 414, "head_too_large"),
             (HANDSHAKE.replace("/ws/prompt-chat/", "/ws/\xff/"), 400, None),
         ],
         ids=["no key", "an old version", "a long header", "a long path", "a path of no encoding"],

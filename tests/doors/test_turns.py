@@ -1,0 +1,272 @@
+"""Requests behind one another on a connection: each in its turn, however they are cut, and the rest is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from promptcraft.server import connection
+from promptcraft.server.connection import GuardedProtocol
+from tests.doors.guarded import Receive, Scope, Send, serving
+
+KIB = 1024
+GET = b"GET /get HTTP/1.1\r\nHost: here\r\n\r\n"
+LONG = GET.replace(b"Host", b"X: %b\r\nHost" % (b"a" * 1000))
+OFFER = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+BODY = b"\r\n\r\nGET /never HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+def posted(path: bytes, body: bytes, *lines: bytes) -> bytes:
+    head = b"POST %b HTTP/1.1\r\nHost: here\r\n%bContent-Length: %d\r\n\r\n" % (path, b"".join(lines), len(body))
+    return head + body
+
+
+def chunked(path: bytes, body: bytes, *lines: bytes) -> bytes:
+    head = b"POST %b HTTP/1.1\r\nHost: here\r\n%bTransfer-Encoding: chunked\r\n\r\n" % (path, b"".join(lines))
+    return b"%b%x\r\n%b\r\n3\r\nend\r\n0\r\nX: trailer\r\n\r\n" % (head, len(body), body)
+
+
+SENT = b"".join(
+    [GET, posted(b"/a", b"plain"), posted(b"/b", b"", OFFER), chunked(b"/c", BODY), posted(b"/d", BODY, OFFER), GET]
+    + [chunked(b"/e", BODY, OFFER), b"\r\n", GET.replace(b"Host", b"Upgrade: x\r\nConnection: upgrade\r\nHost")]
+)
+RECEIVED = [
+    ("GET", "/get", b""),
+    ("POST", "/a", b"plain"),
+    ("POST", "/b", b""),
+    ("POST", "/c", BODY + b"end"),
+    ("POST", "/d", BODY),
+    ("GET", "/get", b""),
+    ("POST", "/e", BODY + b"end"),
+    ("GET", "/get", b""),
+]
+
+
+CONFIG = uvicorn.Config(lambda: None, http=GuardedProtocol, log_config=None, lifespan="off", interface="asgi3")
+CONFIG.load()
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written, and nothing else of a connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class Heard:
+    """An application that answers two bytes and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, bytes]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        assert [name for name, _ in scope["headers"] if name in (b"upgrade", b"x")] == []
+        self.requests.append((scope["method"], scope["path"], body))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def parsed(*pieces: bytes) -> tuple[list[tuple[str, str, bytes]], bytes]:
+    """Return what an application was asked when these pieces came, and what was answered."""
+    heard, state, wire = Heard(), ServerState(), Wire()
+    protocol: Any = GuardedProtocol(CONFIG, state, {}, asyncio.get_running_loop())
+    protocol.app = heard
+    protocol.connection_made(wire)
+    for piece in pieces:
+        protocol.data_received(piece)
+        assert not protocol.pipeline, "two were parsed at once"
+        while state.tasks and protocol._in_head:
+            await asyncio.wait(tuple(state.tasks))
+    protocol.connection_lost(None)
+    return heard.requests, wire.written
+
+
+class TestCuts:
+    async def test_whole(self) -> None:
+        requests, answers = await parsed(SENT)
+        assert requests == RECEIVED
+        assert answers.count(b"HTTP/1.1 200 OK\r\n") == len(RECEIVED)
+
+    async def test_anywhere(self) -> None:
+        for cut in range(1, len(SENT)):
+            requests, _ = await parsed(SENT[:cut], SENT[cut:])
+            assert requests == RECEIVED, SENT[:cut][-30:]
+
+    @pytest.mark.parametrize("size_bytes", [1, 2, 3, 5, 7, 64])
+    async def test_everywhere(self, size_bytes: int) -> None:
+        pieces = [SENT[start : start + size_bytes] for start in range(0, len(SENT), size_bytes)]
+        assert (await parsed(*pieces))[0] == RECEIVED
+
+
+class Streaming:
+    """An application whose answers go on until they are told to end."""
+
+    def __init__(self) -> None:
+        self.scopes: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.begun = 0
+        self.end = asyncio.Event()
+        self.left = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        await receive()
+        listening = asyncio.ensure_future(receive())
+        ending = asyncio.ensure_future(self.end.wait())
+        await asyncio.wait({listening, ending}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (listening, ending):
+            task.cancel()
+        if listening.done() and not listening.cancelled():
+            assert listening.result()["type"] == "http.disconnect"
+            self.left.set()
+        await send({"type": "http.response.body", "body": b"ended"})
+
+
+class TestWaiting:
+    async def test_one_is_served_while_the_others_are_bytes(self) -> None:
+        streaming = Streaming()
+        async with serving(streaming) as served, served.client() as client:
+            await client.send(GET * 100)
+            await client.until(b"begun")
+            await served.wait_kept(99 * len(GET))
+            assert (streaming.begun, len(served.state.tasks)) == (1, 1)
+            streaming.end.set()
+            answers = b""
+            while answers.count(b"ended") < 100:
+                answers += await client.until(b"ended")
+            assert answers.count(b"HTTP/1.1 200") == 99
+            await served.wait_held(0)
+
+    async def test_reading_stops(self) -> None:
+        streaming = Streaming()
+        async with serving(streaming) as served, served.client() as client:
+            await client.send(GET)
+            await client.until(b"begun")
+            flood = asyncio.ensure_future(client.send(LONG * 4_000))
+            await served.wait_stopped()
+            (held,) = served.state.connections
+            # 64 KiB, and the one read that went over it.
+            assert 64 * KIB < len(held._unparsed) <= (64 + 256) * KIB
+            assert not held.transport.is_reading()
+            assert streaming.begun == 1
+            flood.cancel()
+
+    async def test_reading_goes_on_when_they_are_served(self) -> None:
+        streaming = Streaming()
+        count = 400
+        async with serving(streaming) as served, served.client() as client:
+            await client.send(GET)
+            await client.until(b"begun")
+            flood = asyncio.ensure_future(client.send(LONG * count))
+            await served.wait_stopped()
+            streaming.end.set()
+            ended = 0
+            while ended < count:
+                ended += (await client.until(b"ended")).count(b"ended")
+            await flood
+            await served.wait_held(0)
+
+    async def test_what_waits_is_given_back_when_the_peer_leaves(self) -> None:
+        streaming = Streaming()
+        async with serving(streaming) as served, served.client() as client:
+            await client.send(GET * 1000)
+            await client.until(b"begun")
+            await served.wait_kept(999 * len(GET))
+            held = weakref.ref(next(iter(served.state.connections)))
+            client.close()
+            # The application that is being answered is told, whatever waits behind.
+            async with asyncio.timeout(5):
+                await streaming.left.wait()
+            await served.wait_gone()
+            assert connection._held.bytes == 0
+            served.accepted.clear()
+            gc.collect()
+            assert held() is None
+            assert streaming.begun == 1
+
+    async def test_all_connections_share_a_bound(self) -> None:
+        streaming = Streaming()
+        async with serving(streaming, most_held_bytes=20 * KIB) as served, served.client() as first:
+            await first.send(GET + b"GET /" + b"a" * 15 * KIB)
+            await first.until(b"begun")
+            await served.wait_held(15 * KIB + 5)
+            async with served.client() as second, served.client() as small:
+                await second.send(GET)
+                await second.until(b"begun")
+                await second.send(b"GET /" + b"a" * 15 * KIB)
+                # In the middle of an answer no other can be given.
+                assert await second.rest() == b""
+                await small.send(GET + b"GET /" + b"a" * KIB)
+                await small.until(b"begun")
+                await served.wait_held(16 * KIB + 10)
+        await served.wait_held(0)
+
+
+class TestUntaken:
+    """Answers that their peers do not take."""
+
+    async def test_next_request_waits_for_the_answer_before_it_to_be_taken(self) -> None:
+        asked = 0
+
+        async def large(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal asked
+            asked += 1
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"600000")]})
+            await send({"type": "http.response.body", "body": b"a" * 600_000})
+
+        async with serving(large, timeout_keep_alive_s=0.05) as served, served.client() as client:
+            await client.send(GET * 3)
+            await served.wait_answered()
+            await served.wait_kept(2 * len(GET))
+            assert asked == 1
+            await client.take(3 * 600_000, pause_s=0.1)
+            assert asked == 3
+            await served.wait_gone()
+
+    @pytest.mark.parametrize(("size_bytes", "cut"), [(300 * KIB, True), (100 * KIB, False)])
+    async def test_all_connections_share_a_bound(self, size_bytes: int, cut: bool) -> None:
+        async def large(scope: Scope, receive: Receive, send: Send) -> None:
+            head = [(b"content-length", b"%d" % size_bytes)]
+            await send({"type": "http.response.start", "status": 200, "headers": head})
+            await send({"type": "http.response.body", "body": b"a" * size_bytes})
+
+        async with serving(large, most_untaken_bytes=320 * KIB) as served:
+            async with served.client() as first, served.client() as second:
+                for number, client in enumerate((first, second), 1):
+                    await client.send(GET)
+                    await served.wait_answered(number)
+                assert connection._held.untaken_bytes > size_bytes // 2
+                received = await second.rest() if cut else await second.take(size_bytes, 0)
+                assert (len(received) < size_bytes) is cut
+            await served.wait_gone()
+            assert connection._held.untaken_bytes == 0
