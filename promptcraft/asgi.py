@@ -58,11 +58,13 @@ class Dispatcher:
             from apps.templates.routing import SOCKET_PATHS, websockets
 
             self._websockets, self._socket_paths = websockets, SOCKET_PATHS
-        if "daphne.http_protocol" in sys.modules:
+        if "daphne.server" in sys.modules:
             # It knows no lifespan, and imports the application before it listens.
             from promptcraft.server.daphne_requests import guard_daphne_requests
+            from promptcraft.server.daphne_sockets import guard_daphne_sockets
 
             guard_daphne_requests(self._socket_paths)
+            guard_daphne_sockets()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of the server's."""

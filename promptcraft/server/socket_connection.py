@@ -1,8 +1,8 @@
 """uvicorn's WebSocket protocol with the bounds that `promptcraft.server.connection` gives its HTTP.
 
 By itself it keeps any number of empty fragments, answers every ping of a peer that reads nothing, holds a stuck
-connection for as long as the peer likes, leaves a handshake that it cannot read without an answer, and cuts a peer that
-sent too much before it can have read why.
+connection for as long as the peer likes, leaves a handshake that it cannot read without an answer, lets a peer write
+tracebacks, and cuts one that sent too much before it can have read why.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from promptcraft.server.uvicorn_program import uvicorn_config
 
 __all__ = ["GuardedSocketProtocol", "guard_uvicorn_sockets"]
 
+logger = logging.getLogger("promptcraft.websockets")
 # Its lines of information carry query strings, in which somebody may have put a token.
 _quiet = logging.getLogger("uvicorn.websockets")
 _quiet.setLevel(logging.WARNING)
@@ -95,6 +96,24 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
             self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
             self.handle_parser_exception()
 
+    def send_receive_event_to_app(self) -> None:
+        """Hand a whole message on; a text that is no UTF-8 breaks the protocol."""
+        data, self.frames = b"".join(self.frames), []
+        if self.close_sent:
+            return
+        try:
+            if self.curr_msg_data_type == "text":
+                self.queue.put_nowait({"type": "websocket.receive", "text": data.decode()})
+            else:
+                self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        except UnicodeDecodeError:
+            self.conn.fail(CloseCode.INVALID_DATA, "no UTF-8")
+            self.handle_parser_exception()
+            return
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
     def handle_ping(self) -> None:
         """Answer, unless the peer does not take the answers."""
         if self.writable.is_set():
@@ -107,6 +126,7 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
         self._broken = True
         closed = self.conn.close_sent
         code, reason = (1002, "") if closed is None else (closed.code, closed.reason)
+        logger.info("A WebSocket was closed with %d: its peer broke the protocol.", code)
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True

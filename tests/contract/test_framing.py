@@ -29,14 +29,13 @@ def head(relay: Relay, path: str, *lines: str, method: str = "POST", version: st
 def exchange(relay: Relay, *pieces: bytes, leave: bool = False) -> tuple[int, dict[str, str], bytes]:
     """Send pieces and return the one answer; the server ends the connection, or we do once we have an envelope."""
     received = b""
-    with send_raw(relay.server, *pieces) as connection:
-        # A reset is an end as well.
-        with suppress(ConnectionError):
-            while data := connection.recv(65_536):
-                received += data
-                if leave and received.endswith(b"}}"):
-                    with suppress(OSError):
-                        connection.shutdown(socket.SHUT_WR)
+    # A reset is an end as well.
+    with send_raw(relay.server, *pieces) as connection, suppress(ConnectionError):
+        while data := connection.recv(65_536):
+            received += data
+            if leave and received.endswith(b"}}"):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_WR)
     top, _, body = received.partition(b"\r\n\r\n")
     status, *lines = top.decode("latin-1").split("\r\n")
     return int(status.split(" ")[1]), dict(line.lower().split(": ", 1) for line in lines), body

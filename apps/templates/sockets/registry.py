@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from typing import Protocol
 
 from django.db import DatabaseError
@@ -14,10 +15,12 @@ from apps.chat.runtime import get_supervisor
 from apps.llm.errors import PromptCraftError
 from promptcraft.database import run_in_database
 
-__all__ = ["MOST_SOCKETS", "Registered", "SocketRegistry", "sockets"]
+__all__ = ["MOST_SOCKETS", "MOST_SOCKETS_OF_USER", "Registered", "SocketRegistry", "sockets"]
 
 MOST_SOCKETS = 10_000
 """Handshakes past it are refused with 503."""
+MOST_SOCKETS_OF_USER = 20
+"""A further one is closed with 4429 once its token is known."""
 _BEAT_S = 0.5
 _BEATS_BETWEEN_LOOKS = 7
 """A disabled user's sockets are closed within 5 s: this pause, the look, and some room."""
@@ -42,6 +45,8 @@ class SocketRegistry:
 
     def __init__(self) -> None:
         self._sockets: set[Registered] = set()
+        self._users: dict[Registered, int] = {}
+        self._counts: Counter[int] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._beats = 0
@@ -60,6 +65,19 @@ class SocketRegistry:
     def discard(self, socket: Registered) -> None:
         """Forget one; no error if it is not known."""
         self._sockets.discard(socket)
+        user_id = self._users.pop(socket, None)
+        if user_id is not None:
+            self._counts[user_id] -= 1
+            if not self._counts[user_id]:
+                del self._counts[user_id]
+
+    def name_user(self, socket: Registered, user_id: int) -> bool:
+        """Count a socket that was added for its user; return False, nothing counted, if the user has too many."""
+        if self._counts[user_id] >= MOST_SOCKETS_OF_USER:
+            return False
+        self._users[socket] = user_id
+        self._counts[user_id] += 1
+        return True
 
     def tell_ended(self, family_id: uuid.UUID) -> None:
         """Close the sockets of a log-in that has ended; safe to call from any thread."""

@@ -43,6 +43,7 @@ class Close:
     RESTART = 1012
     BUSY = 1013
     UNAUTHORIZED = 4401
+    TOO_MANY = 4429
 
 
 class Session:
@@ -250,6 +251,9 @@ class Session:
             self._shut(Close.UNAUTHORIZED if (ours := translate(error)).http_status == 401 else _code_of(ours))
             return
         if self._ending:
+            return
+        if not sockets.name_user(self, claims.user_id):
+            self._shut(Close.TOO_MANY)
             return
         self._token, self.family_id = token, claims.family_id
         if self._clock is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
+from apps.templates.sockets.registry import MOST_SOCKETS_OF_USER
 from tests.contract.limit_fixtures import eventually, started
 from tests.server import ServerProcess
 from tests.templates.sockets.client import CHAT, SEARCH, Client, bare, frame, reset, short_token
@@ -212,3 +215,75 @@ def _is_open(server: ServerProcess, port: int) -> bool:
         lines = [line.split() for line in table]
     # 01 is ESTABLISHED.
     return any(line[1].endswith(ours) and line[2].endswith(theirs) and line[3] == "01" for line in lines)
+
+
+def close_frame(code: int, reason: bytes = b"") -> bytes:
+    return frame(struct.pack(">H", code) + reason, opcode=8)
+
+
+OWL = "🦉".encode()
+BROKEN = {
+    "no UTF-8": (frame(b'{"type":"ping"\xff}'), 1007),
+    "a surrogate": (frame(b"\xed\xa0\x80"), 1007),
+    "cut in a character": (frame(OWL[:3]), 1007),
+    "cut in a character, goes on otherwise": (frame(OWL[:2], fin=False) + frame(b'x"}', opcode=0), 1007),
+    "no UTF-8 in a later fragment": (frame(b"{", fin=False) + frame(b"\xff", opcode=0, fin=False), 1007),
+    "a reason that is no UTF-8": (close_frame(1000, b"\xff\xfe"), 1007),
+    "half a code": (frame(b"\x03", opcode=8), 1002),
+    "a code that is none": (close_frame(999), 1002),
+    "a reserved opcode": (frame(b"x", opcode=3), 1002),
+    "a reserved control opcode": (frame(b"x", opcode=11), 1002),
+    "a reserved bit": (b"\xc1\x81\0\0\0\0x", 1002),
+    "no mask": (b"\x81\x02{}", 1002),
+    "a fragment of nothing": (frame(b"x", opcode=0), 1002),
+    "a message in another": (frame(b"x", fin=False) + frame(b"y"), 1002),
+    "a ping in fragments": (frame(b"x", opcode=9, fin=False), 1002),
+    "a request": (b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", 1002),
+}
+
+
+class TestBrokenProtocol:
+    @pytest.mark.parametrize("name", BROKEN)
+    def test_is_closed_with_a_code_and_one_line(self, either: Workbench, name: str):
+        sent, code = BROKEN[name]
+        before = either.server.output()
+        with bare(either.server) as plain:
+            # A message that ends later than it is known to be broken.
+            plain.sendall(sent + (frame(b'"}', opcode=0) if name.endswith("fragment") else b""))
+            said = plain.recv(4096)
+        assert said[:1] + said[2:4] == b"\x88" + struct.pack(">H", code)
+        lines = either.server.output().removeprefix(before).splitlines()
+        closed = [line for line in lines if f"closed with {code}" in line]
+        assert (len(closed), "Traceback" in "".join(lines)) == (1, False)
+
+    def test_a_character_may_be_cut_by_fragments(self, either: Workbench):
+        with bare(either.server) as plain:
+            plain.sendall(frame(b'{"type":"ping","request_id":"' + OWL[:2], fin=False))
+            plain.sendall(frame(b"", opcode=0, fin=False) + frame(OWL[2:] + b'"}', opcode=0))
+            assert OWL in plain.recv(4096)
+
+
+class TestConnectionsOfAUser:
+    def test_are_bounded(self, either: Workbench):
+        server, one, other = either.server, either.new_user(), either.new_user()
+        opened = [bare(server, token=server.token(one)) for _ in range(MOST_SOCKETS_OF_USER)]
+        for path in (CHAT, SEARCH):
+            assert Client(server, path, user=one, greeted=False).close_code() == 4429
+        late = Client(server, user=one, token=None)
+        late.say("authenticate", token=server.token(one))
+        assert late.close_code() == 4429
+        with Client(server, user=other) as client:
+            assert client.is_served()
+        # One that goes makes room for another.
+        opened.pop().close()
+
+        def is_let_in() -> bool:
+            client = Client(server, user=one, greeted=False)
+            try:
+                return client.next()["type"] == "connection_established"
+            except ConnectionClosed:
+                return False
+
+        eventually(is_let_in, "room for another")
+        for plain in opened:
+            plain.close()

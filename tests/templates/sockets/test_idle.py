@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
-from tests.contract.limit_fixtures import eventually, started
+from apps.templates.sockets.registry import MOST_SOCKETS_OF_USER
+from tests.contract.limit_fixtures import add_user, eventually, started
 from tests.server import ServerProcess
 from tests.templates.sockets.client import Client, bare, frame
 from tests.templates.sockets.conftest import ON
@@ -21,13 +23,19 @@ def processor_s(server: ServerProcess) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+def opened(server: ServerProcess) -> list[socket.socket]:
+    """Open sockets of as many users as it takes."""
+    users = [add_user(server, f"idle-{number}") for number in range(SOCKETS // MOST_SOCKETS_OF_USER)]
+    return [bare(server, token=server.token(user)) for user in users for _ in range(MOST_SOCKETS_OF_USER)]
+
+
 def test_many_idle_sockets():
     server = ServerProcess(ON | {"PROVIDER_CHAIN": "mock"})
     with started(server):
         with Client(server) as client:
             assert client.is_served()
         before = server.resident_bytes()
-        idle = [bare(server) for _ in range(SOCKETS)]
+        idle = opened(server)
         assert (server.resident_bytes() - before) / SOCKETS < MOST_BYTES
         with Client(server) as client:
             used_s, began_at_s = processor_s(server), time.monotonic()
@@ -47,7 +55,7 @@ def test_those_that_left_cost_nothing():
     with started(server):
         held_bytes = []
         for _ in range(3):
-            for one in [bare(server) for _ in range(SOCKETS)]:
+            for one in opened(server):
                 one.close()
             with Client(server) as client:
                 assert client.is_served()
