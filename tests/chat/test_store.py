@@ -64,3 +64,13 @@ def test_what_was_written_is_what_is_read():
     assert (message.refusal, message.tool_calls, message.finish_reason) == ("", MESSAGE.tool_calls, "stop")
     assert (usage_of(row), row.cost_nano_usd) == (None, None)
     assert (usage_of(other), other.cost_nano_usd) == (usage, 2**40)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_row_that_is_there_already_stays_and_takes_no_other_with_it():
+    completions_write([record(1)])
+    completions_write([record(1, usage=Usage(prompt_tokens=1, completion_tokens=1)), record(2)])
+    row = completion_get(completion_id="chatcmpl-1", user_id=7)
+    assert row is not None
+    assert usage_of(row) is None
+    assert completion_get(completion_id="chatcmpl-2", user_id=7) is not None

@@ -35,6 +35,7 @@ from tests.operations.doors import AUTHENTICATED, DOORS, HANG_S, OWN_NEEDS, PUBL
 from tests.operations.postgres import PostgresServer
 from tests.server import ROOT, ServerName, ServerProcess
 from tests.sse_client import SseEvent
+from tests.templates.sockets.client import SEARCH, Client
 from tests.upstream import Gate, UpstreamServer, healthy
 
 SERVERS: tuple[ServerName, ...] = ("uvicorn", "daphne", "granian")
@@ -290,7 +291,7 @@ def test_a_command_without_a_database_says_so_in_one_line(url: str):
 @pytest.fixture(scope="module")
 def on_sqlite() -> Iterator[tuple[Stage, UpstreamServer]]:
     with UpstreamServer() as upstream:
-        server = ServerProcess(ENVIRONMENT, upstream=upstream)
+        server = ServerProcess(ENVIRONMENT | {"LEGACY_WEBSOCKETS": "1"}, upstream=upstream)
         with started(server):
             yield prepare(server)[0], upstream
 
@@ -319,10 +320,14 @@ def test_a_file_that_is_gone_is_unavailable_until_it_is_back(on_sqlite: tuple[St
     stage, _ = on_sqlite
     database = stage.server.database
     parts = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")]
-    kept = [part.rename(part.with_name(f"kept-{part.name}")) for part in parts if part.exists()]
     doors = (*PUBLIC[:-1], "list", "create", "completions")
-    answers = stage.ask_all(doors)
-    health = stage.health()
+    with Client(stage.server, SEARCH, token=stage.users["search"].used) as connected:
+        kept = [part.rename(part.with_name(f"kept-{part.name}")) for part in parts if part.exists()]
+        answers = stage.ask_all(doors)
+        health = stage.health()
+        over_socket = connected.ask("search", query="hello")
+        with Client(stage.server, token=stage.users["intent"].unused, greeted=False) as unknown:
+            close_code = unknown.close_code()
     for part in parts:
         part.unlink(missing_ok=True)
     for part in kept:
@@ -330,5 +335,7 @@ def test_a_file_that_is_gone_is_unavailable_until_it_is_back(on_sqlite: tuple[St
     assert {door for door, answer in answers.items() if not says_unavailable(answer)} == set()
     assert health[READY][0] == 503
     assert health[HEALTH][1]["database"]["ok"] is False
+    assert over_socket.error["code"] == "overloaded"
+    assert close_code == 1013
     eventually(lambda: stage.ask("list")[0] == 200, "the file")
     assert rows_of(stage.server, "SELECT count(*) FROM auth_user")[0][0] > len(DOORS) - 1
