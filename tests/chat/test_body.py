@@ -162,7 +162,12 @@ class TestAnswerFirst:
     @pytest.mark.parametrize("end", ["flood", "leaves", "silence"])
     async def test_it_ends(self, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
         piece = {"type": "http.request", "body": b"a" * 65_536, "more_body": True}
-        messages = {"flood": [piece] * 10_000, "leaves": [piece, DISCONNECT], "silence": [piece]}[end]
+        scenes: dict[str, list[Mapping[str, Any]]] = {
+            "flood": [piece] * 10_000,
+            "leaves": [piece, DISCONNECT],
+            "silence": [piece],
+        }
+        messages = scenes[end]
         if end == "silence":
             monkeypatch.setattr("apps.chat.body._DISCARD_S", 0.01)
         sent, said = Sent(messages), []
@@ -176,8 +181,11 @@ class TestAnswerFirst:
         assert sent.bytes_taken < 2 * MAX_BODY_WITH_IMAGES_BYTES
 
     async def test_application_hears_nothing_more(self) -> None:
+        async def send(message: Mapping[str, Any]) -> None:
+            raise AssertionError(message)
+
         sent = Sent(parts(b"a"))
-        hear, _ = answer_first(sent, sent)
+        hear, _ = answer_first(sent, send)
         hearing = asyncio.ensure_future(hear())
         await asyncio.sleep(0)
         assert (hearing.done(), sent.asked) == (False, 0)

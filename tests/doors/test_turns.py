@@ -175,6 +175,7 @@ class TestWaiting:
             flood = asyncio.ensure_future(client.send(LONG * 4_000))
             await served.wait_stopped()
             (held,) = served.state.connections
+            assert isinstance(held, GuardedProtocol)
             # 64 KiB, and the one read that went over it.
             assert 64 * KIB < len(held._unparsed) <= (64 + 256) * KIB
             assert not held.transport.is_reading()

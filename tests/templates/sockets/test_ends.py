@@ -280,9 +280,10 @@ class TestConnectionsOfAUser:
         def is_let_in() -> bool:
             client = Client(server, user=one, greeted=False)
             try:
-                return client.next()["type"] == "connection_established"
+                first: str = client.next()["type"]
             except ConnectionClosed:
                 return False
+            return first == "connection_established"
 
         eventually(is_let_in, "room for another")
         for plain in opened:
