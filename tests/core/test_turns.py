@@ -16,6 +16,7 @@ STEPS = st.lists(
         st.tuples(st.just("finish"), st.integers(0, 9)),
         st.tuples(st.just("withdraw"), st.integers(0, 99)),
     ),
+    min_size=30,
     max_size=120,
 )
 

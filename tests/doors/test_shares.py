@@ -172,7 +172,7 @@ class TestTheWindowOfTheWorkbench:
     LIMIT = 6
 
     @pytest.fixture(autouse=True)
-    def _narrow(self, settings: Any) -> None:
+    def _narrow(self, runtime: None, settings: Any) -> None:
         settings.WORKBENCH_RATE_LIMIT = f"{self.LIMIT}/m"
 
     async def test_counts_all_of_it_together(self, ann: Person, bob: Person) -> None:
