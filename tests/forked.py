@@ -1,6 +1,7 @@
 """Python processes that have the libraries already: forked off one that has imported them, as most of a start is that.
 
-The libraries alone: each process reads its own environment and imports the project's modules for itself.
+The libraries, and the rules of the workbench, which know neither Django nor settings: each process reads its own
+environment and imports the project's other modules for itself.
 
     with open("log", "wb") as log:
         process = started(["-m", "uvicorn", "promptcraft.asgi:application"], env, output=log.fileno())
@@ -179,6 +180,9 @@ def _main(orders: socket.socket) -> None:
     for name in _LIBRARIES.split():
         with suppress(ImportError):
             importlib.import_module(name)
+    # Whoever breaks them sees it in the processes that need them.
+    with suppress(Exception):
+        importlib.import_module("apps.templates.rules.preloading").preload()
     running: dict[int, int] = {}
     woken, wake = os.pipe()
     waited_for: list[Any] = [orders, woken]

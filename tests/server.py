@@ -61,7 +61,8 @@ class ServerProcess:
     """One server process on a port and a database of its own.
 
     `env` adds to and overrides the harness's variables, which lift the rate limit and the streams per user and
-    leave every provider without a key; `upstream` points all three at a simulator (`vendors` only some). Without a
+    leave every provider without a key; `upstream` points all three at a simulator (`vendors` only some). `library`
+    gives it the starter library of templates. Without a
     `server` it is uvicorn, unless the tests were asked to run under another (`other_default_server`).
     It has its libraries from the start (`tests.forked`), unless it is one that starts others or `fork` is False.
     Leaving the `with` block kills the process at once: a test of shutting down calls `stop()`. What it printed, what
@@ -78,6 +79,7 @@ class ServerProcess:
         vendors: Sequence[str] = (),
         arguments: Sequence[str] = (),
         application: str = APPLICATION,
+        library: bool = False,
         fork: bool = True,
     ) -> None:
         self.server: ServerName = server or _default_server
@@ -85,6 +87,7 @@ class ServerProcess:
         self.port = 0
         self.returncode: int | None = None
         self._arguments = tuple(arguments)
+        self._make_database = _make_library if library else _make_database
         self._fork = fork and self.server in _ONE_PROCESS and "--workers" not in self._arguments
         self._directory = Path(tempfile.mkdtemp(prefix="promptcraft-test-"))
         self.database = self._directory / "db.sqlite3"
@@ -105,7 +108,8 @@ class ServerProcess:
         With `wait=False` it returns at once: for tests of a start that must fail. Raises ServerFailed.
         """
         if not self.database.exists() and self.env["DATABASE_URL"] == f"sqlite:///{self.database}":
-            copy_database(made_once("server", _make_database) / "db.sqlite3", self.database)
+            made = made_once(self._make_database.__name__, self._make_database)
+            copy_database(made / self.database.name, self.database)
         # The kernel's free port may be taken by another process before ours binds it.
         for last in (False, False, True):
             self.port = free_port()
@@ -348,6 +352,12 @@ def _environment(database: Path) -> dict[str, str]:
 def _make_database(directory: Path) -> None:
     database = directory / "db.sqlite3"
     _run(["-m", "tests.prepared", USERNAME, EMAIL], _environment(database), PASSWORD + "\n")
+
+
+def _make_library(directory: Path) -> None:
+    database = directory / "db.sqlite3"
+    copy_database(made_once(_make_database.__name__, _make_database) / database.name, database)
+    _run(["manage.py", "load_templates", "-v", "0"], _environment(database), "")
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], stdin: str) -> str:

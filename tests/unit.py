@@ -61,7 +61,7 @@ def _used_by(thing: Any) -> Iterator[Any]:
     """Yield the functions, classes and modules that a function or a class of the tests names."""
     thing = inspect.unwrap(thing)
     if isinstance(thing, type):
-        for member in vars(thing).values():
+        for member in [member for one in thing.__mro__ if _is_ours(one.__module__) for member in vars(one).values()]:
             function = getattr(member, "__func__", getattr(member, "fget", member))
             if isinstance(function, FunctionType):
                 yield from _used_by(function)

@@ -179,6 +179,7 @@ MALFORMED: dict[str, tuple[str, ...]] = {
     "SENTRY_DSN": ("nonsense", "sentry.example/1", "https://sentry.example", "https://sentry.example/1"),
     "LOG_LEVEL": ("LOUD", "20"),
     "LOG_FORMAT": ("xml", "JSON"),
+    "WORKBENCH_RATE_LIMIT": ("5", "5/x", "0/m", "-1/m", "five/m"),
     "PORT": ("0", "65536", "http", "-1"),
     "WEB_CONCURRENCY": ("0", "auto"),
     "TRUSTED_PROXIES": ("proxy.example", "10.0.0.0/99", "10.0.0.1-10.0.0.9"),

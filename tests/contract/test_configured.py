@@ -69,7 +69,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
 def start_workers() -> str:
     server = ServerProcess(arguments=["--workers", "2"], server="uvicorn")
     try:
-        server.start(wait=False).wait(40)
+        server.start(wait=False).wait()
         return server.output()
     finally:
         server.kill()

@@ -256,7 +256,8 @@ class TestLimiter:
     def test_replay_is_not_counted(self, relay: Relay, key: dict[str, str]):
         _, first, _ = relay.whole(headers=key)
         _, again, _ = relay.whole(headers=key)
-        assert again["x-ratelimit-remaining"] == first["x-ratelimit-remaining"]
+        # What others had taken may have left the window meanwhile.
+        assert int(again["x-ratelimit-remaining"]) >= int(first["x-ratelimit-remaining"])
 
     def test_replay_when_the_window_is_full(self, hasty: Relay, key: dict[str, str]):
         user = hasty.new_user()

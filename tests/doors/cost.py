@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ import pytest
 
 from tests.server import ServerProcess
 
-__all__ = ["Cost", "measured", "needs_proc"]
+__all__ = ["Cost", "measured", "needs_proc", "spent_s", "wait_until_idle"]
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="costs are read from /proc")
 _RESET_PEAK = "5"
 _IDLE_S = 0.02
-_IDLE_WITHIN_S = 3.0
+_IDLE_WITHIN_S = 20.0
 
 
 @dataclass(slots=True)
@@ -34,33 +34,40 @@ class Cost:
 def measured(server: ServerProcess) -> Iterator[Cost]:
     """Measure what happens inside the block; the figures are there behind it."""
     process = Path(f"/proc/{server.pid}")
-    _wait_until_idle(process)
+    wait_until_idle(process)
     (process / "clear_refs").write_text(_RESET_PEAK)
     cost = Cost()
-    memory_bytes, cpu_s = server.resident_bytes(), _cpu_s(process)
+    memory_bytes, cpu_s = server.resident_bytes(), spent_s(process)
     yield cost
-    cost.cpu_s = _cpu_s(process) - cpu_s
+    cost.cpu_s = spent_s(process) - cpu_s
     cost.memory_bytes = server.peak_resident_bytes() - memory_bytes
 
 
-def _wait_until_idle(process: Path) -> None:
+def wait_until_idle(process: Path) -> None:
     """Let a server that has just started read what it reads ahead: that is not what is measured."""
     until_s = time.monotonic() + _IDLE_WITHIN_S
+    pause = threading.Event()
     idle = False
     while not idle and time.monotonic() < until_s:
-        since_s, cpu_s = time.monotonic(), _cpu_s(process)
-        while time.monotonic() < since_s + _IDLE_S:
-            os.sched_yield()
-        idle = _cpu_s(process) - cpu_s < _IDLE_S / 10
+        before_s = sum(_running_and_queued_s(process))
+        pause.wait(_IDLE_S)
+        idle = sum(_running_and_queued_s(process)) - before_s < _IDLE_S / 10
 
 
-def _cpu_s(process: Path) -> float:
-    """Return nanoseconds on a processor, not the ticks of /proc/<pid>/stat, which are ten milliseconds long."""
-    total_ns = 0
+def spent_s(process: Path) -> float:
+    """Return the processor time of all its threads, not in the ticks of /proc/<pid>/stat, which are long."""
+    return _running_and_queued_s(process)[0]
+
+
+def _running_and_queued_s(process: Path) -> tuple[float, float]:
+    """Return how long its threads were on a processor, and how long they waited for one."""
+    running_ns = queued_ns = 0
     for thread in (process / "task").iterdir():
         try:
-            total_ns += int((thread / "schedstat").read_text().split()[0])
+            running, queued, _ = (thread / "schedstat").read_text().split()
         except OSError:
             # A thread that has just ended.
             continue
-    return total_ns / 1e9
+        running_ns += int(running)
+        queued_ns += int(queued)
+    return running_ns / 1e9, queued_ns / 1e9

@@ -51,7 +51,7 @@ def ask(door: Door, path: str, header: str | None) -> tuple[int, dict[str, str],
 def test_a_query_would_be_seen(blind: Door) -> None:
     for path in PATHS:
         status, _, body = ask(blind, path, f"Bearer {Pair().access}")
-        assert (status, error_of(json.loads(body))["code"]) == (500, "internal_error")
+        assert (status, error_of(json.loads(body))["code"]) == (503, "overloaded")
 
 
 def test_there_are_many() -> None:

@@ -1,5 +1,6 @@
-"""One server and one simulator for all faults: deadlines that are short, yet not for a machine that plays twelve
-floods at once, and a breaker that stays out of the way: its cooldown is over before the next request can come.
+"""One simulator for all faults, and servers whose breaker stays out of the way: its cooldown is over before the next
+request can come. Deadlines are short for the faults that they end, and for no others: those they would end on a machine
+that is busy.
 
 Most faults are waits. The requests of all selected tests run side by side, from the first test on; each test takes
 the outcome of its own.
@@ -16,21 +17,21 @@ from typing import Any
 import pytest
 
 from apps.llm.providers.base import TransportKind
+from tests.contract.limit_fixtures import started
 from tests.server import ServerProcess
 from tests.sse_answer import Collected, collect
 from tests.upstream.scenario import Scenario
 from tests.upstream.server import UpstreamServer
 from tests.waiting import HANG_S
 
-DEADLINES = {
-    "CONNECT_TIMEOUT": "1",
-    "FIRST_TOKEN_TIMEOUT": "4",
-    "GAP_TIMEOUT": "3",
-    "TOTAL_TIMEOUT": "10",
+PATIENT = {
+    "FIRST_TOKEN_TIMEOUT": "300",
+    "GAP_TIMEOUT": "300",
     "HEADER_HOLD": "30",
     "BREAKER_FAILURES": "100000",
     "BREAKER_COOLDOWN": "0.000001",
 }
+HASTY = PATIENT | {"FIRST_TOKEN_TIMEOUT": "4", "GAP_TIMEOUT": "3", "TOTAL_TIMEOUT": "10"}
 MODELS = {"deepseek": "deepseek-flash", "zai": "glm-4.7", "openai": "gpt-6-luna"}
 AT_ONCE = 12
 
@@ -51,6 +52,10 @@ class Case:
         """What the request says, and no other request does."""
         case = (self.scenario.name, self.vendor, self.stream, self.fallback, self.transport)
         return f"When does the tide turn? {' '.join(map(str, case))}"
+
+    @property
+    def ended_by_a_deadline(self) -> bool:
+        return self.scenario.endless or "timeout" in (self.scenario.failure or "")
 
     @property
     def body(self) -> dict[str, Any]:
@@ -107,22 +112,30 @@ def relay(request: pytest.FixtureRequest) -> Iterator[Relay]:
     selected: list[Case] = [one["case"] for one in params if "case" in one]
     with (
         UpstreamServer() as upstream,
-        ServerProcess(DEADLINES, upstream=upstream) as many,
-        ServerProcess(DEADLINES, upstream=upstream) as one,
-        ServerProcess(DEADLINES | {"UPSTREAM_TRANSPORT": "httpx"}, upstream=upstream) as over_httpx,
+        started(
+            one := ServerProcess(PATIENT, upstream=upstream),
+            *(
+                many := {
+                    (transport, hasty): ServerProcess(
+                        (HASTY if hasty else PATIENT) | {"UPSTREAM_TRANSPORT": transport}, upstream=upstream
+                    )
+                    for transport in ("push", "httpx")
+                    for hasty in (False, True)
+                }
+            ).values(),
+        ),
         ThreadPoolExecutor(AT_ONCE) as side_by_side,
         ThreadPoolExecutor(1) as in_turn,
     ):
-        many.token(), one.token(), over_httpx.token()
         outcomes = {
             # Refusals take no time, and some (out of money) open the breaker at once, which then lets a single
             # request through.
             case: in_turn.submit(send, one, case)
             if case.scenario.group in ("errors", "samples") or case.scenario.failure == "out_of_funds"
-            else side_by_side.submit(send, many if case.transport == "push" else over_httpx, case)
+            else side_by_side.submit(send, many[case.transport, case.ended_by_a_deadline], case)
             for case in selected
         }
-        yield Relay((many, one, over_httpx), upstream, outcomes)
+        yield Relay((one, *many.values()), upstream, outcomes)
         for outcome in outcomes.values():
             outcome.cancel()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -14,13 +13,15 @@ from typing import Any
 from benchmarks.native import Native, Plan
 from tests.load.conftest import Watched, needs_native
 from tests.server import PASSWORD, USERNAME
+from tests.waiting import HANG_S, eventually
 
 pytestmark = needs_native
 
 STREAMS = 50
 TOKENS_PER_S = 20
-SECONDS = 5.0
 MOST_MS = 100.0
+AT_LEAST = {"signs_in 200": 4, "registers 201": 2, "lists 200": 10, "refreshes 200": 10, "reads_the_schema 200": 3}
+"""What the visitors have done before it is over."""
 COMPLETIONS = "/api/v2/chat/completions/"
 AUTH = "/api/v2/auth/"
 
@@ -82,7 +83,6 @@ def test_nothing_holds_the_loop(native: Native, watched: Watched):
     plan = Plan(tokens=100_000, interval_us=1_000_000 // TOKENS_PER_S)
     with ThreadPoolExecutor(5) as pool, native.held(watched, plan, streams=STREAMS, hold=1, limit_s=60) as held:
         watched.look("reset")
-        began_s = time.monotonic()
         running = [
             # Two hash at a time: one more than that waits always.
             *(pool.submit(keep, visitors.signs_in) for _ in range(2)),
@@ -91,21 +91,18 @@ def test_nothing_holds_the_loop(native: Native, watched: Watched):
             pool.submit(keep, visitors.lists, visitors.asks_for_models, visitors.refreshes, pause_s=0.01),
             pool.submit(keep, visitors.looks_at_health, visitors.reads_the_schema, pause_s=0.1),
         ]
-        over.wait(SECONDS)
-        over.set()
+        try:
+            eventually(lambda: all(done[name] >= count for name, count in AT_LEAST.items()), "all that is done")
+        finally:
+            over.set()
         for one in running:
-            one.result(timeout=30)
-        wall_s = time.monotonic() - began_s
+            one.result(timeout=HANG_S)
         seen = watched.look()
     assert held.load.faults == {}
     loop = seen["loop"]
     # It did look, and there was something to see.
-    assert loop["turns"] > wall_s * 20
+    assert loop["turns"] > 50
     assert seen["counts"]["running"] == STREAMS
-    assert held.load.counts["tokens"] > STREAMS * TOKENS_PER_S * SECONDS * 0.5
+    assert held.load.counts["tokens"] > 2 * STREAMS
     assert {name.split()[1] for name in done} == {"200", "201"}, done
-    assert done["signs_in 200"] >= 3
-    assert done["registers 201"] >= 2
-    assert done["lists 200"] >= 3
-    assert done["refreshes 200"] >= 3
     assert loop["worst_held_ms"] < MOST_MS, (loop, done)

@@ -1,4 +1,4 @@
-"""The guard of log-ins over real sockets: who is counted, what can be learnt, and what it costs the others."""
+"""The guard of log-ins over real sockets: who is counted, and what can be learnt."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
-from typing import Any
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
-from tests.contract.limit_fixtures import COMPLETIONS, LIVE, PROMPT, Door
-from tests.sse_client import open_stream
-from tests.upstream import Answer, healthy
+from tests.contract.limit_fixtures import Door
+from tests.doors.cost import needs_proc, spent_s
 
 TOKEN = "/api/v2/auth/token/"
 RIGHT = "the right password"
@@ -98,7 +96,8 @@ def test_parallel_guesses_of_a_name_from_everywhere(door: Door, exists: bool):
 def test_parallel_guesses_of_many_names_from_one_address(door: Door):
     address = new_address()
     answers = in_parallel(45, lambda number: status_from(door, address, f"nobody-{uuid.uuid4().hex}"))
-    assert set(answers) == {401, 429}
+    # Those that find too many before them are refused with 503.
+    assert {401, 429} <= set(answers) <= {401, 429, 503}
     # Two are hashed at a time: the one that is under way when the twentieth fails is not called back.
     assert 20 <= answers[401] <= 42
     assert status_from(door, new_address(), add_person(door), RIGHT) == 200
@@ -166,11 +165,13 @@ SAMPLES = 30
 KNOWN = 10
 
 
+@needs_proc
 def test_time_does_not_tell_who_exists(door: Door):
+    """The processor's time: the other time is the machine's."""
     password = f"{ROUNDS} rounds of hashing"
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     PBKDF2PasswordHasher().encode(password, "salt" * 6, ROUNDS)
-    hash_s = time.perf_counter() - began_s
+    hash_s = time.thread_time() - began_s
     seen = []
     for _ in range(TRIES):
         known = [add_person(door, password="another", rounds=ROUNDS) for _ in range(KNOWN)]
@@ -183,6 +184,7 @@ def test_time_does_not_tell_who_exists(door: Door):
 
 
 def medians_s(door: Door, known: list[str], password: str) -> dict[str, float]:
+    server = Path(f"/proc/{door.server.pid}")
     times_s: dict[str, list[float]] = {"known": [], "unknown": []}
     kinds = ["known", "unknown"] * SAMPLES
     random.shuffle(kinds)
@@ -191,80 +193,8 @@ def medians_s(door: Door, known: list[str], password: str) -> dict[str, float]:
             # Each known name four times: a fifth failure would be the last that is let through.
             name = known[len(times_s["known"]) % KNOWN] if kind == "known" else f"nobody-{uuid.uuid4().hex[:11]}"
             address = {"X-Forwarded-For": f"198.18.{number}.{random.randrange(1, 250)}"}
-            began_s = time.perf_counter()
+            began_s = spent_s(server)
             response, _ = attempt(connection, name, password, **address)
-            times_s[kind].append(time.perf_counter() - began_s)
+            times_s[kind].append(spent_s(server) - began_s)
             assert response.status == 401
     return {kind: statistics.median(times) for kind, times in times_s.items()}
-
-
-@dataclass(frozen=True)
-class Lag:
-    """Waits while log-ins ran, in seconds, the longest of fifty left out, and how long the log-ins took.
-
-    One on the event loop would hold up everything all the time; a machine with other work does so now and then.
-    """
-
-    live_s: float
-    gap_s: float
-    log_ins_s: float
-
-
-LOG_INS = 20
-BOUND_S = 0.1
-
-
-def test_log_ins_hold_nobody_up(door: Door):
-    """Each hashes for longer than the bound: one on the event loop would be seen."""
-    rounds = 100_000
-    began_s = time.perf_counter()
-    PBKDF2PasswordHasher().encode("", "salt" * 6, rounds)
-    rounds = round(rounds * 1.2 * BOUND_S / (time.perf_counter() - began_s))
-    seen = []
-    for _ in range(TRIES):
-        seen.append(lag_under_log_ins(door, f"{rounds} rounds of hashing"))
-        if max(seen[-1].live_s, seen[-1].gap_s) < BOUND_S:
-            break
-    else:
-        raise AssertionError(f"held up: {seen}")
-    assert seen[-1].log_ins_s > LOG_INS / 2 * BOUND_S / 2, "nothing was hashed"
-
-
-def lag_under_log_ins(door: Door, password: str) -> Lag:
-    pieces = tuple(f"{number} " for number in range(100_000))
-    door.upstream.script("deepseek", healthy(answer=Answer(pieces=pieces, reasoning=""), delay_s=0.01))
-    asked: dict[str, Any] = {"messages": PROMPT, "stream": True}
-    over, pause = threading.Event(), threading.Event()
-    live_s = []
-    with (
-        ThreadPoolExecutor(LOG_INS + 1) as pool,
-        open_stream(door.server.url(COMPLETIONS), json=asked, headers=door.server.bearer()) as stream,
-        closing(HTTPConnection("127.0.0.1", door.server.port, timeout=10)) as connection,
-    ):
-
-        def read() -> list[float]:
-            return [event.at_s for event in itertools.takewhile(lambda _: not over.is_set(), stream.events())]
-
-        reading = pool.submit(read)
-        began_s = time.perf_counter()
-        log_ins = [
-            pool.submit(status_from, door, new_address(), f"nobody-{uuid.uuid4().hex}", password)
-            for _ in range(LOG_INS)
-        ]
-        while not all(log_in.done() for log_in in log_ins):
-            asked_s = time.perf_counter()
-            connection.request("GET", LIVE)
-            assert connection.getresponse().read()
-            live_s.append(time.perf_counter() - asked_s)
-            pause.wait(0.005)
-        took_s = time.perf_counter() - began_s
-        over.set()
-        times_s = reading.result(10)
-        assert {log_in.result() for log_in in log_ins} == {401}
-    assert len(times_s) > 20
-    gaps_s = [after - before for before, after in itertools.pairwise(times_s)]
-    return Lag(but_one_of_fifty(live_s), but_one_of_fifty(gaps_s), took_s)
-
-
-def but_one_of_fifty(waits_s: list[float]) -> float:
-    return sorted(waits_s)[-1 - len(waits_s) // 50]

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-import random
+import fcntl
+import itertools
+import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import cache
+from pathlib import Path
 
 __all__ = ["free_port", "refusing_port", "unanswering_port"]
 
 # Below those that systems give to whoever asks for any port: what connects to somewhere takes none of these meanwhile.
-_LISTENING = range(10_000, 32_000)
-# Not the tests' generator: all processes that run tests begin with the same seed.
-_chance = random.SystemRandom()
+_FIRST, _PORTS_OF_A_PROCESS, _PROCESSES = 10_000, 500, 44
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on, for a process that is about to start."""
-    while True:
-        port = _chance.choice(_LISTENING)
+    """Return a port of 127.0.0.1 that nobody listens on, for a server that is about to start.
+
+    No other process that runs tests returns it meanwhile: a server may share its port with another that has it already.
+    """
+    for port in _ports():
         with closing(socket.socket()) as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
+    raise AssertionError("not a single port is free")
+
+
+@cache
+def _ports() -> Iterator[int]:
+    """Return the ports of this process, again and again; a lock that it holds says that they are its own."""
+    for number in range(_PROCESSES):
+        try:
+            lock = os.open(Path(tempfile.gettempdir(), f"promptcraft-ports-{number}.lock"), os.O_RDWR | os.O_CREAT)
+        except PermissionError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        first = _FIRST + number * _PORTS_OF_A_PROCESS
+        return itertools.cycle(range(first, first + _PORTS_OF_A_PROCESS))
+    raise AssertionError(f"more than {_PROCESSES} processes run tests")
 
 
 @contextmanager

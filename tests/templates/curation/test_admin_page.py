@@ -23,8 +23,7 @@ def browser():
 @pytest.fixture(scope="module")
 def server():
     # With DEBUG off its cookies would ask for TLS.
-    with ServerProcess(env={"DEBUG": "1"}) as server:
-        server.manage("load_templates")
+    with ServerProcess(env={"DEBUG": "1"}, library=True) as server:
         server.manage("create_user", "curator", "--staff", "--password-stdin", stdin=f"{PASSWORD}\n")
         yield server
 

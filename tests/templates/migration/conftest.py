@@ -86,9 +86,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def servers(node: tuple[str, ...]) -> Iterator[dict[str, ServerProcess]]:
     """The two, by their manner."""
-    made = {"patient": ServerProcess(_CALM), "hasty": ServerProcess(_CALM | {"STREAM_RETENTION": "0.1"})}
+    made = {"patient": ServerProcess(_CALM, library=True), "hasty": ServerProcess(_CALM | {"STREAM_RETENTION": "0.1"})}
     with started(*made.values()):
-        made["patient"].manage("load_templates")
         yield made
 
 

@@ -25,16 +25,14 @@ APPLICATION = "tests.templates.sockets.application:application"
 def servers(simulator: UpstreamServer) -> Iterator[dict[str, ServerProcess]]:
     """All of them, by their names."""
     made = {
-        "uvicorn": ServerProcess(ON, upstream=simulator, application=APPLICATION),
-        "daphne": ServerProcess(ON, "daphne", upstream=simulator, application=APPLICATION),
+        "uvicorn": ServerProcess(ON, upstream=simulator, application=APPLICATION, library=True),
+        "daphne": ServerProcess(ON, "daphne", upstream=simulator, application=APPLICATION, library=True),
         "strict": ServerProcess(
             ON | {"CHAT_RATE_LIMIT": "3/m", "MAX_STREAMS_PER_USER": "2"}, upstream=simulator, application=APPLICATION
         ),
         "rules": ServerProcess(ON | {"PROVIDER_CHAIN": "mock"}, application=APPLICATION),
     }
     with started(*made.values()):
-        made["uvicorn"].manage("load_templates", "-v", "0")
-        made["daphne"].manage("load_templates", "-v", "0")
         yield made
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from apps.templates.sockets.registry import MOST_SOCKETS_OF_USER
 from tests.contract.limit_fixtures import add_user, eventually, started
+from tests.doors.cost import wait_until_idle
 from tests.server import ServerProcess
 from tests.templates.sockets.client import Client, bare, frame
 from tests.templates.sockets.conftest import ON
@@ -34,6 +35,8 @@ def test_many_idle_sockets():
     with started(server):
         with Client(server) as client:
             assert client.is_served()
+        # It reads ahead after its start.
+        wait_until_idle(Path(f"/proc/{server.pid}"))
         before = server.resident_bytes()
         idle = opened(server)
         assert (server.resident_bytes() - before) / SOCKETS < MOST_BYTES
