@@ -29,6 +29,7 @@ _SETTINGS: Mapping[str, str] = {
     "DEEPSEEK_API_KEY": "bench",
     # Counted all the same; only never reached.
     "CHAT_RATE_LIMIT": "999999/m",
+    "WORKBENCH_RATE_LIMIT": "999999/m",
     "MAX_STREAMS_PER_USER": "100000",
     "MAX_STREAMS": "100000",
     # Streams are held silent on purpose, and a server that is too slow shall be seen to be.

@@ -115,7 +115,7 @@ def _whole(operation: Mapping[str, Any]) -> dict[str, Any]:
     if operation.get("security") != []:
         statuses |= {401}
     if "requestBody" in operation:
-        statuses |= {408, 413, 415}
+        statuses |= {408, 413, 415, 501}
     responses = error_refs(*statuses) | operation["responses"]
     return {
         **operation,

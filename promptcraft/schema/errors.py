@@ -28,6 +28,7 @@ from apps.llm.errors import (
     RequestTimeout,
     ServiceUnavailable,
     UnsupportedMediaType,
+    UnsupportedTransferCoding,
 )
 from promptcraft.schema.headers import LIMIT_HEADERS, header_refs
 from promptcraft.schema.notation import Schema, array, flag, optional, record, ref, text, whole, words
@@ -196,6 +197,11 @@ _ANSWERS: Mapping[int, _Answer] = {
     429: _LIMITED,
     431: _single("HeadTooLarge", "Path, query and headers are over their bounds.", HeadTooLarge()),
     500: _single("InternalError", "A fault of ours. The log has it under the request id.", InternalError()),
+    501: _single(
+        "UnsupportedTransferCoding",
+        "The body is sent in a way that is not read here.",
+        UnsupportedTransferCoding("Send the body with a Content-Length, or in chunks and nothing else."),
+    ),
     502: _NONE_ANSWERED,
     503: _UNAVAILABLE,
     504: _TOO_SLOW,

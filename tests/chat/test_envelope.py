@@ -83,6 +83,7 @@ def test_statuses_have_their_types() -> None:
         429: "rate_limit_error",
         431: "invalid_request_error",
         500: "api_error",
+        501: "invalid_request_error",
         502: "provider_error",
         503: "service_unavailable",
     }

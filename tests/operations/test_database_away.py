@@ -254,8 +254,8 @@ def test_a_stream_that_cannot_be_recorded_ends_in_an_error_and_its_text_is_kept(
 
 def test_leaving_meanwhile_is_as_clean_as_ever(one: Seen):
     assert one.exit_code == 0
+    # It may have left before it heard of the last request.
     assert one.last is None or says_unavailable(one.last)
-    assert (one.last is None) <= (one.running.stage.server.server == "daphne")
 
 
 def test_the_log_has_a_line_about_it_and_no_traceback(one: Seen):

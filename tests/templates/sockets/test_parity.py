@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from tests.sse_answer import collect
 from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client
 from tests.templates.workbench import Workbench, intent_of
 from tests.upstream import Answer, Gate, healthy
+from tests.waiting import eventually
 
 # The servers are fixtures whose names are in the table.
 pytestmark = pytest.mark.process
@@ -235,7 +237,11 @@ def test_same(of_case: Callable[[str], Workbench], name: str, way_name: str):
             # Whole seconds, counted down.
             outcome.error["retry_after"] = outcome.error["retry_after"] is not None
         window = workbench.server.call("/api/v2/chat/completions/", user=user)[1]["x-ratelimit-remaining"]
-        seen.append((outcome, rows(workbench, user), asked(workbench)[before:], window))
+        were_asked = asked(workbench)[before:]
+        if were_asked:
+            # The row of one that failed may come after its answer.
+            eventually(partial(rows, workbench, user), "the row")
+        seen.append((outcome, rows(workbench, user), were_asked, window))
     http, websocket = seen
     assert websocket[0] == http[0]
     assert websocket[1] == http[1]
