@@ -58,8 +58,14 @@ class Threads:
             ticket = tickets[index % len(tickets)]
             assert self.turns.withdraw(ticket[0], ticket)
             self.waiting[ticket[0]].remove(ticket)
+            self.forget_who_waits_no_more()
         if self.called:
             assert not self.turns.withdraw(self.called[-1][0], self.called[-1])
+
+    def forget_who_waits_no_more(self) -> None:
+        """One who comes back later begins anew, behind those who wait."""
+        for owner in set(self.overtaken) - self.may_be_called():
+            self.overtaken[owner].clear()
 
     def fill(self) -> None:
         while len(self.running) < self.count:
@@ -76,8 +82,7 @@ class Threads:
             for owner in owners - {share.owner}:
                 self.overtaken[owner][share.owner] += 1
             self.overtaken[share.owner].clear()
-        for owner in set(self.overtaken) - self.may_be_called():
-            self.overtaken[owner].clear()
+        self.forget_who_waits_no_more()
         assert self.turns.waiting == sum(map(len, self.waiting.values()))
 
 
