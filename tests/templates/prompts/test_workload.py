@@ -33,7 +33,7 @@ def processor_s(work):
 async def main():
     intent = partial(mock_langchain.detect_intent, IntentRequest(query=PROMPT))
     optimize = partial(mock_langchain.optimize, OptimizeRequest(prompt=PROMPT))
-    await asyncio.gather(*(worked_out(intent) for _ in range(8)))
+    await asyncio.gather(*(worked_out(intent) for _ in range(2)))
     print(json.dumps([processor_s(optimize), processor_s(intent), min(processor_s(optimize) for _ in range(5))]))
 
 asyncio.run(main())
