@@ -48,16 +48,22 @@ class _Pace:
             await self._wait()
         if self._is_registered and not has_more:
             self._is_registered = False
-            self._request.unregisterProducer()
+            if self._request.channel is not None:
+                self._request.unregisterProducer()
         await self._send(message)
 
     async def _wait(self) -> None:
+        # No `asyncio.timeout`: who sends need not be in a task.
+        stuck = asyncio.get_running_loop().call_later(_STUCK_S, self._cut)
         try:
-            async with asyncio.timeout(_STUCK_S):
-                await self._free.wait()
-        except TimeoutError:
-            if self._request.channel is not None:
-                self._request.channel.forceAbortClient()
+            await self._free.wait()
+        finally:
+            stuck.cancel()
+
+    def _cut(self) -> None:
+        if self._request.channel is not None:
+            self._request.channel.forceAbortClient()
+        self._free.set()
 
     def pauseProducing(self) -> None:
         """Hold back what is sent next."""

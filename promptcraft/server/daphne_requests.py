@@ -126,6 +126,13 @@ class GuardedRequest(http_protocol.WebRequest):  # type: ignore[misc]
         else:
             super().finish()
 
+    def handle_exception(self, exception: BaseException) -> None:
+        """End an answer that the application broke off: its connection is cut, or its client would wait for the rest."""
+        if self._response_started and not self.finished and self.channel is not None:
+            self.channel.forceAbortClient()
+        else:
+            super().handle_exception(exception)
+
     def connectionLost(self, reason: Any) -> None:
         """Stop waiting."""
         if self._lingering is not None and self._lingering.active():

@@ -109,10 +109,7 @@ EVERY_SERVER: Mapping[str, frozenset[str]] = {
     "test_whole": frozenset({"test_chat_completion", "test_headers", "test_failure_has_its_true_status"}),
 }
 """By module: the tests that run under each of them in every run. Leaving has its own scenes, in test_drain."""
-_TAKES_NO_HEED = "Twisted's write never waits: what a reader does not take is held, whatever its size"
 OWN_LIMITS: Mapping[tuple[ServerName, str], str] = {
-    ("daphne", "test_slow_readers.py::test_those_that_read_nothing_cost_little"): _TAKES_NO_HEED,
-    ("daphne", "test_slow_readers.py::test_reader_that_stops_and_goes_on"): _TAKES_NO_HEED,
     ("granian", "TestHosts::test_a_whole_address_of_another_host"): "granian hands on the path of one and no host",
 }
 """What a server does by itself and an application cannot change: by server and a part of the test's id."""
