@@ -127,7 +127,7 @@ class GuardedRequest(http_protocol.WebRequest):  # type: ignore[misc]
             super().finish()
 
     def handle_exception(self, exception: BaseException) -> None:
-        """End an answer that the application broke off: its connection is cut, or its client would wait for the rest."""
+        """Cut the connection of an answer that the application broke off: its client would wait for the rest."""
         if self._response_started and not self.finished and self.channel is not None:
             self.channel.forceAbortClient()
         else:

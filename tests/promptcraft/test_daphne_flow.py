@@ -82,7 +82,8 @@ async def full() -> Sending:
 
 async def test_what_is_begun_outside_a_task_waits_as_well(full: Sending):
     rest = await full.begin_outside_a_task(PIECE)
-    assert rest is not None and full.sent == [PIECE]
+    assert rest is not None
+    assert full.sent == [PIECE]
     full.channel.producer.resumeProducing()
     await rest
     assert full.sent == [PIECE, PIECE]
@@ -112,7 +113,8 @@ async def test_the_end_leaves_no_producer_behind():
     sending = Sending()
     await sending.send(PIECE)
     await sending.send(END)
-    assert sending.channel is not None and sending.channel.producer is None
+    assert sending.channel is not None
+    assert sending.channel.producer is None
 
 
 def test_under_another_server_nothing_changes():
@@ -142,4 +144,5 @@ class TestBrokenOff:
         request = self.request(started=False)
         error = RuntimeError()
         request.handle_exception(error)
-        assert errors == [error] and not request.channel.aborted
+        assert errors == [error]
+        assert not request.channel.aborted
