@@ -10,9 +10,16 @@ from django.db import models
 from apps.templates.categories import CATEGORIES
 from apps.templates.slug_forms import slug_form
 
-__all__ = ["SLUG_TAKEN", "Label", "Tag", "Template", "Use", "Version"]
+__all__ = ["EVERYBODY", "SLUG_TAKEN", "Label", "Tag", "Template", "Use", "Version", "audiences", "tag_id"]
 
 SLUG_TAKEN = "Another template has this slug, or one that looks like it. Choose another."
+EVERYBODY = 0
+"""The audience of what is public. No user has this id."""
+
+
+def audiences(user_id: int) -> tuple[int, int]:
+    """Return the audiences that a user belongs to: the user may see the templates of these and no others."""
+    return EVERYBODY, user_id
 
 
 class Tag(models.Model):
@@ -29,6 +36,11 @@ class Tag(models.Model):
         return self.name
 
 
+def tag_id(name: str) -> int:
+    """Return the id of a tag; 0 if there is none, and to be looked for all the same: others may have made it."""
+    return Tag.objects.filter(name=name.lower()).values_list("id", flat=True).first() or 0
+
+
 class Template(models.Model):
     """One template. What is said of it may change; its text and variables are in its versions."""
 
@@ -43,7 +55,8 @@ class Template(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="prompt_templates"
     )
-    slug = models.SlugField(max_length=100)
+    # Without an index of its own, through which a look for one would pass by the rows of everybody.
+    slug = models.SlugField(max_length=100, db_index=False)
     title = models.CharField(max_length=200)
     description = models.TextField(max_length=2_000, blank=True)
     category = models.CharField(max_length=32, choices=[(name, name) for name in CATEGORIES])
@@ -61,6 +74,17 @@ class Template(models.Model):
     indexed_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    # Who may see it: everybody, its owner by their id, or nobody (NULL: withdrawn from the library, or not there). The
+    # database computes it, and what is read for a caller is read through it: no look depends on other audiences' rows.
+    audience = models.GeneratedField(
+        expression=models.Case(
+            models.When(is_public=True, then=models.Value(EVERYBODY)),
+            default=models.F("owner"),
+            output_field=models.BigIntegerField(),
+        ),
+        output_field=models.BigIntegerField(null=True),
+        db_persist=True,
+    )
 
     class Meta:
         """A slug, with those that look like it, is one template's of its owner's, and one public template's."""
@@ -81,8 +105,8 @@ class Template(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["category", "id"], name="template_by_category"),
-            models.Index(fields=["uses", "id"], name="template_by_uses"),
+            models.Index(fields=["audience", "slug"], name="template_by_audience"),
+            models.Index(fields=["audience", "category"], name="template_by_category"),
             # Holds all that a look at a user's quota reads.
             models.Index(fields=["owner", "text_bytes"], name="template_bytes_of_owner"),
         ]

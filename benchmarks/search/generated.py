@@ -9,9 +9,9 @@ from django.db import transaction
 
 from apps.templates.library.starter_library import StarterTemplate, read_library
 from apps.templates.models import Label, Tag, Template, Version
-from apps.templates.search import rebuild_index
+from apps.templates.search import index_templates
 
-__all__ = ["store_generated", "store_library"]
+__all__ = ["store_generated", "store_library", "store_private"]
 
 _SYLLABLES = (
     "ba",
@@ -40,11 +40,16 @@ def store_library() -> None:
 
 
 def store_generated(count: int, seed: int = 0) -> None:
-    """Write so many templates into an empty database and index them. The same seed makes the same.
+    """Write so many public templates into an empty database and index them. The same seed makes the same.
 
     Every fourth is a draft, few are used much.
     """
     _store(list(_generated(count, random.Random(seed))), drafts=True)
+
+
+def store_private(count: int, owner_id: int, seed: int) -> None:
+    """Write so many private templates of a user beside what there is, and index them. Some words are theirs alone."""
+    _store(list(_generated(count, random.Random(seed))), drafts=True, owner_id=owner_id)
 
 
 def _generated(count: int, chance: random.Random) -> Iterator[tuple[StarterTemplate, str, int]]:
@@ -76,10 +81,11 @@ def _half(text: str, chance: random.Random) -> str:
     return " ".join(words[:middle] if chance.random() < 0.5 else words[middle:])
 
 
-def _store(items: list[tuple[StarterTemplate, str, int]], *, drafts: bool = False) -> None:
+def _store(items: list[tuple[StarterTemplate, str, int]], *, drafts: bool = False, owner_id: int | None = None) -> None:
     with transaction.atomic():
-        tags = {name: Tag(name=name) for item, _, _ in items for name in item.tags}
-        Tag.objects.bulk_create(tags.values())
+        names = {name for item, _, _ in items for name in item.tags}
+        Tag.objects.bulk_create([Tag(name=name) for name in sorted(names)], ignore_conflicts=True)
+        tags = Tag.objects.in_bulk(names, field_name="name")
         templates = Template.objects.bulk_create(
             Template(
                 slug=slug,
@@ -87,7 +93,8 @@ def _store(items: list[tuple[StarterTemplate, str, int]], *, drafts: bool = Fals
                 description=item.description,
                 category=item.category,
                 language=item.language,
-                is_public=True,
+                owner_id=owner_id,
+                is_public=owner_id is None,
                 uses=min(uses, 10**9),
             )
             for item, slug, uses in items
@@ -109,4 +116,4 @@ def _store(items: list[tuple[StarterTemplate, str, int]], *, drafts: bool = Fals
             ],
             batch_size=1_000,
         )
-        rebuild_index()
+        index_templates([template.pk for template in templates])

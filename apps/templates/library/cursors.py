@@ -24,7 +24,10 @@ _Key = datetime | str | int
 
 
 class Ordering(enum.StrEnum):
-    """The closed list of orders. Equal ones stand by their ids, in the same direction."""
+    """The closed list of orders. Equal ones stand by their slugs, in the same direction.
+
+    Not by their ids: these count the templates of everybody, and a page's end names the place of its last one.
+    """
 
     OLDEST = "created_at"
     NEWEST = "-created_at"
@@ -41,9 +44,10 @@ class Ordering(enum.StrEnum):
         return self.value.removeprefix("-")
 
     @property
-    def columns(self) -> tuple[str, str]:
-        """What `order_by` takes."""
-        return self.value, "-id" if self.value.startswith("-") else "id"
+    def columns(self) -> tuple[str, str, str]:
+        """What `order_by` takes. Of one slug there are two at most: the caller's own and a public one."""
+        sign = "-" if self.value.startswith("-") else ""
+        return self.value, f"{sign}slug", f"{sign}is_public"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,23 +56,29 @@ class Place:
 
     ordering: Ordering
     key: _Key
-    id: int
+    slug: str
+    is_public: bool
 
     @classmethod
     def of(cls, template: Template, ordering: Ordering) -> Self:
         """Return the place of a template."""
-        return cls(ordering=ordering, key=getattr(template, ordering.field), id=template.pk)
+        return cls(
+            ordering=ordering, key=getattr(template, ordering.field), slug=template.slug, is_public=template.is_public
+        )
 
     def condition(self) -> Q:
         """Return what rows behind this place fulfil."""
         comparison = "lt" if self.ordering.startswith("-") else "gt"
         field = self.ordering.field
-        return Q(**{f"{field}__{comparison}": self.key}) | Q(**{field: self.key, f"id__{comparison}": self.id})
+        equal = Q(**{f"slug__{comparison}": self.slug}) | Q(
+            **{"slug": self.slug, f"is_public__{comparison}": self.is_public}
+        )
+        return Q(**{f"{field}__{comparison}": self.key}) | Q(equal, **{field: self.key})
 
     def written(self) -> str:
         """Return it as an opaque text that is safe in a query."""
         key = self.key.isoformat() if isinstance(self.key, datetime) else self.key
-        data = orjson.dumps([self.ordering.value, key, self.id])
+        data = orjson.dumps([self.ordering.value, key, self.slug, self.is_public])
         return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
     @classmethod
@@ -78,10 +88,10 @@ class Place:
             if len(text) > _MOST_CHARACTERS:
                 raise ValueError("too long")
             data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            name, key, row_id = orjson.loads(data)
-            if name != ordering or not _is_number(row_id):
+            name, key, slug, is_public = orjson.loads(data)
+            if name != ordering or not isinstance(slug, str) or "\0" in slug or not isinstance(is_public, bool):
                 raise ValueError("of another list")
-            return cls(ordering=ordering, key=_key(ordering, key), id=row_id)
+            return cls(ordering=ordering, key=_key(ordering, key), slug=slug, is_public=is_public)
         except (ValueError, TypeError, OverflowError, binascii.Error) as error:
             raise InvalidRequest("`after` is not the `next` of a page in this order.", param="after") from error
 

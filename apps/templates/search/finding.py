@@ -6,15 +6,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db import connection
 
 from apps.accounts.identity import Caller
-from apps.templates.models import Tag, Template
+from apps.templates.models import Tag, Template, tag_id
 from apps.templates.search.databases import search_index
+from apps.templates.search.dictionary import Dictionary
+from apps.templates.search.entries import entries_count
 from apps.templates.search.highlights import Highlight, highlights
-from apps.templates.search.index import COUNT_BOUND, Candidate, Scope, SearchIndex
+from apps.templates.search.index import COUNT_BOUND, Asked, Candidate, Scope
 from apps.templates.search.query import PREFIX_QUALITY, Group, Variant, parse_query
-from apps.templates.search.ranking import rank
+from apps.templates.search.ranking import group_weight, rank
 from apps.templates.search.stems import stem
 from apps.templates.search.typos import near_words
 from apps.templates.search.words import is_spaceless
@@ -24,7 +26,6 @@ __all__ = ["Found", "template_search"]
 MAX_FOUND = 100
 
 _CANDIDATES = 150
-_MOST_SPELLINGS = 200
 # A word that so few templates have may be another's typo.
 _FEW = 3
 _MOST_CORRECTED = 4
@@ -69,11 +70,12 @@ def template_search(
     asked = parse_query(query)
     if not asked:
         return _found(_most_used(scope, limit), {}, ())
-    index = search_index()
-    groups, counts = _forgiving(asked, index)
+    groups, counts = _forgiving(asked, caller.user_id)
     if not any(counts) or any(group.is_required and not count for group, count in zip(groups, counts, strict=True)):
         return ()
-    ranked = rank(_candidates(groups, counts, index, scope), groups, counts, index.size())[:limit]
+    entries = entries_count(caller.user_id)
+    weights = [group_weight(count, entries) for count in counts]
+    ranked = rank(_candidates(groups, counts, weights, scope), groups, weights)[:limit]
     scores = {one.candidate.template_id: one.score for one in ranked}
     return _found(list(scores), scores, groups)
 
@@ -82,66 +84,63 @@ def _scope(caller: Caller, category: str | None, tag: str | None, language: str 
     """Return the scope, or None if a filter can let nothing through: a database refuses what is not printable."""
     if not all(value is None or value.isprintable() for value in (category, tag, language)):
         return None
-    tag_ids = None
-    if tag is not None:
-        tag_ids = tuple(Tag.objects.filter(name__iexact=tag).values_list("id", flat=True)[:_MOST_SPELLINGS])
-        if not tag_ids:
-            return None
     return Scope(
         user_id=caller.user_id,
         category=category,
-        tag_ids=tag_ids,
+        tag_id=None if tag is None else tag_id(tag),
         language=None if language is None else language.lower(),
     )
 
 
 def _most_used(scope: Scope, limit: int) -> list[int]:
-    chosen = Template.objects.filter(Q(is_public=True) | Q(owner_id=scope.user_id))
-    if scope.category is not None:
-        chosen = chosen.filter(category=scope.category)
-    if scope.language is not None:
-        chosen = chosen.filter(language=scope.language)
-    if scope.tag_ids is not None:
-        chosen = chosen.filter(tags__in=scope.tag_ids).distinct()
-    return list(chosen.order_by("-uses", "id").values_list("id", flat=True)[:limit])
+    condition, parameters = scope.condition()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT t.id FROM prompt_templates_template t WHERE {condition} ORDER BY t.uses DESC, t.id LIMIT %s",
+            [*parameters, limit],
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
-def _forgiving(groups: Sequence[Group], index: SearchIndex) -> tuple[list[Group], list[int]]:
+def _forgiving(groups: Sequence[Group], user_id: int) -> tuple[list[Group], list[int]]:
     """Return the groups with the words that were typed by half or mistyped, and how many entries match each."""
-    wider = [_completed(group, index) for group in groups]
-    counts = index.count(wider)
+    index, dictionary = search_index(), Dictionary(user_id=user_id)
+    wider = [_completed(group, dictionary) for group in groups]
+    counts = index.count(wider, user_id)
     doubtful = [at for at, group in enumerate(wider) if counts[at] < _FEW and group.word][:_MOST_CORRECTED]
     corrected: list[int] = []
     for at in doubtful:
-        meant = near_words(wider[at].word, index, is_known=counts[at] > 0)
+        meant = near_words(wider[at].word, dictionary, is_known=counts[at] > 0)
         if meant:
             wider[at] = wider[at].with_variants(meant)
             corrected.append(at)
-    for at, count in zip(corrected, index.count([wider[at] for at in corrected]), strict=True):
+    for at, count in zip(corrected, index.count([wider[at] for at in corrected], user_id), strict=True):
         counts[at] = count
     return wider, counts
 
 
-def _completed(group: Group, index: SearchIndex) -> Group:
+def _completed(group: Group, dictionary: Dictionary) -> Group:
     """Return the last group with the stems that are shorter than what was typed of their words."""
     if not group.is_last or len(group.word) < _SHORTEST_HALF_WORD or is_spaceless(group.word):
         return group
-    stems = dict.fromkeys(stem(word) for word in index.words_beginning(group.word, _WORDS_BEGINNING))
+    stems = dict.fromkeys(stem(word) for word in dictionary.beginning(group.word, _WORDS_BEGINNING))
     return group.with_variants(
         [Variant(stems=(one,), quality=PREFIX_QUALITY) for one in stems if not one.startswith(group.word)]
     )
 
 
 def _candidates(
-    groups: Sequence[Group], counts: Sequence[int], index: SearchIndex, scope: Scope
+    groups: Sequence[Group], counts: Sequence[int], weights: Sequence[float], scope: Scope
 ) -> Sequence[Candidate]:
     """Return what is to be ranked: found by rare words, or else by common ones in titles and tags, or else anywhere."""
-    matching = [(group, count) for group, count in zip(groups, counts, strict=True) if count]
+    index = search_index()
+    asked = [Asked(group=group, weight=weight) for group, weight in zip(groups, weights, strict=True)]
+    matching = [(one, count) for one, count in zip(asked, counts, strict=True) if count]
     required = [group for group in groups if group.is_required]
-    rare = [group for group, count in matching if count < COUNT_BOUND]
+    rare = [one for one, count in matching if count < COUNT_BOUND]
     if rare:
         return index.candidates(rare, required, scope, limit=_CANDIDATES)
-    common = [group for group, _ in matching]
+    common = [one for one, _ in matching]
     named = index.candidates(common, required, scope, limit=_CANDIDATES, by_name=True)
     return named if len(named) == _CANDIDATES else index.candidates(common, required, scope, limit=_CANDIDATES)
 

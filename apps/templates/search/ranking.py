@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from apps.templates.search.index import COUNT_BOUND, Candidate
 from apps.templates.search.query import Group, Variant
 
-__all__ = ["Ranked", "rank"]
+__all__ = ["Ranked", "group_weight", "rank"]
 
 _FIELD_WEIGHTS = (6.0, 4.0, 2.0, 1.0)
 """Of title, tags, description, text."""
@@ -35,12 +35,8 @@ class Ranked:
     score: float
 
 
-def rank(candidates: Sequence[Candidate], groups: Sequence[Group], counts: Sequence[int], entries: int) -> list[Ranked]:
-    """Return the candidates that match, best first; equals by uses, then by id.
-
-    `counts` is how many entries match each group, up to `COUNT_BOUND`; `entries` how many there are.
-    """
-    weights = [_weight(count, entries) for count in counts]
+def rank(candidates: Sequence[Candidate], groups: Sequence[Group], weights: Sequence[float]) -> list[Ranked]:
+    """Return the candidates that match, best first; equals by uses, then by id. `weights` are those of the groups."""
     tests = [[_test(variant) for variant in group.variants] for group in groups]
     whole = sum(weights) or 1.0
     found: list[Ranked] = []
@@ -64,8 +60,11 @@ def rank(candidates: Sequence[Candidate], groups: Sequence[Group], counts: Seque
     return sorted(kept, key=lambda ranked: (-ranked.score, -ranked.candidate.uses, ranked.candidate.template_id))
 
 
-def _weight(count: int, entries: int) -> float:
-    """Return what a group counts for: the fewer templates match, the more."""
+def group_weight(count: int, entries: int) -> float:
+    """Return what a group counts for: the fewer templates match, the more.
+
+    `count` is how many entries match it, up to `COUNT_BOUND`; `entries` how many there are. The caller may see all.
+    """
     if not count:
         return 0.0
     if count >= COUNT_BOUND:

@@ -1,8 +1,8 @@
-"""Which words of the library a mistyped word may stand for."""
+"""Which words of what its caller may see a mistyped word may stand for."""
 
 from __future__ import annotations
 
-from apps.templates.search.index import SearchIndex
+from apps.templates.search.dictionary import Dictionary
 from apps.templates.search.query import Variant
 from apps.templates.search.stems import stem
 
@@ -17,7 +17,7 @@ _LIKE_WORDS = 60
 _NEAR_WORDS = 5
 
 
-def near_words(word: str, index: SearchIndex, *, is_known: bool) -> list[Variant]:
+def near_words(word: str, dictionary: Dictionary, *, is_known: bool) -> list[Variant]:
     """Return what a word may have been meant to be; at most five.
 
     A mistake is a letter too many, too few, another, or two that have changed places. From six letters two are
@@ -27,7 +27,7 @@ def near_words(word: str, index: SearchIndex, *, is_known: bool) -> list[Variant
         return []
     # Two letters that changed places leave a short word too few pieces to be found by.
     swapped = {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)}
-    found = dict.fromkeys((*index.known(swapped), *index.words_like(word, _LIKE_WORDS)))
+    found = dict.fromkeys((*dictionary.known(swapped), *dictionary.like(word, _LIKE_WORDS)))
     most = 2 if len(word) >= _TWICE_FROM and not is_known else 1
     distances = {other: distance(word, other, most) for other in found if other != word}
     nearest = min(distances.values(), default=most + 1)

@@ -71,15 +71,16 @@ def written(value):
         "x" * 3_000,
         written([]),
         written({}),
-        written(["title", "a", 1]),
-        written(["-created_at", "a", 1]),
-        written(["-created_at", "2026-01-01T00:00:00", 1]),
-        written(["-created_at", "0001-01-01T00:00:00+23:00", 1]),
-        written(["-created_at", "9999-12-31T23:59:59-23:00", 1]),
-        written(["-created_at", "2026-01-01T00:00:00+00:00", 2**63]),
-        written(["-created_at", "2026-01-01T00:00:00+00:00", -1]),
-        written(["-created_at", "2026-01-01T00:00:00+00:00", "1"]),
-        written(["-created_at", 7, 1]),
+        written(["title", "a", "slug", True]),
+        written(["-created_at", "a", "slug", True]),
+        written(["-created_at", "2026-01-01T00:00:00", "slug", True]),
+        written(["-created_at", "0001-01-01T00:00:00+23:00", "slug", True]),
+        written(["-created_at", "9999-12-31T23:59:59-23:00", "slug", True]),
+        written(["-created_at", "2026-01-01T00:00:00+00:00", 1, True]),
+        written(["-created_at", "2026-01-01T00:00:00+00:00", "a\0b", True]),
+        written(["-created_at", "2026-01-01T00:00:00+00:00", "slug", 1]),
+        written(["-created_at", "2026-01-01T00:00:00+00:00", "slug"]),
+        written(["-created_at", 7, "slug", True]),
     ],
 )
 def test_a_broken_cursor(ada, cursor):
@@ -98,7 +99,7 @@ def test_a_cursor_of_another_order(ada):
     ("ordering", "key"), [("title", "a\0b"), ("title", 7), ("uses", "7"), ("uses", 2**63), ("uses", -1), ("uses", True)]
 )
 def test_a_cursor_with_a_key_of_another_kind(ada, ordering, key):
-    cursor = written([ordering, key, 1])
+    cursor = written([ordering, key, "slug", True])
     assert ada.get(f"?ordering={ordering}&after={cursor}", status=400)["param"] == "after"
 
 

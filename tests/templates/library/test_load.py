@@ -7,6 +7,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 from apps.llm.errors import Conflict
 from apps.templates.library.loading import library_load
@@ -38,6 +39,19 @@ def test_the_command_loads_all_and_says_so():
     assert Template.objects.filter(owner=None, is_public=True).count() == count
     assert Label.objects.filter(name="production", version__number=1).count() == count
     assert Version.objects.count() == count
+
+
+def test_what_the_index_lacks_is_written_into_it(ada):
+    ada.make(title="Zebra")
+    loaded()
+    # As a migration of the index's tables leaves it.
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM prompt_templates_search_entry")
+    Template.objects.update(indexed_at=None)
+    assert ada.slugs("search/?q=zebra") == ada.slugs(f"search/?q={FIRST.title}") == []
+    assert loaded() == (0, 0, 5)
+    assert ada.slugs("search/?q=zebra") == ["zebra"]
+    assert FIRST.slug in ada.slugs(f"search/?q={FIRST.title}")
 
 
 def test_what_is_loaded_is_what_the_files_say(ada):

@@ -1,4 +1,4 @@
-"""`python manage.py load_templates`: the starter library, as often as wanted."""
+"""`python manage.py load_templates`: the starter library and what the search's index lacks, as often as wanted."""
 
 from __future__ import annotations
 
