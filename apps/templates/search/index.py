@@ -87,11 +87,8 @@ class Scope:
 class SearchIndex(Protocol):
     """One database's index. Writes belong to the transaction they are called in."""
 
-    def add_words(self, words: Sequence[str]) -> None:
-        """Add words that are not there yet, of entries to come; they are sorted."""
-
     def put(self, entries: Sequence[Entry]) -> None:
-        """Write entries over those of the same templates; their words have been added."""
+        """Write entries over those of the same templates; their words are kept in the dictionary."""
 
     def clear(self) -> None:
         """Remove every entry."""

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("database")
 def rows(statement: str) -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(statement)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def kept() -> dict[tuple[int, str], int]:
