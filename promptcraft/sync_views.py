@@ -19,8 +19,9 @@ __all__ = ["admission_of", "serve_in_turn"]
 
 
 def admission_of(view: Callable[..., Any]) -> Callable[[HttpRequest], Awaitable[Turn]]:
-    """Return what says where a sync view's requests wait: the attribute `admit` of its class, or its own."""
-    declared: Any = getattr(view, "view_class", view)
+    """Return what says where a sync view's requests wait: its own attribute `admit`, or that of its class."""
+    # A view that is wrapped around another has the other's class as well.
+    declared: Any = view if hasattr(view, "admit") else getattr(view, "view_class", view)
     admit: Callable[[HttpRequest], Awaitable[Turn]] = declared.admit
     return admit
 

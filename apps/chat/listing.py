@@ -32,7 +32,7 @@ async def list_completions(*, caller: Caller, limit: int, after: str | None) -> 
         # One that was running a moment ago may have been written meanwhile.
         found.setdefault(row.id, row)
     newest_first = sorted(found.values(), key=_place_of, reverse=True)
-    page = [completion_json(one) for one in newest_first[:limit]]
+    page = [await completion_json(one) for one in newest_first[:limit]]
     more = len(newest_first) > limit
     last_id = page[-1]["id"] if page else None
     return {

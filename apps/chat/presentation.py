@@ -12,7 +12,7 @@ from apps.llm.wire.openai import AssembledMessage, Usage
 __all__ = ["completion_json", "usage_json"]
 
 
-def completion_json(completion: Generation | StoredCompletion) -> dict[str, Any]:
+async def completion_json(completion: Generation | StoredCompletion) -> dict[str, Any]:
     """Return the `chat.completion` so far, with `status` and `attempts`."""
     if isinstance(completion, Generation):
         return _completion(
@@ -21,7 +21,7 @@ def completion_json(completion: Generation | StoredCompletion) -> dict[str, Any]
             model=completion.model,
             provider=completion.provider,
             status=completion.status.value,
-            message=completion.message(),
+            message=await completion.message(),
             usage=completion.usage,
             usage_source=completion.usage_source.value,
             cost_nano_usd=completion.cost_nano_usd,

@@ -93,7 +93,7 @@ async def answer_completion(
     completion = opened.generation or opened.stored
     if completion is None:
         raise RuntimeError("an opened completion is running or stored")
-    return json_response(completion_json(completion), headers=_completion_headers(opened))
+    return json_response(await completion_json(completion), headers=_completion_headers(opened))
 
 
 async def completion_list(request: HttpRequest, caller: Caller) -> HttpResponse:
@@ -106,7 +106,7 @@ async def completion_list(request: HttpRequest, caller: Caller) -> HttpResponse:
 async def completion_detail(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponse:
     """Answer `GET completions/{id}/`: the answer so far and how it stands."""
     await add_limits(request, caller)
-    return json_response(completion_json(await services.find(caller=caller, completion_id=completion_id)))
+    return json_response(await completion_json(await services.find(caller=caller, completion_id=completion_id)))
 
 
 async def completion_events(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponseBase:

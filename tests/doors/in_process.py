@@ -72,6 +72,7 @@ async def ask(
     query: bytes = b"",
     ends: bool = True,
     timeout_s: float = HANG_S,
+    client: str = "127.0.0.1",
 ) -> Answer:
     """Send a request and return its answer. `pieces` are the body's messages; without `ends` more never come.
 
@@ -91,7 +92,7 @@ async def ask(
         "query_string": query,
         "root_path": "",
         "headers": [(b"host", b"localhost"), *sent],
-        "client": ("127.0.0.1", 4711),
+        "client": (client, 4711),
         "server": ("127.0.0.1", 8000),
     }
     answer = Answer()

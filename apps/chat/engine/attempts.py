@@ -7,7 +7,7 @@ import functools
 import hmac
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from apps.chat.engine.exchange import Exchange
@@ -74,7 +74,7 @@ class Attempts:
         passed_over: list[FailedAttempt],
         stamp: Stamp,
         log: StreamLog,
-        message: Callable[[], AssembledMessage],
+        message: Callable[[], Awaitable[AssembledMessage]],
         on_first_content: Callable[[], None],
     ) -> None:
         self.made = made
@@ -223,7 +223,7 @@ class Attempts:
         attempt.ended_at = time.time()
         attempt.failure = error.failure if error else None
         attempt.end = self._end_of(exchange, error)
-        self._account(exchange, error)
+        await self._account(exchange, error)
         if error is not None:
             permit.failure(error.breaker_verdict, error.failure.value)
         elif self._stop is not None and not exchange.has_content:
@@ -245,13 +245,13 @@ class Attempts:
             return End.FAILOVER
         return End.TIMEOUT if error.failure in TIMEOUTS else End.UPSTREAM_ERROR
 
-    def _account(self, exchange: Exchange, error: ProviderError | None) -> None:
+    async def _account(self, exchange: Exchange, error: ProviderError | None) -> None:
         """Set the attempt's tokens and cost: the provider's count, else an estimate of what it must have made."""
         attempt = exchange.attempt
         if exchange.usage is not None:
             attempt.usage, attempt.usage_source = exchange.usage, UsageSource.PROVIDER
         elif exchange.has_content or error is None:
-            attempt.usage, attempt.usage_source = self._estimate(), UsageSource.ESTIMATED
+            attempt.usage, attempt.usage_source = await self._estimate(), UsageSource.ESTIMATED
         if attempt.usage is not None:
             started_at = datetime.fromtimestamp(attempt.started_at, UTC)
             row = self._services.prices.find(attempt.provider, attempt.model, started_at)
@@ -259,8 +259,8 @@ class Attempts:
         elif error is not None and not error.may_have_billed:
             attempt.cost_nano_usd = 0
 
-    def _estimate(self) -> Usage:
-        message = self._message()
+    async def _estimate(self) -> Usage:
+        message = await self._message()
         reasoning_tokens = estimate_tokens(message.reasoning_content or "")
         arguments = "".join(str(call["function"].get("arguments", "")) for call in message.tool_calls)
         return Usage(

@@ -12,8 +12,9 @@ from apps.chat.engine.stamp import Stamp
 from apps.chat.engine.template import Template, learn
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.providers.base import Provider
-from apps.llm.wire.openai import Usage, parse_chunk
+from apps.llm.wire.openai import MAX_TOOL_CALLS, Usage, parse_chunk
 from apps.llm.wire.sse import Decoder, EventTooLarge, is_done
+from apps.llm.wire.values import MAX_VALUES, values_exceed
 
 __all__ = ["Exchange"]
 
@@ -31,6 +32,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_calls",
         "_clock",
         "_decoder",
         "_provider",
@@ -68,6 +70,8 @@ class Exchange:
         self._lessons = _LESSONS
         self._clock = clock
         self._decoder = Decoder()
+        self._calls: set[int] = set()
+        """The indices of the tool calls so far."""
         self.on_first_content: Callable[[], None] | None = on_first_content
         """Called once. None from then on, and once the attempt is over: whoever is called has us in turn."""
 
@@ -134,6 +138,8 @@ class Exchange:
             self.end(None)
             return
         try:
+            if len(payload) > MAX_VALUES and values_exceed(payload):
+                raise ValueError("too many values")
             chunk = parse_chunk(payload)
         except ValueError:
             if self.finish_reason is not None:
@@ -147,6 +153,11 @@ class Exchange:
         if chunk.error is not None:
             raise self._provider.classify_stream_error(chunk.error)
         finish_reason = None if chunk.finish_reason is None else self._translated(chunk.finish_reason)
+        if chunk.tool_calls:
+            for call in chunk.tool_calls:
+                self._calls.add(call["index"])
+            if len(self._calls) > MAX_TOOL_CALLS:
+                raise ProviderError(Failure.BAD_RESPONSE, detail="too many tool calls")
         if chunk.has_content:
             self._content_seen()
             if self._lessons and (text := self._stamp.text_frame(chunk)) is not None:

@@ -19,7 +19,7 @@ from apps.chat.engine.stamp import Stamp
 from apps.chat.envelope import stream_error
 from apps.limits.limiter import Lease
 from apps.llm.errors import Code, FailedAttempt, InternalError, PromptCraftError, ServiceUnavailable
-from apps.llm.wire.openai import AssembledMessage, Usage, assemble
+from apps.llm.wire.openai import AssembledMessage, Usage, assembling
 from apps.llm.wire.sse import DONE
 
 __all__ = ["Generation", "Status", "Stop"]
@@ -202,9 +202,16 @@ class Generation:
         """What they cost, None if that is not known."""
         return self.attempts[-1].cost_nano_usd if self.attempts else None
 
-    def message(self) -> AssembledMessage:
-        """Return the answer so far."""
-        return assemble(self.log.parts())
+    async def message(self) -> AssembledMessage:
+        """Return the answer so far; a long one is put together in several turns of the loop."""
+        steps = assembling(self.log.parts())
+        while True:
+            try:
+                next(steps)
+            except StopIteration as whole:
+                message: AssembledMessage = whole.value
+                return message
+            await asyncio.sleep(0)
 
     def log_fields(self) -> dict[str, Any]:
         """Return what the request's log line says of it: never a text."""
@@ -239,9 +246,10 @@ class Generation:
 
     async def _settle(self, attempts: Attempts, error: PromptCraftError | None) -> None:
         """Write the end into the log and the database; `[DONE]` is sent when the row is there."""
+        self.log.make_room()
         if error is not None:
             self._fail(error, fruitless=not attempts.has_content)
-            self._services.writer.submit(self._record())
+            self._services.writer.submit(await self._record())
             return
         if self._stop is Stop.SHUTDOWN and attempts.finish_reason is None:
             # No terminal event: clients see a cut and resume elsewhere. Whoever has no headers yet gets a status.
@@ -253,7 +261,7 @@ class Generation:
             if self.on_fruitless is not None and not attempts.has_content:
                 self.on_fruitless(self.error)
             self._over(b"")
-            self._services.writer.submit(self._record())
+            self._services.writer.submit(await self._record())
             return
         if attempts.finish_reason is not None:
             self.status = Status.COMPLETED
@@ -266,7 +274,7 @@ class Generation:
         self._release_headers()
         if self.order.include_usage:
             attempts.stamp.usage(self.usage or Usage(prompt_tokens=0, completion_tokens=0), self.cost_nano_usd)
-        recorded = self._services.writer.submit(self._record())
+        recorded = self._services.writer.submit(await self._record())
         self._recorded = recorded, self._services.clock()
         if await recorded:
             self._over(DONE)
@@ -300,7 +308,7 @@ class Generation:
             self.done.set()
             self._on_done(self)
 
-    def _record(self) -> CompletionRecord:
+    async def _record(self) -> CompletionRecord:
         order = self.order
         return CompletionRecord(
             id=order.id,
@@ -310,7 +318,7 @@ class Generation:
             provider=self.provider,
             model=self.model,
             error_code=self.error.code.value if self.error else "",
-            message=self.message(),
+            message=await self.message(),
             usage=self.usage,
             usage_source=self.usage_source,
             cost_nano_usd=self.cost_nano_usd,

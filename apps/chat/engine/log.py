@@ -61,6 +61,9 @@ class StreamLog(Protocol):
     def append(self, payload: bytes) -> None:
         """Append any other event by its data, one line of JSON; as `append_text`."""
 
+    def make_room(self) -> None:
+        """Let in what is still to be said of how the answer ended, full or not."""
+
     def close(self, terminal: bytes) -> None:
         """End the log."""
 

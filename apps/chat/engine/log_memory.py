@@ -5,17 +5,19 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import NoReturn
 
 import msgspec
 
 from apps.chat.engine.log import Frame, LogFull, Subscriber
 from apps.llm.wire.sse import encode_event
 
-__all__ = ["MAX_LOG_BYTES", "MemoryLog"]
+__all__ = ["MAX_LOG_BYTES", "MAX_LOG_RUNS", "MemoryLog"]
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
 """No model's largest answer comes near; a provider that babbles without end is cut here."""
+MAX_LOG_RUNS = 131_072
+"""More than there is room for where an event is kept whole: a provider that changes from thoughts to text and back with
+every letter is cut here, or what is noted of each change would outgrow the text."""
 _MERGED_BYTES = 32 * 1024
 """A replayed event is cut here, so that clients with small buffers can take it."""
 
@@ -28,13 +30,27 @@ class _Run(msgspec.Struct, frozen=True):
 
 
 class MemoryLog:
-    """A `StreamLog` held by this process. About 4 bytes an event besides its text; at most MAX_LOG_BYTES."""
+    """A `StreamLog` held by this process. About 4 bytes an event besides its text.
 
-    __slots__ = ("_bytes", "_ends", "_frame", "_runs", "_subscribers", "_untold", "last_id", "terminal")
+    Past MAX_LOG_BYTES or MAX_LOG_RUNS it is full.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_ends",
+        "_frame",
+        "_has_room",
+        "_runs",
+        "_subscribers",
+        "_untold",
+        "last_id",
+        "terminal",
+    )
 
     def __init__(self) -> None:
         self.last_id = 0
         self.terminal: bytes | None = None
+        self._has_room = False
         self._bytes = bytearray()
         # _ends[i] is where event i ends in _bytes; event 0 does not exist and ends at 0.
         self._ends = array("I", [0])
@@ -53,8 +69,10 @@ class MemoryLog:
         """Append an event by its frame and fragment; subscribers learn of it at the next `tell`. Raises LogFull."""
         # `_keep`, written out: this is the one step that every token takes.
         if self.terminal is not None or len(self._bytes) + len(fragment) > MAX_LOG_BYTES:
-            self._refuse()
+            self._check()
         if frame is not self._frame:
+            if len(self._runs) >= MAX_LOG_RUNS:
+                self._check()
             self._frame = frame
             self._runs.append(_Run(self.last_id + 1, frame))
         self._bytes += fragment
@@ -66,6 +84,8 @@ class MemoryLog:
 
     def append(self, payload: bytes) -> None:
         """Append any other event by its data, one line of JSON; as `append_text`."""
+        if len(self._runs) >= MAX_LOG_RUNS:
+            self._check()
         self._frame = None
         self._runs.append(_Run(self.last_id + 1, None))
         self._keep(payload)
@@ -79,6 +99,10 @@ class MemoryLog:
             self._untold.clear()
             for subscriber in self._subscribers:
                 subscriber.push(events)
+
+    def make_room(self) -> None:
+        """Let in what is still to be said of how the answer ended, full or not."""
+        self._has_room = True
 
     def close(self, terminal: bytes) -> None:
         """End the log."""
@@ -119,14 +143,16 @@ class MemoryLog:
         if subscriber in self._subscribers:
             self._subscribers.remove(subscriber)
 
-    def _refuse(self) -> NoReturn:
+    def _check(self) -> None:
+        """Refuse an event to a log that is closed, or full and without room for more."""
         if self.terminal is not None:
             raise RuntimeError("the log is closed")
-        raise LogFull
+        if not self._has_room:
+            raise LogFull
 
     def _keep(self, data: bytes) -> None:
         if self.terminal is not None or len(self._bytes) + len(data) > MAX_LOG_BYTES:
-            self._refuse()
+            self._check()
         self._bytes += data
         self._ends.append(len(self._bytes))
         self.last_id += 1

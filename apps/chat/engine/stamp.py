@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from apps.chat.engine.log import Frame, StreamLog
@@ -59,7 +60,7 @@ class Stamp:
         delta: dict[str, Any] = {kind: text for kind, text in _texts(chunk) if text}
         if chunk.tool_calls:
             delta["tool_calls"] = list(chunk.tool_calls)
-        self._log.append(self._event(delta, **(chunk.extra or {})))
+        self._log.append(self._event(delta, chunk.extra or {}))
 
     def text_frame(self, chunk: Chunk) -> tuple[str, Frame] | None:
         """Return the kind and frame of a chunk that says one text and nothing else, None for any other.
@@ -104,7 +105,7 @@ class Stamp:
         self._role_due = False
         return self._begun() + (b',"promptcraft":{"degraded":true}' if self._mock else b""), b'"role":"assistant",'
 
-    def _event(self, delta: dict[str, Any], **choice: Any) -> bytes:
+    def _event(self, delta: dict[str, Any], choice: Mapping[str, Any]) -> bytes:
         """Return the data of an event with a delta that is not empty, the role with the first."""
         begun, role = self._begun_with_delta()
         rest = json.dumps({"delta": delta, **choice, "finish_reason": None})

@@ -17,7 +17,10 @@ __all__ = ["Template", "learn"]
 
 # Printable ASCII without the quote and the backslash: the inside of a JSON string, just as it stands.
 _PLAIN = re.compile(rb"[ !#-\[\]-~]+")
-_STRING = rb'"\s*:\s*"((?:[^"\\]|\\.)+)"'
+# Nothing is given back: a mebibyte of text would be remembered character by character.
+_STRING = rb'"\s*+:\s*+"((?:[^"\\]++|\\.)++)"'
+_MOST_LEARNT_BYTES = 16 * 1024
+"""Of an event that a template is learnt from: of longer ones an answer has few."""
 _VALUES = {kind: re.compile(rb'"' + kind.encode() + _STRING) for kind in ("content", "reasoning_content", "refusal")}
 
 
@@ -48,7 +51,7 @@ class Template:
 
 def learn(payload: bytes, chunk: Chunk, frame: Frame, kind: str) -> Template | None:
     """Return the template of an event that says nothing but one text, None if the text has no unmistakable place."""
-    places = list(_VALUES[kind].finditer(payload))
+    places = list(_VALUES[kind].finditer(payload)) if len(payload) <= _MOST_LEARNT_BYTES else ()
     if len(places) != 1:
         return None
     start, end = places[0].span(1)

@@ -18,17 +18,21 @@ import httpx
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.providers.base import Call, ModelFacts, ProviderConfig, Sink, Target, TransportKind
 from apps.llm.providers.dialect import Dialect
+from apps.llm.providers.push_connection import MOST_TURN_BYTES
 from apps.llm.providers.push_stream import PushResponse, PushStream
 from apps.llm.providers.push_transport import Endpoint, PushTransport
 from apps.llm.providers.refusal import read_refusal, read_retry_after
 from apps.llm.wire.json import dumps, loads
 from apps.llm.wire.openai import CompletionRequest
+from apps.llm.wire.sse import MAX_EVENT_BYTES
+from apps.llm.wire.values import values_exceed
 
 __all__ = ["Dialect", "OpenAICompatibleProvider", "ProviderConfig"]
 
 _ERROR_BODY_BYTES = 64 * 1024
 # A provider that refuses and then dawdles is not worth the client's time: its status says enough.
 _ERROR_BODY_TIMEOUT_S = 5.0
+# With the empty lines that a vendor sends to keep the connection alive; what they stand before is one event.
 _JSON_BODY_BYTES = 8 * 1024 * 1024
 _WRITE_TIMEOUT_S = 30.0
 
@@ -181,7 +185,10 @@ class OpenAICompatibleProvider:
                 match form:
                     case "stream":
                         async for data in body:
-                            sink.feed(data)
+                            for start in range(0, len(data), MOST_TURN_BYTES):
+                                sink.feed(data[start : start + MOST_TURN_BYTES])
+                                # An iterator that has more at hand does not wait by itself.
+                                await asyncio.sleep(0)
                     case "json":
                         sink.feed(self._as_stream(await _read(body, _JSON_BODY_BYTES)))
                     case "refusal":
@@ -218,9 +225,9 @@ class OpenAICompatibleProvider:
 
     def _as_stream(self, body: bytes) -> bytes:
         """Turn the JSON answer of an upstream that did not stream into a stream of one event."""
+        body = body.strip()
         try:
-            # Empty lines before it, which a vendor sends to keep the connection alive, are white space to JSON.
-            document = loads(body)
+            document = None if len(body) > MAX_EVENT_BYTES or values_exceed(body) else loads(body)
         except ValueError:
             document = None
         if isinstance(document, dict) and document.get("error"):

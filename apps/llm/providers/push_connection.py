@@ -6,7 +6,9 @@ import asyncio
 import select
 import ssl
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol, cast
 
 import httpx
@@ -14,8 +16,11 @@ import httpx
 from apps.llm.providers.push_answer import Answer
 from apps.llm.providers.push_stream import PushResponse, PushStream
 
-__all__ = ["Connection", "Keeper", "Origin"]
+__all__ = ["MOST_TURN_BYTES", "Connection", "Keeper", "Origin"]
 
+MOST_TURN_BYTES = 16 * 1024
+"""Of one answer that are worked on in one turn of the event loop, some milliseconds at the worst. The rest of a larger
+read waits for the turns after it, and reading pauses meanwhile: a loop's read has at most 256 KiB."""
 
 Origin = tuple[bytes, str, int]
 """Scheme, host, port."""
@@ -38,13 +43,15 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answer",
-        "_head",
+        "_after_unread",
         "_keeper",
         "_paused",
+        "_reading",
         "_reusable",
-        "_stream",
         "_transport",
+        "_under_way",
+        "_unread",
+        "_waiting",
         "_writable",
         "answered",
         "closed",
@@ -61,12 +68,16 @@ class Connection(asyncio.Protocol):
         """When it was kept, by the loop's clock; for its keeper."""
         self._keeper = keeper
         self._transport: asyncio.Transport | None = None
+        self._reading = True
+        # By the stream.
         self._paused = False
+        self._unread = bytearray()
+        self._waiting = False
+        """Whether what is unread is for a later turn."""
+        self._after_unread: Callable[[], object] | None = None
         self._reusable = False
-        # The exchange under way; no answer is expected when there is none.
-        self._answer: Answer | None = None
-        self._stream: PushStream | None = None
-        self._head: asyncio.Future[None] | None = None
+        self._under_way: tuple[Answer, PushStream, asyncio.Future[None]] | None = None
+        """The exchange: its answer, its body and what resolves at its headers. None when no answer is expected."""
         self._writable: asyncio.Future[None] | None = None
 
     # -- the exchange
@@ -81,9 +92,9 @@ class Connection(asyncio.Protocol):
         """
         if self._transport is None or self.closed:
             raise httpx.ConnectError("the connection closed before the request was sent")
-        answer = self._answer = Answer()
-        stream = self._stream = PushStream(self, read_timeout_s)
-        head = self._head = asyncio.get_running_loop().create_future()
+        answer, stream = Answer(), PushStream(self, read_timeout_s)
+        head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way = answer, stream, head
         self.answered = self._reusable = False
         self._transport.write(request)
         if self._writable is not None:
@@ -102,7 +113,7 @@ class Connection(asyncio.Protocol):
     def leave(self) -> None:
         """End the exchange: be free for another after a clean end, close otherwise."""
         # Bytes that a paused connection has not read could be anything.
-        if self._reusable and not self.closed and not self._paused:
+        if self._reusable and not self.closed and self._reading:
             self._reusable = False
             self._keeper.keep(self)
         else:
@@ -112,6 +123,7 @@ class Connection(asyncio.Protocol):
         """Close at once, whatever is under way. Whoever waits learns of it from the loop's next turn."""
         if not self.closed:
             self.closed = True
+            self._unread.clear()
             if self._transport is not None:
                 self._transport.abort()
             self._keeper.forget(self)
@@ -129,15 +141,15 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading: whoever iterates is slower than the peer."""
-        if not self._paused and not self.closed and self._transport is not None:
+        if not self._paused:
             self._paused = True
-            self._transport.pause_reading()
+            self._flow()
 
     def resume(self) -> None:
         """Read on."""
-        if self._paused and not self.closed and self._transport is not None:
+        if self._paused:
             self._paused = False
-            self._transport.resume_reading()
+            self._flow()
 
     # -- the loop's callbacks
 
@@ -149,12 +161,17 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what was read and hand it on."""
-        answer, stream, head = self._answer, self._stream, self._head
-        if answer is None or stream is None or head is None:
+        """Parse what was read and hand it on; what is more than a turn's share, in the turns after this one."""
+        if len(data) > MOST_TURN_BYTES:
+            # Nothing comes before it is taken: reading pauses.
+            self._unread += data
+            self._read_on()
+            return
+        if self._under_way is None:
             # What nobody asked for belongs to nobody, least of all to the next request.
             self.abort()
             return
+        answer, stream, head = self._under_way
         self.answered = True
         body = answer.feed(data)
         if answer.head_complete and not head.done():
@@ -171,24 +188,31 @@ class Connection(asyncio.Protocol):
         elif answer.fault:
             self._fail(httpx.RemoteProtocolError(answer.fault))
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
         """Learn that the peer sends no more. Nothing is sent on half a connection either."""
-        answer, stream = self._answer, self._stream
-        if answer is not None and stream is not None:
+        if self._waiting:
+            self._after_unread = self.eof_received
+            return True
+        if self._under_way is not None:
+            answer, stream, _ = self._under_way
             if answer.ends_with_connection and self._is_truncated():
                 self._fail(httpx.RemoteProtocolError("TLS ended without its close_notify"))
-                return
+                return False
             answer.end()
             if answer.fault:
                 self._fail(httpx.RemoteProtocolError(answer.fault))
-                return
+                return False
             self._complete(answer, stream)
         self.abort()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Learn that the connection is closed, by whomever."""
+        if self._waiting and not self.closed:
+            self._after_unread = partial(self.connection_lost, exc)
+            return
         self.abort()
-        if self._writable is not None and not (self._head is None or self._head.done()):
+        if self._writable is not None and self._under_way is not None and not self._under_way[2].done():
             self._fail(httpx.WriteError("the connection closed before the request was sent whole"))
         elif exc is None:
             self._fail(httpx.RemoteProtocolError("the connection ended before the answer did"))
@@ -206,6 +230,31 @@ class Connection(asyncio.Protocol):
 
     # -- inside
 
+    def _read_on(self) -> None:
+        """Take a turn's share of what is unread."""
+        self._waiting = False
+        share = bytes(self._unread[:MOST_TURN_BYTES])
+        del self._unread[:MOST_TURN_BYTES]
+        if not self.closed:
+            self.data_received(share)
+        if self.closed:
+            return
+        if self._unread:
+            self._waiting = True
+            asyncio.get_running_loop().call_soon(self._read_on)
+        if self._after_unread is None:
+            self._flow()
+        elif not self._waiting:
+            after, self._after_unread = self._after_unread, None
+            after()
+
+    def _flow(self) -> None:
+        """Have the transport read or not: not while the stream has enough, nor while anything is unread."""
+        reading = not (self._paused or self._unread)
+        if reading != self._reading and not self.closed and self._transport is not None:
+            self._reading = reading
+            (self._transport.resume_reading if reading else self._transport.pause_reading)()
+
     async def _written(self, writable: asyncio.Future[None], timeout_s: float | None) -> None:
         """Wait until the request is sent, or is answered already, which servers do that refuse it early."""
         try:
@@ -221,14 +270,14 @@ class Connection(asyncio.Protocol):
     def _complete(self, answer: Answer, stream: PushStream) -> None:
         self._drop(answer)
         sent = self._transport is not None and self._transport.get_write_buffer_size() == 0
-        self._reusable = answer.reusable and sent
+        self._reusable = answer.reusable and sent and not self._unread
         stream.end(None)
         if not self._reusable:
             self.abort()
 
     def _fail(self, error: Exception) -> None:
-        answer, stream, head = self._answer, self._stream, self._head
-        if answer is not None and stream is not None and head is not None:
+        if self._under_way is not None:
+            answer, stream, head = self._under_way
             self._drop(answer)
             if head.done():
                 stream.end(error)
@@ -242,7 +291,7 @@ class Connection(asyncio.Protocol):
     def _drop(self, answer: Answer) -> None:
         answer.drop()
         # The stream has us, and nobody closes that of an exchange which was cancelled before its headers.
-        self._answer = self._stream = None
+        self._under_way = None
 
     def _is_truncated(self) -> bool:
         """Whether TLS ended without its goodbye: anybody on the way may have ended it then."""

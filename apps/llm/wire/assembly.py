@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from apps.llm.wire.chunk import parse_chunk
@@ -10,11 +10,14 @@ from apps.llm.wire.json import join_surrogates, loads
 from apps.llm.wire.sse import is_done
 from apps.llm.wire.types import AssembledMessage, Chunk
 
-__all__ = ["assemble"]
+__all__ = ["assembling"]
+
+_STEP_PARTS = 256
+_STEP_BYTES = 512 * 1024
 
 
-def assemble(parts: Iterable[tuple[str, bytes]]) -> AssembledMessage:
-    """Join what our own events say into one message.
+def assembling(parts: Iterable[tuple[str, bytes]]) -> Generator[None, None, AssembledMessage]:
+    """Join what our own events say into one message, and return it; yield every millisecond or so of work.
 
     A part is ("", the data of a whole event), or what one says and the inside of that JSON string: of `content`,
     `reasoning_content`, `refusal`, `finish_reason`; of any other kind it says nothing here. `[DONE]` and silent
@@ -29,7 +32,12 @@ def assemble(parts: Iterable[tuple[str, bytes]]) -> AssembledMessage:
     calls: dict[int, _ToolCall] = {}
     logprobs: dict[str, list[Any]] = {}
     finish_reason: str | None = None
+    done_parts = done_bytes = 0
     for kind, data in parts:
+        done_parts, done_bytes = done_parts + 1, done_bytes + len(data)
+        if done_parts >= _STEP_PARTS or done_bytes >= _STEP_BYTES:
+            done_parts = done_bytes = 0
+            yield
         if kind:
             if kind in texts and data:
                 texts[kind].append(loads(b'"%b"' % data))

@@ -8,7 +8,10 @@ from typing import Any
 from apps.llm.wire.json import loads
 from apps.llm.wire.types import Chunk, JsonObject, Usage
 
-__all__ = ["parse_chunk", "parse_usage"]
+__all__ = ["MAX_TOOL_CALLS", "parse_chunk", "parse_usage"]
+
+MAX_TOOL_CALLS = 128
+"""Of one answer: as many as a request may have tools. Those of one event are counted here, of all in the engine."""
 
 _READ_FROM_CHOICE = frozenset({"index", "delta", "message", "finish_reason"})
 # More tokens than any context window will hold: a number beyond it is noise and bills nobody.
@@ -134,6 +137,8 @@ def _tool_calls(value: object) -> list[JsonObject]:
     """Check the fragments of tool calls; one without an index (a whole message has none) gets its place."""
     if not isinstance(value, list):
         raise ValueError("tool_calls is not an array")
+    if len(value) > MAX_TOOL_CALLS:
+        raise ValueError("too many tool calls")
     calls: list[JsonObject] = []
     for place, call in enumerate(value):
         if not isinstance(call, dict):

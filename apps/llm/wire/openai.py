@@ -3,13 +3,13 @@
 types.py      what crosses the layers
 request.py    parse_request, over messages.py, tools.py and the primitives of checks.py
 chunk.py      parse_chunk
-assembly.py   assemble
+assembly.py   assembling
 """
 
 from __future__ import annotations
 
-from apps.llm.wire.assembly import assemble
-from apps.llm.wire.chunk import parse_chunk
+from apps.llm.wire.assembly import assembling
+from apps.llm.wire.chunk import MAX_TOOL_CALLS, parse_chunk
 from apps.llm.wire.request import parse_request
 from apps.llm.wire.types import (
     AssembledMessage,
@@ -24,6 +24,7 @@ from apps.llm.wire.types import (
 )
 
 __all__ = [
+    "MAX_TOOL_CALLS",
     "AssembledMessage",
     "Chunk",
     "CompletionRequest",
@@ -33,7 +34,7 @@ __all__ = [
     "OnInterrupt",
     "Role",
     "Usage",
-    "assemble",
+    "assembling",
     "parse_chunk",
     "parse_request",
 ]

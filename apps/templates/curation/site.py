@@ -31,6 +31,7 @@ from apps.llm.errors import Forbidden
 from apps.templates.curation.bounds import FORM, MOST_LOG_IN_BYTES, check_request
 from apps.templates.workload import WORKBENCH
 from promptcraft.context import context_of
+from promptcraft.cookies import read_cookies
 
 __all__ = ["CurationSite", "forgery_refused"]
 
@@ -113,6 +114,7 @@ def _answering(view: View, access: Access, admit: Admit) -> View:
     @wraps(view)
     def outer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         context = context_of(request)
+        request.COOKIES = read_cookies(request.META.get("HTTP_COOKIE", ""))
         try:
             check_request(request, most_form_bytes=MOST_LOG_IN_BYTES if admit is _admit_to_hash else None)
             response = inside(request, *args, **kwargs)

@@ -85,7 +85,7 @@ async def ask_model(asker: Asker, body: Mapping[str, Any], *, deadline_s: float)
         raise generation.unrecorded
     if generation.error is not None:
         raise ModelFailed(generation.error.code.value)
-    message = generation.message()
+    message = await generation.message()
     if generation.status is not Status.COMPLETED or message.finish_reason != "stop" or not message.content:
         raise ModelFailed("unfinished")
     if generation.provider == "mock":

@@ -19,9 +19,10 @@ __all__ = ["optimization", "placeholder_changes"]
 def placeholder_changes(original: str, optimized: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the names of the placeholders that were kept, lost and added, each in the order of its text."""
     before, after = placeholders(original), placeholders(optimized)
-    kept = tuple(name for name in before if name in set(after))
-    lost = tuple(name for name in before if name not in set(after))
-    added = tuple(name for name in after if name not in set(before))
+    known_before, known_after = frozenset(before), frozenset(after)
+    kept = tuple(name for name in before if name in known_after)
+    lost = tuple(name for name in before if name not in known_after)
+    added = tuple(name for name in after if name not in known_before)
     return kept, lost, added
 
 

@@ -19,8 +19,7 @@ _MAX_ALTERNATIVES = 3
 _MAX_ENTITY_CHARACTERS = 200
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _ENTITIES = tuple(field.name for field in fields(Entities))
-# Some models fence what they were told to send bare.
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+_FENCES = ("```", "```json")
 
 
 def read_intent_answer(text: str, query: str, *, language: str, usage: Usage | None) -> Intent:
@@ -32,8 +31,7 @@ def read_intent_answer(text: str, query: str, *, language: str, usage: Usage | N
     """
     if len(text) > _MAX_ANSWER_CHARACTERS:
         raise ValueError("too long")
-    fence = _FENCED.fullmatch(text)
-    answer = json.loads(fence[1] if fence else text, lone_surrogates=False)
+    answer = json.loads(_unfenced(text), lone_surrogates=False)
     if not isinstance(answer, dict):
         raise ValueError("not an object")
     category, confidence = answer.get("category"), _confidence(answer.get("confidence"))
@@ -50,6 +48,13 @@ def read_intent_answer(text: str, query: str, *, language: str, usage: Usage | N
         source=Source.MODEL,
         usage=usage,
     )
+
+
+def _unfenced(text: str) -> str:
+    """Return what stands in a fence of its own lines: some models fence what they were told to send bare."""
+    opening, _, rest = text.strip().partition("\n")
+    inside, _, closing = rest.rpartition("\n")
+    return inside if opening.rstrip() in _FENCES and closing.lstrip() == _FENCES[0] else text
 
 
 def _confidence(value: object) -> float | None:
@@ -78,5 +83,11 @@ def _of_the_query(value: object, query: str) -> str | None:
     """Return what the query itself says in these words, whatever their case; None if it does not."""
     if not isinstance(value, str) or not value.strip() or len(value) > _MAX_ENTITY_CHARACTERS:
         return None
-    found = re.search(re.escape(value.strip()), query, re.IGNORECASE)
-    return found[0] if found else None
+    said = value.strip()
+    place = _in_small_letters(query).find(_in_small_letters(said))
+    return query[place : place + len(said)] if place >= 0 else None
+
+
+def _in_small_letters(text: str) -> str:
+    """Return a text without case, character for character: `lower` alone makes two of one, and one letter of two."""
+    return text.replace("İ", "i").lower().replace("ς", "σ")

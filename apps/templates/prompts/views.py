@@ -94,7 +94,7 @@ async def _settled(opened: Opened) -> dict[str, Any]:
         await opened.generation.done.wait()
         if opened.generation.error is not None:
             raise opened.generation.error
-        return completion_json(opened.generation)
+        return await completion_json(opened.generation)
     finally:
         opened.reader.close()
 

@@ -38,17 +38,20 @@ _NEGATORS: Final = frozenset(
 _NEGATED_WORDS: Final = 3
 
 _SHAPES: Final = (
-    ("code", re.compile(r"[;{}]\s*(?:\n|$)|=>|==|\(\)|\);|</\w|^\s*(?:def|import|class|const|let|var|public) ", re.M)),
+    (
+        "code",
+        re.compile(r"[;{}]\s*(?:\n|$)|=>|==|\(\)|\);|</\w|^[^\S\n]*(?:def|import|class|const|let|var|public) ", re.M),
+    ),
     ("query", re.compile(r"\bselect\b[^?]{1,200}\bfrom\b|\binsert into\b|\bcreate table\b|\bgroup by\b", re.I)),
     ("trace", re.compile(r"traceback|\w(?:error|exception)\b|\bat \w+\.\w+|line \d|exit code", re.I)),
     ("quoted", re.compile(r"[\"“„«「]\s*\w[^\"”“»」]{12}|\n>")),
     ("speaker", re.compile(r"(?:^|\n|\. )[A-Z]\w{0,11}: \w")),
     ("turn", re.compile(r"\b[A-Z]\w{1,11}: .{1,80}\b[A-Z]\w{1,11}: ", re.S)),
     ("colon", re.compile(r":\s+\S.{30}", re.S)),
-    ("numbers", re.compile(r"(?:\d[\d.,%]*[ ,;/]+){3}")),
+    ("numbers", re.compile(r"(?:\d[\d.,%]{0,24}[ ,;/]{1,24}){3}")),
     ("link", re.compile(r"https?://|www\.")),
     ("asks", re.compile(r"[?？؟]\s*$")),
-    ("list", re.compile(r"(?:\n\s*(?:[-*•]|\d+[.)]).*){2}")),
+    ("list", re.compile(r"\n[^\S\n]*(?:[-*•]|\d+[.)]).*\n\s*(?:[-*•]|\d+[.)])")),
 )
 
 

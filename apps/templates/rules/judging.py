@@ -28,6 +28,8 @@ _REWRITE_POINTS = 4.0
 _OPENING_WORDS = 3
 _SALUTATION_WORDS = 9
 _MOST_QUOTES = 5
+_MOST_SPELLINGS = 10
+"""Of one quotation's words that are looked for in the rewrite."""
 _DATA = ('{"', '[{"')
 _STEM_CHARACTERS = 5
 _SCRIPTS = (
@@ -79,7 +81,8 @@ def judge_rewrite(original: str, rewritten: str, *, language: str) -> Verdict:
         reason = check(pair)
         if reason:
             return Verdict(accepted=False, reason=reason)
-    added = [name for name in placeholders(text) if name not in placeholders(original)]
+    known = frozenset(placeholders(original))
+    added = [name for name in placeholders(text) if name not in known]
     warnings = (f"It has placeholders of its own: {', '.join(added[:10])}.",) if added else ()
     return Verdict(accepted=True, warnings=warnings)
 
@@ -157,22 +160,27 @@ _CHECKS: tuple[Callable[[_Pair], str], ...] = (
 def _says_as_told(before: Anatomy, text: str) -> bool:
     """Return whether the rewrite begins or ends with something the prompt only quotes, as if it were its own word."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    ends = {_plain(line) for line in (lines[0], lines[-1])}
+    first, last = lines[0], lines[-1]
+    plain_first, plain_last = _plain(first), _plain(last)
+    spellings: dict[str, list[str]] = {}
     for quote in before.quotes:
-        said = _plain(quote)
-        if (
-            len(said) < 4
-            or len(said.split()) > 12
-            or any(clause.has("verb", "role") for clause in read_anatomy(quote).clauses)
-        ):
-            continue  # too common, too long, or itself something to be asked for
-        if said in ends and any(_plain(line) == said and quote in line for line in lines):
-            return True
-        first, last = lines[0], lines[-1]
-        whole = len(said.split()) >= 2
-        if whole and (_plain(first).startswith(f"{said} ") or _plain(last).endswith(f" {said}")):
-            place = first if _plain(first).startswith(f"{said} ") else last
-            if not any(mark + quote in place for mark in '"“„«「`'):
+        spellings.setdefault(_plain(quote), []).append(quote)
+    for said, quotes in spellings.items():
+        if len(said) < 4 or not 1 <= len(said.split()) <= 12:
+            continue  # too common or too long
+        is_whole = said in (plain_first, plain_last)
+        begins = " " in said and plain_first.startswith(f"{said} ")
+        ends = " " in said and plain_last.endswith(f" {said}")
+        if not (is_whole or begins or ends):
+            continue
+        alike = [line for line in lines if _plain(line) == said] if is_whole else []
+        place = first if begins else last
+        for quote in quotes[:_MOST_SPELLINGS]:
+            if any(clause.has("verb", "role") for clause in read_anatomy(quote).clauses):
+                continue  # itself something to be asked for
+            if any(quote in line for line in alike):
+                return True
+            if (begins or ends) and not any(mark + quote in place for mark in '"“„«「`'):
                 return True
     return False
 
@@ -213,14 +221,12 @@ def _order_points(place: int, clause: Clause, stems: set[str], told: set[str]) -
 
 def _orders(clause: Clause) -> list[int]:
     """Return the places of verbs that give an order: before any other word of meaning; in some languages, last."""
-    functions = function_words()
-    verbs = [hit for hit in clause.hits if hit.kind == "verb"]
+    functions, count = function_words(), len(clause.words)
+    first_of_meaning = next((place for place, word in enumerate(clause.words) if word not in functions), count)
+    # A verb that ends here or behind it closes the sentence, in the languages that have it there.
+    closing = count + 1 if clause.text.isascii() else 0 if is_unspaced(clause.text) else count - 1
     return [
-        hit.start
-        for hit in verbs
-        if all(word in functions for word in clause.words[: hit.start])
-        or (not clause.text.isascii() and hit.end >= len(clause.words) - 1)
-        or is_unspaced(clause.text)
+        hit.start for hit in clause.hits if hit.kind == "verb" and (hit.start <= first_of_meaning or hit.end >= closing)
     ]
 
 

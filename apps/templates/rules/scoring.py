@@ -11,7 +11,7 @@ lowers the total: every point is given for something present, and only vague wor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from apps.templates.answers import CRITERIA
@@ -44,6 +44,8 @@ _RUN_ON_WORDS = 60
 _ROLE_LABELS = frozenset(("role", "rolle", "rôle", "rol", "papel", "ruolo", "rola", "роль"))
 _OPENING_WORDS = 3
 """A role or an order stands at most this many words from the start of its sentence."""
+_TIE_WORDS = 6
+"""From a word such as "as" or a number to the shape that it belongs to."""
 _QUOTE_WORDS = 8
 """A quotation this long is material to work on."""
 _VAGUE_COST = 2
@@ -105,13 +107,14 @@ def states_shape(clause: Clause) -> bool:
     """Return whether a sentence says what the answer shall look like."""
     if not clause.is_speech or not clause.has("format"):
         return False
-    shapes = [hit for hit in clause.hits if hit.kind == "format"]
-    ties = [hit.start for hit in clause.hits if hit.kind in ("relation", "number")]
-    ties += [place for place, word in enumerate(clause.words) if word.isdecimal()]
+    if clause.is_label:
+        return True
+    ties = {hit.start for hit in clause.hits if hit.kind in ("relation", "number")}
+    ties |= {place for place, word in enumerate(clause.words) if word.isdecimal()}
+    if not ties and clause.text.isascii():
+        return False
     # Chinese and Japanese tie by endings; there the shape's name has to do.
-    return any(
-        (tie < shape.start and shape.start - tie <= 6) or clause.is_label for shape in shapes for tie in (ties or [0])
-    ) and (bool(ties) or clause.is_label or not clause.text.isascii())
+    return _is_tied(_places(clause, "format"), ties or {0}, _TIE_WORDS)
 
 
 def states_length(clause: Clause) -> bool:
@@ -309,9 +312,19 @@ def _names_reader(clause: Clause) -> bool:
     if clause.has("audience") and (clause.content or clause.has("person")):
         return True
     # "For" somebody, or, where the case says it, a verb and then the person.
-    ties = [(hit.start, 4) for hit in clause.hits if hit.kind == "for"]
-    ties += [(hit.start, 1) for hit in clause.hits if hit.kind == "verb"]
-    return any(hit.kind == "person" and 0 < hit.start - tie <= most for hit in clause.hits for tie, most in ties)
+    return any(
+        _is_tied(_places(clause, "person"), set(_places(clause, kind)), most)
+        for kind, most in (("for", 4), ("verb", 1))
+    )
+
+
+def _places(clause: Clause, kind: str) -> Iterator[int]:
+    return (hit.start for hit in clause.hits if hit.kind == kind)
+
+
+def _is_tied(places: Iterable[int], ties: Collection[int], most: int) -> bool:
+    """Return whether one of the places stands behind one of the ties, at most so many words away."""
+    return any(place - distance in ties for place in places for distance in range(1, most + 1))
 
 
 def _covers_gaps(clause: Clause) -> bool:

@@ -11,8 +11,7 @@ __all__ = ["stem"]
 
 _LATIN = re.compile(r"[a-z]{4,}")
 _VOWEL = re.compile(r"[aeiou]|(?<=[^aeiou])y")
-# Where a run of vowels ends in a consonant: how often is what the algorithm calls a stem's measure.
-_TURNS = re.compile(r"(?:[aeiou]|(?<=[^aeiou])y)+[^aeiou]")
+_VOWELS = re.compile(r"(?:[aeiou]|(?<=[^aeiou])y)+")
 _SHORT_END = re.compile(r"(?:.*[^aeiou])?[aeiouy][^aeiouwxy]")
 _DOUBLED = re.compile(r".*([^aeioulsz])\1")
 _OUR = re.compile(r"(?<=...)our(?=s?$|i|ed$|al$)")
@@ -54,7 +53,8 @@ def stem(word: str) -> str:
 
 
 def _measure(text: str) -> int:
-    return len(_TURNS.findall(text))
+    """Return how often a run of vowels ends in a consonant, which the algorithm calls a stem's measure."""
+    return sum(run.end() < len(text) for run in _VOWELS.finditer(text))
 
 
 def _american(word: str) -> str:

@@ -149,11 +149,11 @@ async def _followed(opened: Opened, chunk: Chunk) -> dict[str, Any]:
     await opened.reader.drive(send)
     if generation.error is not None:
         raise generation.error
-    return _completion_members(generation)
+    return await _completion_members(generation)
 
 
-def _completion_members(generation: Generation) -> dict[str, Any]:
-    whole = completion_json(generation)
+async def _completion_members(generation: Generation) -> dict[str, Any]:
+    whole = await completion_json(generation)
     message = whole["choices"][0]["message"]
     labels = {name: whole[name] for name in ("promptcraft",) if name in whole}
     thoughts = {name: message[name] for name in ("refusal", "reasoning_content") if message.get(name) is not None}

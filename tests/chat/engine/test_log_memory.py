@@ -125,6 +125,30 @@ def test_its_bound(monkeypatch):
     log.append_text(FRAMES[0], b"y" * 40)
 
 
+def test_its_bound_of_changes_between_kinds(monkeypatch):
+    monkeypatch.setattr(log_memory, "MAX_LOG_RUNS", 4)
+    log = MemoryLog()
+    for place in range(4):
+        log.append_text(FRAMES[place % 2], b"y")
+    log.append_text(FRAMES[1], b"y")
+    for append in (lambda: log.append_text(FRAMES[0], b"y"), lambda: log.append(b"{}")):
+        with pytest.raises(LogFull):
+            append()
+    assert log.last_id == 5
+
+
+def test_how_it_ended_has_room_in_a_full_one(monkeypatch):
+    monkeypatch.setattr(log_memory, "MAX_LOG_RUNS", 2)
+    monkeypatch.setattr(log_memory, "MAX_LOG_BYTES", 2)
+    log = MemoryLog()
+    for frame in FRAMES:
+        log.append_text(frame, b"y")
+    log.make_room()
+    log.append_text(FRAMES[0], b"the end")
+    log.append(b"{}")
+    assert [data for _, data in log.parts()] == [b"y", b"y", b"the end", b"{}"]
+
+
 def test_closing_tells_once_and_keeps_the_first_terminal():
     log = MemoryLog()
     live = Listener()

@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.llm.wire.json import dumps, dumps_text, join_surrogates
-from apps.llm.wire.openai import AssembledMessage, assemble
+from apps.llm.wire.openai import AssembledMessage, assembling
 from apps.llm.wire.sse import Decoder
+from tests.llm.wire.reading import assembled
 
 STREAMS = Path(__file__).parents[2] / "fixtures" / "streams"
 
 
 def whole(payloads):
-    return assemble(("", payload) for payload in payloads)
+    return assembled(("", payload) for payload in payloads)
 
 
 def chunk(delta: object, **choice: object) -> bytes:
@@ -164,4 +165,16 @@ def test_what_comes_by_its_kind_says_what_the_whole_event_says(said):
     finish = dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
     parts = [(kind, dumps_text(text)) for kind, text in said]
 
-    assert assemble([*parts, ("finish_reason", b"length"), ("usage", b"{}")]) == whole([*payloads, finish])
+    assert assembled([*parts, ("finish_reason", b"length"), ("usage", b"{}")]) == whole([*payloads, finish])
+
+
+def test_it_pauses_in_proportion_to_the_parts():
+    payload = chunk({"tool_calls": [{"index": 0, "function": {"arguments": "x"}}]})
+    pauses = [sum(1 for _ in assembling([("", payload)] * count)) for count in (10, 1_000, 2_000, 4_000)]
+    assert pauses[0] == 0
+    assert pauses[1] >= 3
+    assert pauses[3] == pytest.approx(2 * pauses[2], abs=1)
+
+
+def test_it_pauses_in_proportion_to_the_text():
+    assert sum(1 for _ in assembling([("content", b"x" * 32_768)] * 512)) >= 16

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.llm.wire.openai import Chunk, Usage, assemble, parse_chunk
+from apps.llm.wire.openai import MAX_TOOL_CALLS, Chunk, Usage, parse_chunk
 from apps.llm.wire.sse import Decoder, is_done
+from tests.llm.wire.reading import assembled
 
 STREAMS = Path(__file__).parents[2] / "fixtures" / "streams"
 
@@ -284,4 +285,14 @@ def test_anything_is_a_chunk_that_assembles_or_a_value_error(event, choice, delt
         parse_chunk(data)
     except ValueError:
         return
-    assemble([("", data)])
+    assembled([("", data)])
+
+
+def test_more_tool_calls_than_there_can_be():
+    def data(count: int) -> bytes:
+        calls = [{"id": str(place)} for place in range(count)]
+        return json.dumps({"choices": [{"index": 0, "message": {"tool_calls": calls}}]}).encode()
+
+    assert len(parse_chunk(data(MAX_TOOL_CALLS)).tool_calls) == MAX_TOOL_CALLS
+    with pytest.raises(ValueError, match="too many"):
+        parse_chunk(data(MAX_TOOL_CALLS + 1))

@@ -1,0 +1,87 @@
+"""What one attempt takes of a provider: bounds that no answer comes near."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from apps.chat.engine.exchange import Exchange
+from apps.chat.engine.log_memory import MemoryLog
+from apps.chat.engine.record import Attempt
+from apps.chat.engine.stamp import Stamp
+from apps.llm.errors import Failure, ProviderError
+from apps.llm.providers.mock import MockProvider
+from apps.llm.wire.json import dumps
+from apps.llm.wire.openai import MAX_TOOL_CALLS
+from apps.llm.wire.values import MAX_VALUES
+from tests.chat.engine.configured import mock_generation
+
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+def event(delta: Any, **choice: Any) -> bytes:
+    return b"data: " + dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None, **choice}]}) + b"\n\n"
+
+
+def call(index: int) -> bytes:
+    return event({"tool_calls": [{"index": index, "function": {"arguments": "x"}}]})
+
+
+async def fed(*pieces: bytes) -> MemoryLog:
+    """Feed an exchange and return its log. Raises ProviderError."""
+    log = MemoryLog()
+    exchange = Exchange(
+        provider=MockProvider(),
+        attempt=Attempt(provider="mock", model="mock", started_at=0, started_monotonic=0),
+        stamp=Stamp(log, completion_id="chatcmpl-1", created=1),
+        log=log,
+        clock=time.monotonic,
+        on_first_content=lambda: None,
+    )
+    for piece in pieces:
+        exchange.feed(piece)
+    return log
+
+
+async def test_as_many_tool_calls_as_a_request_has_tools():
+    calls = [call(index) for index in range(MAX_TOOL_CALLS)]
+    assert (await fed(*calls, *calls)).last_id == 2 * MAX_TOOL_CALLS
+    with pytest.raises(ProviderError) as caught:
+        await fed(*calls, call(MAX_TOOL_CALLS))
+    assert caught.value.failure is Failure.BAD_RESPONSE
+    with pytest.raises(ProviderError):
+        await fed(event({"tool_calls": [{"index": 0}] * (MAX_TOOL_CALLS + 1)}))
+
+
+@pytest.mark.parametrize("values", [[[]] * MAX_VALUES, [{"a": 1}] * MAX_VALUES], ids=["arrays", "objects"])
+async def test_an_event_of_too_many_values(values: list[Any]):
+    assert (await fed(event({"content": "x"}, logprobs=values[:1000]))).last_id == 1
+    with pytest.raises(ProviderError) as caught:
+        await fed(event({"content": "x"}, logprobs=values))
+    assert caught.value.failure is Failure.BAD_RESPONSE
+    # A whole answer stays whole, whatever follows.
+    assert (await fed(event({"content": "x"}), FINISH, event({"content": "x"}, logprobs=values))).last_id == 2
+
+
+async def test_a_member_of_any_name_is_handed_on():
+    log = await fed(event({"content": "x"}, self=1, delta_=2))
+    ((_, data),) = log.parts()
+    assert b'"self":1' in data
+
+
+async def test_a_long_answer_is_put_together_in_turns():
+    generation = await mock_generation(None)
+    data = dumps({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "x"}}]}}]})
+    for _ in range(2_000):
+        generation.log.append(data)
+    turns = 0
+    putting_together = asyncio.ensure_future(generation.message())
+    while not putting_together.done():
+        await asyncio.sleep(0)
+        turns += 1
+    message = await putting_together
+    assert message.tool_calls[0]["function"]["arguments"] == "x" * 2_000
+    assert turns > 5

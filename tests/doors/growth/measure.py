@@ -1,0 +1,65 @@
+"""Measures everything that can grow, in one of the two ways; `python -m tests.doors.growth` starts it in both."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptcraft.settings")
+
+import django
+
+django.setup()
+
+from tests.doors.growth.answers import answer_doors, event_doors  # noqa: E402
+from tests.doors.growth.application import opened  # noqa: E402
+from tests.doors.growth.counting import BlockCounter, Counter, LineCounter  # noqa: E402
+from tests.doors.growth.described import described_doors  # noqa: E402
+from tests.doors.growth.growing import Growing, measured  # noqa: E402
+from tests.doors.growth.heads import head_doors  # noqa: E402
+from tests.doors.growth.pages import page_doors  # noqa: E402
+from tests.doors.growth.patterns import pattern_doors  # noqa: E402
+from tests.doors.growth.sockets import socket_doors  # noqa: E402
+from tests.doors.growth.texts import text_functions  # noqa: E402
+
+__all__: list[str] = []
+
+
+async def _doors(chosen: str) -> None:
+    counter = LineCounter()
+    async with opened() as application:
+        for doors in (described_doors, head_doors, page_doors, socket_doors, answer_doors):
+            await _measure(doors(application), counter, chosen)
+
+
+async def _readers(log: Path, chosen: str) -> None:
+    counter = BlockCounter(log)
+    for readers in (text_functions, event_doors, pattern_doors):
+        await _measure(readers(), counter, chosen)
+
+
+async def _measure(things: Iterable[Growing], counter: Counter, chosen: str) -> None:
+    gc.collect()
+    # It looks at more the more there is, whenever it likes.
+    gc.disable()
+    for thing in things:
+        if chosen in thing.name:
+            for result in await measured(thing, counter):
+                print(json.dumps(asdict(result)), flush=True)
+
+
+if __name__ == "__main__":
+    _, way, log, only = sys.argv
+    if way == "lines":
+        # Before there is a loop: it sets up what must not be set up on one. Nothing of it is needed to count blocks.
+        import promptcraft.asgi  # noqa: F401
+
+        asyncio.run(_doors(only))
+    else:
+        asyncio.run(_readers(Path(log), only))

@@ -1,0 +1,144 @@
+"""Every function of ours that needs texts and nothing else, found by its signature: each of its texts in every shape.
+
+Most of what strangers write is read by one of these. What a function needs besides texts is filled in by its type; one
+that needs a request, a caller or a database is measured at its door.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import apps
+import promptcraft
+from apps.llm.errors import PromptCraftError
+from apps.templates.answers import Source
+from apps.templates.sockets.messages import BrokenMessage
+from tests.doors.growth.growing import Growing, Work
+from tests.doors.growth.shapes import SHAPES
+
+__all__ = ["text_functions"]
+
+_TEXTS = frozenset({"str", "str | None", "bytes", "bytes | str"})
+_FILLED: dict[str, object] = {
+    "Collection[str]": (),
+    "Mapping[str, object]": {},
+    "Sequence[Variable]": (),
+    "Sequence[str]": ("words",),
+    "Source": Source.RULES,
+    "Usage | None": None,
+    "bool": False,
+    "int": 4,
+    "int | None": 1,
+    "object": {},
+    "tuple[str, ...]": (r"(\d+)",),
+}
+"""By how a parameter is annotated."""
+_NOT_FROM_STRANGERS = (
+    "apps.limits.",
+    "apps.llm.pricing",
+    "promptcraft.asgi",
+    "promptcraft.schema",
+    "promptcraft.sentry",
+    "promptcraft.server",
+    "promptcraft.settings",
+)
+_AT_THEIR_DOORS = (
+    "apps.accounts.families",
+    "apps.accounts.hashing",
+    "apps.accounts.identity",
+    "apps.accounts.verification",
+    "apps.chat.store",
+)
+"""Ask the database, or wait."""
+_ERRORS = (PromptCraftError, BrokenMessage, ValueError)
+_SIZE = 1_000
+_THOROUGH = ("apps.templates.rules", "apps.templates.prompts")
+"""Take thousands of instructions for a letter, and look at no more than some hundred or thousand of them."""
+_THOROUGH_SIZE = 300
+_THOROUGH_SHAPES = ("one word", "one word again and again", "lines", "line ends", "quotations", "placeholders")
+
+
+def text_functions() -> Iterator[Growing]:
+    """Yield each text of each function."""
+    for module, function in _functions():
+        name = f"{module}.{function.__name__}"
+        thorough = module.startswith(_THOROUGH)
+        parameters = inspect.signature(function).parameters
+        texts = [parameter for parameter in parameters.values() if str(parameter.annotation) in _TEXTS]
+        others = {
+            parameter.name: _FILLED[str(parameter.annotation)]
+            for parameter in parameters.values()
+            if parameter not in texts and parameter.default is parameter.empty
+        }
+        for parameter in texts:
+            yield Growing(
+                door=name,
+                thing=parameter.name,
+                size=_THOROUGH_SIZE if thorough else _SIZE,
+                works={
+                    shape: partial(_work, function, parameter.name, texts, others, shape)
+                    for shape in (_THOROUGH_SHAPES if thorough else SHAPES)
+                },
+            )
+
+
+def _functions() -> Iterator[tuple[str, Callable[..., object]]]:
+    for package in (apps, promptcraft):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            name = found.name
+            if name.startswith((*_NOT_FROM_STRANGERS, *_AT_THEIR_DOORS)) or {"migrations", "management"} & {
+                *name.split(".")
+            }:
+                continue
+            module = importlib.import_module(name)
+            for public in getattr(module, "__all__", ()):
+                function = getattr(module, public)
+                if inspect.isfunction(function) and function.__module__ == name and _needs_texts_alone(function):
+                    yield name, function
+
+
+def _needs_texts_alone(function: Callable[..., object]) -> bool:
+    if inspect.iscoroutinefunction(function):
+        return False
+    annotated = [
+        str(parameter.annotation)
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is not parameter.VAR_POSITIONAL
+        and (parameter.default is parameter.empty or str(parameter.annotation) in _TEXTS)
+    ]
+    return bool(_TEXTS & {*annotated}) and {*annotated} <= _TEXTS | {*_FILLED}
+
+
+def _work(
+    function: Callable[..., object],
+    grown: str,
+    texts: Iterable[inspect.Parameter],
+    others: dict[str, Any],
+    shape: str,
+    size: int,
+) -> Work:
+    given = dict(others)
+    for parameter in texts:
+        text = SHAPES[shape](size) if parameter.name == grown else "write a post about dogs"
+        given[parameter.name] = text.encode() if str(parameter.annotation).startswith("bytes") else text
+    positional = [
+        given.pop(parameter.name)
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name in given and parameter.kind is not parameter.KEYWORD_ONLY
+    ]
+
+    def work() -> None:
+        try:
+            result = function(*positional, **given)
+            if isinstance(result, Iterator):
+                for _ in result:
+                    pass
+        except _ERRORS:
+            pass
+
+    return work
