@@ -7,7 +7,6 @@ import threading
 from typing import Any, ClassVar, Self
 
 import psycopg
-from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from apps.core.outage import log_outage
@@ -41,8 +40,9 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Wait as psycopg does, but for SILENCE_S where it would wait without end. Raises OperationalError past it."""
         try:
             return super().wait(gen, interval, self._patience_s if timeout is None else timeout)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        except psycopg.OperationalError as error:
+            # No code: the server did not say it.
+            if error.sqlstate is None and not self.closed:
                 BoundedConnection.server_is_silent = True
                 self.close()
             raise
