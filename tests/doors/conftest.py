@@ -53,8 +53,14 @@ def door(shared_door: Door) -> Iterator[Door]:
     assert '"level": "ERROR"' not in shared_door.server.output()
 
 
+@pytest.fixture(scope="session")
+def application_imported() -> None:
+    """Its import closes connections, which an event loop does not let it do."""
+    import promptcraft.asgi  # noqa: F401
+
+
 @pytest.fixture
-async def runtime(transactional_db: None, settings: object) -> AsyncIterator[None]:
+async def runtime(application_imported: None, transactional_db: None, settings: object) -> AsyncIterator[None]:
     """The application's runtime in this process, with the mock alone and limits out of the way."""
     settings.CHAT_RATE_LIMIT = "999999/s"  # type: ignore[attr-defined]
     settings.MAX_STREAMS_PER_USER = 1000  # type: ignore[attr-defined]

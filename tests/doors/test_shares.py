@@ -88,6 +88,16 @@ def told(answers: list[Answer]) -> Counter[int]:
     return Counter(answer.status for answer in answers)
 
 
+async def refused_but_for(crowd: list[asyncio.Task[Answer]], waiting: int) -> None:
+    """Have all of a crowd leave; those that had an answer were refused, which all are that found no place in line."""
+    refused = [one for one in crowd if one.done()]
+    assert len(refused) >= len(crowd) - waiting
+    for one in crowd:
+        one.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    assert set(told([one.result() for one in refused])) <= {429}
+
+
 async def everything_of(person: Person) -> list[int]:
     """Use each door, and return the statuses."""
     refresh = {"refresh": person.pair.refresh}
@@ -126,7 +136,7 @@ async def test_a_crowd_at_the_workbench(ann: Person, bob: Person, path: str, bod
         # Of the one whose crowd it is, too: chat and log-in wait for nothing of the workbench's.
         assert (await ann.ask("chat/completions/", CHAT)).status == 200
         assert (await ann.log_in()).status == 200
-        assert told(await asyncio.gather(*crowd)) == {429: 150}
+        await refused_but_for(crowd, WORKBENCH.most_waiting_of_share)
 
 
 async def test_a_crowd_that_logs_in(ann: Person, bob: Person, settings: Any) -> None:
@@ -149,7 +159,7 @@ async def test_a_crowd_at_the_database(ann: Person, bob: Person) -> None:
         refresh = {"refresh": ann.pair.refresh}
         crowd += [asyncio.create_task(ann.ask("auth/token/refresh/", refresh, known=False)) for _ in range(50)]
         await everything_of(bob)
-        assert told(await asyncio.gather(*crowd)) == {429: 150}
+        assert set(told(await asyncio.gather(*crowd))) == {429}
 
 
 async def test_health_is_in_no_line(ann: Person, bob: Person) -> None:
