@@ -21,9 +21,8 @@ from apps.llm.errors import Code, ServiceUnavailable
 __all__ = ["DATABASE", "run_in_database", "with_fresh_connections"]
 
 # A stream holds no connection while it streams, so a few threads serve thousands of them.
-DATABASE = WorkQueue("database", threads=4, most_running=1, most_waiting_of_share=500, most_waiting=2_000, wait_s=1.5)
-"""Short calls: what completions and accounts ask. Nothing that takes longer comes here. What waits is refused before
-CALL_S is over, for whichever reason is the true one."""
+DATABASE = WorkQueue("database", threads=4, most_running=1, most_waiting_of_share=500, most_waiting=2_000)
+"""Short calls: what completions and accounts ask. Nothing that takes longer comes here."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
