@@ -113,9 +113,8 @@ def test_slugs_from_before_are_numbered(database):
             cursor.execute(str(constraint.create_sql(Template, connection.schema_editor())))
 
 
-def test_public_slugs_are_looked_up_by_their_index(database):
+@pytest.mark.django_db
+def test_public_slugs_are_looked_up_by_their_index():
+    """SQLite takes it for an expression that is the same to the letter; PostgreSQL chooses by the number of rows."""
     rows = Template.objects.annotate(form=slug_form("slug")).filter(form__in={"a", "b"}, is_public=True)
-    with connection.cursor() as cursor:
-        if database == "postgresql":
-            cursor.execute("SET LOCAL enable_seqscan = off")
     assert "template_slug_form_of_public" in rows.explain()
