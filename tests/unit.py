@@ -47,24 +47,29 @@ def hold_to_marks() -> None:
 
 @cache
 def _starts_process(function: Any) -> bool:
-    seen: list[Any] = [function]
-    for thing in seen:
-        for used in _used_by(thing):
-            if used is subprocess:
-                return True
-            if used not in seen:
-                seen.append(used)
+    waiting, seen = [function], {function}
+    while waiting:
+        used = _used_by(waiting.pop())
+        if subprocess in used:
+            return True
+        waiting += used - seen
+        seen |= used
     return False
 
 
-def _used_by(thing: Any) -> Iterator[Any]:
-    """Yield the functions, classes and modules that a function or a class of the tests names."""
+@cache
+def _used_by(thing: Any) -> frozenset[Any]:
+    """Return the functions, classes and modules that a function or a class of the tests names."""
+    return frozenset(_named_by(thing))
+
+
+def _named_by(thing: Any) -> Iterator[Any]:
     thing = inspect.unwrap(thing)
     if isinstance(thing, type):
         for member in [member for one in thing.__mro__ if _is_ours(one.__module__) for member in vars(one).values()]:
             function = getattr(member, "__func__", getattr(member, "fget", member))
             if isinstance(function, FunctionType):
-                yield from _used_by(function)
+                yield from _named_by(function)
     elif isinstance(thing, FunctionType):
         names = set(_names(thing.__code__))
         if names & _ASYNCHRONOUS:
@@ -77,7 +82,7 @@ def _used_by(thing: Any) -> Iterator[Any]:
 
 
 def _is_one(value: Any) -> bool:
-    return callable(value) and _is_ours(getattr(value, "__module__", None) or "")
+    return isinstance(inspect.unwrap(value), FunctionType | type) and _is_ours(value.__module__)
 
 
 def _is_ours(module: str) -> bool:

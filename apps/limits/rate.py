@@ -64,12 +64,12 @@ class RateWindows(Generic[AnySlot]):
         """Return the whole seconds until fewer slots count than the limit, or than a lower one."""
         taken = self._taken[subject]
         least = taken[len(taken) - (subject.rate.limit if limit is None else limit)]
-        return max(1, math.ceil(least.taken_at + subject.rate.window_s - now))
+        return _whole_s(subject.rate.window_s, now - least.taken_at)
 
     def reset_s(self, subject: Subject, now: float) -> int:
         """Return the whole seconds until no slot counts."""
         taken = self._taken.get(subject)
-        return max(1, math.ceil(taken[-1].taken_at + subject.rate.window_s - now)) if taken else 0
+        return _whole_s(subject.rate.window_s, now - taken[-1].taken_at) if taken else 0
 
     def window(self, subject: Subject, now: float) -> Window:
         """Return how a window stands, of which `live` was asked at that moment."""
@@ -91,3 +91,8 @@ class RateWindows(Generic[AnySlot]):
                 self._taken.move_to_end(subject)
             else:
                 del self._taken[subject]
+
+
+def _whole_s(window_s: float, age_s: float) -> int:
+    # In this order: a time to which a window is added may be rounded up, to more than the window.
+    return max(1, math.ceil(window_s - age_s))

@@ -7,7 +7,7 @@ import pytest
 from apps.limits.limiter import Limits
 from apps.limits.process import ProcessLimiter
 from apps.limits.streams import StreamSlots
-from tests.limits.stores import Clock, admitted, taken
+from tests.limits.stores import Clock, admitted, refused_for_s, taken
 
 
 def limiter_of(clock: Clock, **limits: float) -> ProcessLimiter:
@@ -24,6 +24,15 @@ def test_no_step_waits(clock: Clock) -> None:
     for step in (limiter.admit(1), limiter.look(1), limiter.aclose()):
         with pytest.raises(StopIteration):
             step.send(None)
+
+
+async def test_no_more_is_told_than_the_window(clock: Clock) -> None:
+    """Times near 1024, where the sum of a time and a window is rounded more than the time is."""
+    limiter = limiter_of(clock, rate=1, window_s=60)
+    for user_id in range(100):
+        clock.now_s = 1000 + user_id * 0.1234567
+        assert (await limiter.admit(user_id)).window.reset_s == 60
+        assert await refused_for_s(limiter, user_id) == 60
 
 
 class TestMemory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 
 import pytest
@@ -36,6 +37,7 @@ def test_figures_of_an_order():
 def test_good_templates_are_found_first(database: str):
     store_library()
 
+    @functools.cache
     def search(query: str) -> list[str]:
         return [found.slug for found in template_search(caller=NOBODY, query=query, limit=10)]
 
