@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from daphne.http_protocol import WebRequest
+from daphne.http_protocol import WebRequest  # type: ignore[import-untyped,unused-ignore]
 
 from apps.chat.begun import Rest, begin
 from promptcraft.server import daphne_flow
@@ -33,8 +33,8 @@ class Channel:
 class Request:
     """Twisted's request, of which a response is a producer."""
 
-    def __init__(self) -> None:
-        self.channel: Channel | None = Channel()
+    def __init__(self, channel: Channel) -> None:
+        self.channel: Channel | None = channel
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         assert self.channel is not None
@@ -49,8 +49,8 @@ class Sending:
     """What an application sends with, and what came of it."""
 
     def __init__(self) -> None:
-        self.request = Request()
-        self.channel = self.request.channel
+        self.channel = Channel()
+        self.request = Request(self.channel)
         self.sent: list[Mapping[str, Any]] = []
         self.send = paced(partial(self._take, self.request))
 
@@ -75,7 +75,6 @@ class Sending:
 async def full() -> Sending:
     sending = Sending()
     await sending.send(PIECE)
-    assert sending.channel is not None
     sending.channel.producer.pauseProducing()
     return sending
 
@@ -113,7 +112,6 @@ async def test_the_end_leaves_no_producer_behind():
     sending = Sending()
     await sending.send(PIECE)
     await sending.send(END)
-    assert sending.channel is not None
     assert sending.channel.producer is None
 
 

@@ -130,9 +130,8 @@ async def test_nothing_is_read_before_the_rest_is_taken() -> None:
         for share in range(2, SHARES + 1):
             await asyncio.sleep(0)
             assert len(sink.data) == share * MOST_TURN_BYTES
-            assert wire.reading == (share == SHARES)
+            assert wire.reading is (share == SHARES)
         assert set(sink.fed_bytes.values()) == {MOST_TURN_BYTES}
-        assert wire.reading
         connection.data_received(BLANK)
         await pushing
     assert sink.data == BLANK * 2
