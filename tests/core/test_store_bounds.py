@@ -9,7 +9,9 @@ import sys
 from typing import Any
 
 import pytest
+from django.db import connections
 
+from apps.core import store_bounds
 from apps.core.store_bounds import BRIEF_S, CALL_S, CONNECTION_S, LOCK_S, SILENCE_S, STATEMENT_S
 from apps.core.work_queue import WAIT_S
 
@@ -63,3 +65,11 @@ def test_a_management_command_is_not_bounded():
         check=True,
     )
     assert done.stdout.strip() == "False"
+
+
+async def test_a_program_that_imports_the_service_on_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models make a connection while they are imported. It was never opened, and could not be closed on a loop."""
+    monkeypatch.setattr(store_bounds, "_bounded", False)
+    assert connections["default"].connection is None
+    store_bounds.bound_waits()
+    assert store_bounds.waits_are_bounded()
