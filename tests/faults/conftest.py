@@ -131,7 +131,8 @@ def relay(request: pytest.FixtureRequest) -> Iterator[Relay]:
             # Refusals take no time, and some (out of money) open the breaker at once, which then lets a single
             # request through.
             case: in_turn.submit(send, one, case)
-            if case.scenario.group in ("errors", "samples") or case.scenario.failure == "out_of_funds"
+            if not case.ended_by_a_deadline
+            and (case.scenario.group in ("errors", "samples") or case.scenario.failure == "out_of_funds")
             else side_by_side.submit(send, many[case.transport, case.ended_by_a_deadline], case)
             for case in selected
         }
