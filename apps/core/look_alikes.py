@@ -11,6 +11,8 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
+from apps.core.normal_forms import normalize
+
 __all__ = ["LATIN_PAIRS", "folded", "forms", "latin_form"]
 
 LATIN_PAIRS = (("_", "-"), ("0", "o"), ("1", "l"), ("i", "l"), ("rn", "m"), ("vv", "w"))
@@ -59,7 +61,7 @@ def _translated(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Take a text apart and leave out accents and what cannot be seen."""
-    return "".join(filter(_is_seen, unicodedata.normalize("NFKD", text)))
+    return "".join(filter(_is_seen, normalize("NFKD", text)))
 
 
 def _is_seen(character: str) -> bool:

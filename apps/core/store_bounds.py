@@ -38,8 +38,8 @@ def bound_waits() -> None:
     """Bound every wait for the database in this process from now on. Servers call it before they serve."""
     global _bounded
     for connection in connections.all(initialized_only=True):
-        # One that was opened without bounds is not to be used with them. Importing modules on an event loop makes some that
-        # were never opened, and closing those is refused there.
+        # One that was opened without bounds is not to be used with them. Importing modules on an event loop makes some
+        # that were never opened, and closing those is refused there.
         if connection.connection is not None:
             connection.close()
     _bounded = True

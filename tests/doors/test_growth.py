@@ -99,6 +99,20 @@ async def test_what_is_too_fast(power: float, too_fast: bool):
     assert result.grows_too_fast == too_fast, result
 
 
+@pytest.mark.parametrize("at", [150, 250, 350, 450])
+async def test_one_step_is_no_growth(at: int):
+    steps = Steps()
+
+    def work(size: int):
+        def do() -> None:
+            steps.done += 10_000 + 10 * size + (50_000 if size > at else 0)
+
+        return do
+
+    (result,) = await measured(Growing(door="a", thing="b", size=100, works={"c": work}), steps)
+    assert not result.grows_too_fast, result
+
+
 @pytest.mark.parametrize("pattern", [r"\s*x(?:y)?\s*\n(.*)\n\s*x", r"(a+)+$", r"\d+[.,]\d+x", r"^(?:\s|\n)*def"])
 def test_near_misses_hold_what_an_expression_goes_back_over(pattern: str):
     repeated = {miss[1] for miss in near_misses(pattern, 0)}

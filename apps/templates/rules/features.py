@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from apps.core.normal_forms import normalize
 
 __all__ = ["HEAD_CHARS", "TAIL_CHARS", "Features", "concepts_of", "excerpt", "features", "fold"]
 
@@ -114,7 +115,7 @@ def excerpt(query: str, head_chars: int = HEAD_CHARS, tail_chars: int = TAIL_CHA
 
 def fold(text: str) -> str:
     """Return a text without case, accents and compatibility forms, scripts without spaces set apart."""
-    text = unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold())))
+    text = normalize("NFC", _MARKS.sub("", normalize("NFKD", text.casefold())))
     return _RUN.sub(r" \1 ", text.replace("c++", "cpp").replace("c#", "csharp").replace("ı", "i"))
 
 

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from apps.core.normal_forms import normalize
 from apps.templates.search.stems import stem
 
 __all__ = ["MAX_WORD_CHARACTERS", "Word", "analysed", "fold", "is_spaceless", "words_in"]
@@ -52,8 +53,8 @@ def fold(text: str) -> str:
     """Return a text without case, accents and other ways to write the same letter."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return unicodedata.normalize("NFKC", _MARK_DROPPED.sub("", decomposed)).casefold().translate(_UNMARKED)
+    decomposed = normalize("NFKD", text.casefold())
+    return normalize("NFKC", _MARK_DROPPED.sub("", decomposed)).casefold().translate(_UNMARKED)
 
 
 def is_spaceless(word: str) -> bool:

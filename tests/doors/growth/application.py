@@ -95,7 +95,7 @@ class Application:
         """Ask as the user, each time from another address: nothing is to be refused for having been asked too often."""
         sent = [(b"authorization", f"Bearer {self.token}".encode()), (b"content-type", media_type)]
         if isinstance(body, dict):
-            body = {name: f"user-{next(self._numbers)}" if value == SOMEBODY else value for name, value in body.items()}
+            body = {name: self._named(value) for name, value in body.items()}
         if pieces is None:
             pieces = [body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()]
         return await self._ask(method, path, [*sent, *headers], pieces, query)
@@ -108,8 +108,12 @@ class Application:
 
         cookie = f"sessionid={self._session}; csrftoken={self._forgery}{cookies}"
         sent = [(b"cookie", cookie.encode()), (b"content-type", b"application/x-www-form-urlencoded")]
-        body = urlencode([("csrfmiddlewaretoken", self._forgery), *form]).encode() if method == "POST" else b""
+        fields = [("csrfmiddlewaretoken", self._forgery), *((name, self._named(value)) for name, value in form)]
+        body = urlencode(fields).encode() if method == "POST" else b""
         return await self._ask(method, path, sent, [body], query)
+
+    def _named(self, value: Any) -> Any:
+        return f"user-{next(self._numbers)}" if value == SOMEBODY else value
 
     async def _ask(
         self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], pieces: Sequence[bytes], query: bytes

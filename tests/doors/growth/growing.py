@@ -62,8 +62,18 @@ async def measured(growing: Growing, counter: Counter) -> Iterable[Measured]:
 
 
 async def _measured(growing: Growing, counter: Counter) -> Measured:
-    """Measure; again where it grows too fast, for a thread may have done something else meanwhile."""
+    """Measure; where it grows too fast, half and twice as much: a step is no growth."""
     growing = await _affordable(growing, counter)
+    whole = await _tried(growing, counter)
+    if not whole.grows_too_fast:
+        return whole
+    sizes = max(1, growing.size // 2), growing.size * 2
+    beside = [await _tried(replace(growing, size=size), counter) for size in sizes]
+    return whole if any(one.grows_too_fast for one in beside) else beside[1]
+
+
+async def _tried(growing: Growing, counter: Counter) -> Measured:
+    """Measure; again where it grows too fast, for a thread may have done something else meanwhile."""
     best: Measured | None = None
     for _ in range(_TRIES):
         small, middle, large = [await _steps(growing, growing.size * times, counter) for times in (1, 2, 4)]

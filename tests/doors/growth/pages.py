@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from urllib.parse import quote
 
-from tests.doors.growth.application import Application
+from tests.doors.growth.application import SOMEBODY, Application
 from tests.doors.growth.growing import Growing, Work
 from tests.doors.growth.shapes import SHAPES
 
@@ -43,8 +43,8 @@ PAGES: Mapping[str, Mapping[str, Mapping[str, Form]]] = {
         "GET": {"next": _field("next")},
         "POST": {
             "username": _field("username", password="wrong"),
-            "password": _field("password", username="nobody"),
-            "next": _field("next", username="nobody", password="wrong"),
+            "password": _field("password", username=SOMEBODY),
+            "next": _field("next", username=SOMEBODY, password="wrong"),
             "unknown fields": _often("field"),
         },
     },

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from django.core.exceptions import SynchronousOnlyOperation
+
 import apps
 import promptcraft
 from apps.llm.errors import PromptCraftError
@@ -54,8 +56,9 @@ _AT_THEIR_DOORS = (
     "apps.accounts.verification",
     "apps.chat.store",
 )
-"""Ask the database, or wait."""
-_ERRORS = (PromptCraftError, BrokenMessage, ValueError)
+"""Ask the database for everything, or wait."""
+_ERRORS = (PromptCraftError, BrokenMessage, ValueError, SynchronousOnlyOperation)
+"""The last is said to whoever asks the database on the event loop: the rest of it is measured at its door."""
 _SIZE = 1_000
 _THOROUGH = ("apps.templates.rules", "apps.templates.prompts")
 """Take thousands of instructions for a letter, and look at no more than some hundred or thousand of them."""
