@@ -74,7 +74,7 @@ class BlockCounter:
     """Counts basic blocks, of every thread. The process has to run under callgrind, with its log in that file."""
 
     least = 3_000
-    most = 300_000
+    most = 100_000
 
     def __init__(self, log: Path) -> None:
         self._log = log.open("rb")
