@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptcraft.settings")
@@ -17,6 +18,7 @@ import django
 
 django.setup()
 
+from tests.doors.growth.__main__ import EXPRESSIONS, LOG  # noqa: E402
 from tests.doors.growth.answers import answer_doors, event_doors  # noqa: E402
 from tests.doors.growth.application import opened  # noqa: E402
 from tests.doors.growth.counting import BlockCounter, Counter, LineCounter  # noqa: E402
@@ -24,7 +26,7 @@ from tests.doors.growth.described import described_doors  # noqa: E402
 from tests.doors.growth.growing import Growing, measured  # noqa: E402
 from tests.doors.growth.heads import head_doors  # noqa: E402
 from tests.doors.growth.pages import page_doors  # noqa: E402
-from tests.doors.growth.patterns import pattern_doors  # noqa: E402
+from tests.doors.growth.patterns import found_patterns, pattern_doors  # noqa: E402
 from tests.doors.growth.sockets import socket_doors  # noqa: E402
 from tests.doors.growth.texts import text_functions  # noqa: E402
 
@@ -38,9 +40,9 @@ async def _doors(chosen: str) -> None:
             await _measure(doors(application), counter, chosen)
 
 
-async def _readers(log: Path, chosen: str) -> None:
+async def _readers(log: Path, expressions: Path, chosen: str) -> None:
     counter = BlockCounter(log)
-    for readers in (text_functions, event_doors, pattern_doors):
+    for readers in (text_functions, event_doors, partial(pattern_doors, expressions)):
         await _measure(readers(), counter, chosen)
 
 
@@ -55,11 +57,15 @@ async def _measure(things: Iterable[Growing], counter: Counter, chosen: str) -> 
 
 
 if __name__ == "__main__":
-    _, way, log, only = sys.argv
+    _, way, directory, only = sys.argv
     if way == "lines":
         # Before there is a loop: it sets up what must not be set up on one. Nothing of it is needed to count blocks.
         import promptcraft.asgi  # noqa: F401
 
         asyncio.run(_doors(only))
+    elif way == "expressions":
+        # Nothing is counted: they are what is to be measured.
+        for expression in found_patterns():
+            print(json.dumps(asdict(expression)))
     else:
-        asyncio.run(_readers(Path(log), only))
+        asyncio.run(_readers(Path(directory, LOG), Path(directory, EXPRESSIONS), only))

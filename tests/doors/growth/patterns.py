@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,14 +38,16 @@ class Found:
     """An expression, where it is, and whether it is ever looked for anywhere but at the beginning of a text."""
 
     where: str
-    pattern: str | bytes
+    pattern: str
+    is_bytes: bool
     flags: int
     anchored: bool
 
 
-def pattern_doors() -> Iterator[Growing]:
-    """Yield every expression."""
-    for found in found_patterns():
+def pattern_doors(expressions: Path) -> Iterator[Growing]:
+    """Yield every expression that `measure` has written into that file."""
+    for line in expressions.read_text(encoding="utf-8").splitlines():
+        found = Found(**json.loads(line))
         yield Growing(
             door=found.where,
             thing=repr(found.pattern)[:80],
@@ -80,7 +83,8 @@ def _found_in(path: Path, relative: str) -> Iterator[Found]:
         name = names.get(id(pattern), "")
         yield Found(
             where=f"{relative} {name}".strip(),
-            pattern=pattern.pattern,
+            pattern=_text(pattern.pattern),
+            is_bytes=isinstance(pattern.pattern, bytes),
             flags=pattern.flags,
             anchored=bool(uses.get(name)) and uses[name] <= _ANCHORED,
         )
@@ -90,7 +94,13 @@ def _found_in(path: Path, relative: str) -> Iterator[Found]:
             pattern_text = getattr(call.args[0], "value", None)
             if not isinstance(pattern_text, str | bytes):
                 raise AssertionError(f"Compile the expression of line {call.lineno} of {relative} once, by a name.")
-            yield Found(where=f"{relative}:{call.lineno}", pattern=pattern_text, flags=0, anchored=method in _ANCHORED)
+            yield Found(
+                where=f"{relative}:{call.lineno}",
+                pattern=_text(pattern_text),
+                is_bytes=isinstance(pattern_text, bytes),
+                flags=0,
+                anchored=method in _ANCHORED,
+            )
 
 
 def _is_of_re(call: ast.Call) -> bool:
@@ -120,16 +130,21 @@ def _patterns_of(holder: Any, depth: int = 0) -> Iterator[re.Pattern[Any]]:
 def _work(found: Found, miss: tuple[str, str, str], size: int) -> Work:
     before, repeated, behind = miss
     text: Any = before + repeated * (size // len(repeated)) + behind
-    compiled_pattern: re.Pattern[Any] = re.compile(found.pattern, found.flags & ~re.UNICODE.value)
-    if isinstance(found.pattern, bytes):
-        text = text.encode("utf-8")
+    pattern: Any = found.pattern
+    if found.is_bytes:
+        text, pattern = text.encode("utf-8"), pattern.encode("latin-1")
+    compiled_pattern: re.Pattern[Any] = re.compile(pattern, found.flags & ~re.UNICODE.value)
     return partial(compiled_pattern.fullmatch if found.anchored else compiled_pattern.search, text)
+
+
+def _text(pattern: str | bytes) -> str:
+    return pattern.decode("latin-1") if isinstance(pattern, bytes) else pattern
 
 
 # --- near misses
 
 
-def near_misses(pattern: str | bytes, flags: int) -> list[tuple[str, str, str]]:
+def near_misses(pattern: str, flags: int) -> list[tuple[str, str, str]]:
     """Return what leads to each repetition, what is repeated, and what does not follow."""
     tree = _parser.parse(pattern, flags & ~re.UNICODE.value)
     misses = dict.fromkeys(
