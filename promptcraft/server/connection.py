@@ -30,6 +30,10 @@ _END = b"\r\n\r\n"
 """Of a head, and of a body in chunks."""
 _END_TAILS = (b"\n", b"\r\n")
 """What may be left of it where a read cuts it, in one step or two."""
+_MOST_STEPS = 128
+"""That one connection takes in a turn of the event loop, some milliseconds at most. The rest waits for the next."""
+_STEP_BYTES = 128
+"""More of them count as more steps: a head may have thousands of headers, a body thousands of chunks."""
 
 
 class _Held:
@@ -57,6 +61,7 @@ class GuardedProtocol(HttpToolsProtocol):
         "_body_bytes",
         "_head_timer",
         "_in_head",
+        "_next_turn",
         "_problem",
         "_reading_stopped",
         "_stuck_timer",
@@ -90,6 +95,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._undelivered_bytes = self._untaken_bytes = self._body_bytes = 0
         self._problem: PromptCraftError | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, self._head_is_late)
+        self._next_turn: asyncio.Handle | None = None
         self._stuck_timer: asyncio.TimerHandle | None = None
         if self.client is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             # A peer that is gone without a word is noticed by what it does not acknowledge.
@@ -110,7 +116,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._unparsed:
             self._keep(data)
-            self._go_on()
+            if self._next_turn is None:
+                self._go_on()
         else:
             end = self._parse_turns(data)
             if end < len(data):
@@ -143,13 +150,22 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _parse_turns(self, data: bytes | bytearray) -> int:
         """Parse up to the end of the request whose turn it is; return where that is. What is not wanted has no end."""
-        start = 0
+        start = steps = 0
         while start < len(data) and (not self._in_head or self._is_free()):
+            if steps >= _MOST_STEPS:
+                self._next_turn = self._next_turn or self.loop.call_soon(self._take_next_turn)
+                break
             end = self._next_end(data, start)
+            steps += 1 + (end - start) // _STEP_BYTES
             if not self._parse(bytes(data[start:end])):
                 return len(data)
             start = end
         return min(start, len(data))
+
+    def _take_next_turn(self) -> None:
+        self._next_turn = None
+        if self._unparsed and not self.transport.is_closing():
+            self._go_on()
 
     def _is_free(self) -> bool:
         """Tell whether the next request may be parsed."""
@@ -165,8 +181,8 @@ class GuardedProtocol(HttpToolsProtocol):
         for tail in _END_TAILS:
             if data.startswith(tail, start):
                 return start + len(tail)
-        end = data.find(_END, start)
-        return len(data) if end < 0 else end + len(_END)
+        end = data.find(_END, start, start + _MOST_STEPS * _STEP_BYTES)
+        return min(len(data), start + _MOST_STEPS * _STEP_BYTES) if end < 0 else end + len(_END)
 
     def _parse(self, data: bytes) -> bool:
         """Parse; refuse a head, a chunk's extension or trailers that go on and on. Return whether more is wanted."""

@@ -1,11 +1,14 @@
-"""daphne's WebSockets: a peer that breaks the protocol is told so. Imported under daphne alone."""
+"""daphne's WebSockets: a peer that breaks the protocol, or sends too much, is told so. Imported under daphne alone."""
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from daphne import server, ws_protocol  # type: ignore[import-untyped,unused-ignore]
+
+from promptcraft.server.frames import MOST_STEP_BYTES, FrameCount
 
 __all__ = ["guard_daphne_sockets"]
 
@@ -19,9 +22,35 @@ def guard_daphne_sockets() -> None:
 
 class _GuardedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
     def dataReceived(self, data: bytes) -> None:
-        """Parse, unless this peer has sent what cannot be: what it still sends is dropped."""
-        if not getattr(self, "failedByMe", False):
-            super().dataReceived(data)
+        """Parse, unless this peer has sent what cannot be, or too much: what it still sends is dropped."""
+        for start in range(0, len(data), MOST_STEP_BYTES):
+            if not getattr(self, "failedByMe", False):
+                super().dataReceived(data[start : start + MOST_STEP_BYTES])
+
+    def onConnect(self, request: Any) -> Any:
+        """Begin to count."""
+        self._frames = FrameCount()
+        return super().onConnect(request)
+
+    def onPing(self, payload: bytes) -> None:
+        """Answer."""
+        if self._may_send_more():
+            super().onPing(payload)
+
+    def onPong(self, payload: bytes) -> None:
+        """Learn that the peer is there."""
+        if self._may_send_more():
+            super().onPong(payload)
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        """Begin a message."""
+        self._may_send_more()
+        super().onMessageBegin(isBinary)
+
+    def _may_send_more(self) -> bool:
+        if not self._frames.has_room(time.monotonic()):
+            self._fail_connection(1008, "too many messages")
+        return not self.failedByMe
 
     def _fail_connection(self, code: int = 1001, reason: str = "") -> None:
         if not self.failedByMe:

@@ -1,8 +1,8 @@
 """uvicorn's WebSocket protocol with the bounds that `promptcraft.server.connection` gives its HTTP.
 
-By itself it keeps any number of empty fragments, answers every ping of a peer that reads nothing, holds a stuck
-connection for as long as the peer likes, leaves a handshake that it cannot read without an answer, lets a peer write
-tracebacks, and cuts one that sent too much before it can have read why.
+By itself it keeps any number of empty fragments, takes any number of pings, answers a peer that reads nothing, holds a
+stuck connection for as long as the peer likes, leaves a handshake that it cannot read without an answer, lets a peer
+write tracebacks, and cuts one that sent too much before it can have read why.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from apps.chat.envelope import envelope
 from apps.llm.errors import HeadTooLarge, InternalError, InvalidRequest, PromptCraftError
 from apps.llm.wire import json
 from apps.templates.sockets.messages import MAX_MESSAGE_BYTES
+from promptcraft.server.frames import MOST_STEP_BYTES, FrameCount
 from promptcraft.server.uvicorn_program import uvicorn_config
 
 __all__ = ["GuardedSocketProtocol", "guard_uvicorn_sockets"]
@@ -62,6 +63,7 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
         self.logger = _quiet
         self.conn = _Connection(max_size=self.config.ws_max_size, logger=_quiet)
         self._broken = self._still_sends = False
+        self._frames = FrameCount()
         self._stuck_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -78,11 +80,12 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
         self.conn.parser.close()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, unless this peer has sent what cannot be."""
-        if self._broken:
-            self._still_sends = True
-            return
-        super().data_received(data)
+        """Parse, unless this peer has sent what cannot be, or too much."""
+        for start in range(0, len(data), MOST_STEP_BYTES):
+            if self._broken:
+                self._still_sends = True
+                return
+            super().data_received(data[start : start + MOST_STEP_BYTES])
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self._broken = self.handshake_complete = self.close_sent = True
             self.transport.write(b"".join(self.conn.data_to_send()))
@@ -95,6 +98,16 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
         elif not self._broken:
             self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
             self.handle_parser_exception()
+
+    def handle_text(self, event: Frame) -> None:
+        """Begin a message."""
+        if self._may_send_more():
+            super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        """Begin a message."""
+        if self._may_send_more():
+            super().handle_bytes(event)
 
     def send_receive_event_to_app(self) -> None:
         """Hand a whole message on; a text that is no UTF-8 breaks the protocol."""
@@ -116,10 +129,24 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """Answer, unless the peer does not take the answers."""
-        if self.writable.is_set():
+        if self._may_send_more() and self.writable.is_set():
             super().handle_ping()
         else:
             self.conn.data_to_send()
+
+    def handle_pong(self, event: Frame) -> None:
+        """Learn that the peer is there."""
+        if self._may_send_more():
+            super().handle_pong(event)
+
+    def _may_send_more(self) -> bool:
+        if self._broken:
+            return False
+        if self._frames.has_room(self.loop.time()):
+            return True
+        self.conn.fail(CloseCode.POLICY_VIOLATION, "too many messages")
+        self.handle_parser_exception()
+        return False
 
     def handle_parser_exception(self) -> None:
         """Say why and hang up, but not before the peer can have read it: a close with bytes unread is a reset."""

@@ -104,6 +104,8 @@ async def parsed(*pieces: bytes) -> tuple[list[tuple[str, str, bytes]], bytes]:
     for piece in pieces:
         protocol.data_received(piece)
         assert not protocol.pipeline, "two were parsed at once"
+        while protocol._next_turn:  # noqa: ASYNC110 - the turns of the loop are what is waited for
+            await asyncio.sleep(0)
         while state.tasks and protocol._in_head:
             await asyncio.wait(tuple(state.tasks))
     protocol.connection_lost(None)
@@ -125,6 +127,51 @@ class TestCuts:
     async def test_everywhere(self, size_bytes: int) -> None:
         pieces = [SENT[start : start + size_bytes] for start in range(0, len(SENT), size_bytes)]
         assert (await parsed(*pieces))[0] == RECEIVED
+
+
+LINES = b"\r\n\r\n" * 4_000
+PIECES = b"POST /c HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 10_000 + b"0\r\n\r\n"
+HEADERS = b"a:\r\n" * 20_000
+
+
+class TestShares:
+    """Of a turn of the event loop, whatever one connection sends at once."""
+
+    @pytest.mark.parametrize(
+        ("sent", "most_bytes", "requests"),
+        [
+            (chunked(b"/c", LINES), 128 * 4, [("POST", "/c", LINES + b"end")]),
+            (PIECES, 16 * KIB, [("POST", "/c", b" " * 10_000)]),
+            (b"\n" * 3_000 + GET, 128 * 2, [("GET", "/get", b"")]),
+            (b"GET /get HTTP/1.1\r\n" + HEADERS, 16 * KIB, []),
+        ],
+        ids=["lines in a chunk", "chunks of a byte", "lines before a head", "headers without end"],
+    )
+    async def test_others_have_theirs(
+        self, sent: bytes, most_bytes: int, requests: list[tuple[str, str, bytes]]
+    ) -> None:
+        heard, state, wire = Heard(), ServerState(), Wire()
+        protocol: Any = GuardedProtocol(CONFIG, state, {}, asyncio.get_running_loop())
+        protocol.app = heard
+        protocol.connection_made(wire)
+        protocol.data_received(sent)
+        turns, left = 1, len(sent)
+        while protocol._unparsed:
+            assert 0 < left - len(protocol._unparsed) <= most_bytes + KIB
+            left = len(protocol._unparsed)
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= len(sent) // (most_bytes + KIB)
+        while state.tasks:
+            await asyncio.wait(tuple(state.tasks))
+        protocol.connection_lost(None)
+        assert connection._held.bytes == 0
+        assert heard.requests == requests
+
+    async def test_what_comes_meanwhile_waits_behind(self) -> None:
+        requests, answers = await parsed(chunked(b"/c", LINES), GET, b"\r\n" * 500 + GET)
+        assert requests == [("POST", "/c", LINES + b"end"), ("GET", "/get", b""), ("GET", "/get", b"")]
+        assert answers.count(b"HTTP/1.1 200") == 3
 
 
 class Streaming:

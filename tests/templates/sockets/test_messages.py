@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -272,6 +273,19 @@ class TestSize:
         assert received[0] == 0x88
         assert int.from_bytes(received[2:4], "big") == 1009
         plain.close()
+
+    @pytest.mark.parametrize("opcode", [1, 9, 10], ids=["messages of nothing", "pings", "pongs"])
+    def test_flood_of_the_smallest_frames(self, either: Workbench, opcode: int):
+        before = either.server.output()
+        with bare(either.server) as plain:
+            plain.sendall(frame(b"", opcode=opcode) * 40_000)
+            with suppress(ConnectionResetError):
+                while plain.recv(65_536):
+                    pass
+        lines = either.server.output().removeprefix(before).splitlines()
+        # All but the first are not looked at, and the connection ends.
+        assert len([line for line in lines if "closed with 1008" in line]) == 1
+        assert "Traceback" not in "".join(lines)
 
     def test_flood(self, either: Workbench):
         with Client(either.server) as client:
