@@ -41,7 +41,7 @@ class StreamHandler(ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        # As many as there are routes of that kind.
+        # Of routes that are paths themselves, as many as there are.
         self._matches: dict[str, ResolverMatch] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -86,11 +86,11 @@ class StreamHandler(ASGIHandler):
                 one()
 
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
-        """Return the view for a path; one whose route captures nothing is looked up once."""
+        """Return the view for a path; one that is a route, letter by letter, is looked up once."""
         match = self._matches.get(request.path_info)
         if match is None:
             match = super().resolve_request(request)
-            if not (match.args or match.kwargs):
+            if request.path_info == f"/{match.route}":
                 self._matches[request.path_info] = match
         request.resolver_match = match
         return match
