@@ -15,7 +15,6 @@ from django.forms import ModelChoiceField
 from django.http import HttpRequest
 
 from apps.core.look_alikes import latin_form
-from apps.llm.errors import Conflict
 from apps.templates import search, services
 from apps.templates.curation.bounds import BoundedActions
 from apps.templates.curation.site import CurationSite
@@ -30,7 +29,6 @@ site = CurationSite(name="admin")
 
 _MOST_TAGS_OFFERED = 50
 _SHOWN_CHARACTERS = 300
-_MOST_NAMED = 20
 
 
 class _ForStaff:
@@ -89,9 +87,26 @@ class _LibraryFilter(admin.SimpleListFilter):
 
 
 class _TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
+    seen = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)
+    """The versions that were there when the page was opened."""
+
     class Meta:
         model = Template
         fields = ("slug", "title", "description", "category", "language", "tags", "is_public")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["seen"].initial = _versions_of(self.instance)
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse to publish what has come since the page was opened; nothing comes before all of it is saved."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        template = Template.objects.select_for_update().get(pk=self.instance.pk)
+        if cleaned.get("is_public") and not template.is_public and cleaned.get("seen") != _versions_of(template):
+            raise forms.ValidationError(
+                "Its owner has changed what would be published. Open this page again and read it first."
+            )
+        return cleaned
 
     def clean_slug(self) -> str:
         """Refuse what is a path beside the templates, and a slug that another template of the owner's has."""
@@ -103,6 +118,11 @@ class _TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at
         if others.annotate(form=slug_form("slug")).filter(form=latin_form(slug)).exists():
             raise forms.ValidationError(SLUG_TAKEN)
         return slug
+
+
+def _versions_of(template: Template) -> str:
+    """Return which version would be published, and which is the newest: those from the first on are public then."""
+    return f"{services.version_published(template=template)} {services.newest_number(template)}"
 
 
 class _VersionChoice(ModelChoiceField):  # type: ignore[type-arg]  # of versions
@@ -188,7 +208,8 @@ class TemplateAdmin(_ForStaff, BoundedActions):
     ordering = ("title", "id")
     autocomplete_fields = ("tags",)
     readonly_fields = ("owner", "public_from", "uses", "created_at", "updated_at")
-    actions = ("publish", "unpublish")
+    # Publishing is done on a template's own page, where its text can be read.
+    actions = ("unpublish",)
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Return false: a template begins with a version, which is written through the API."""
@@ -203,10 +224,20 @@ class TemplateAdmin(_ForStaff, BoundedActions):
         """Return labels and versions. A form that is sent is read in a transaction: versions are only to be read."""
         return (_LabelInline,) if request.method == "POST" else (_LabelInline, _VersionInline)
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        """Return what is only to be read; the text is not read again when a form is sent."""
+        return self.readonly_fields if request.method == "POST" else (*self.readonly_fields, "text")
+
+    @admin.display(description="text that everybody is served once it is published")
+    def text(self, template: Template) -> str:
+        """Return the whole text of production's version, or else of the newest."""
+        number = services.version_published(template=template)
+        return template.versions.values_list("text", flat=True).get(number=number)
+
     def save_model(self, request: HttpRequest, obj: Template, form: Any, change: bool) -> None:
         """Save what the form has changed; the count of uses may have risen since it was read."""
         del request, change
-        obj.save(update_fields={*form.changed_data, "updated_at"} - {"tags"})
+        obj.save(update_fields={*form.changed_data, "updated_at"} - {"tags", "seen"})
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save tags and labels, and from which version on a template is public; tell the search after all that."""
@@ -230,23 +261,6 @@ class TemplateAdmin(_ForStaff, BoundedActions):
         """Delete the chosen templates."""
         del request
         self._delete(list(queryset.values_list("pk", flat=True)))
-
-    @admin.action(description="Publish")
-    def publish(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
-        """Make templates public, those aside whose slug another public one has; say from which version on."""
-        taken = []
-        published = []
-        for template in queryset.filter(is_public=False):
-            try:
-                first = services.publish(template_id=template.pk)
-            except Conflict:
-                taken.append(template.slug)
-                continue
-            published += [] if first is None else [f"{template.slug} from version {first} on"]
-        said = f" {', '.join(published[:_MOST_NAMED])}." if len(published) <= _MOST_NAMED else ""
-        self.message_user(request, f"{len(published)} published.{said}", messages.SUCCESS)
-        if taken:
-            self.message_user(request, f"A public template has this slug already: {', '.join(taken)}", messages.ERROR)
 
     @admin.action(description="Make private")
     def unpublish(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:

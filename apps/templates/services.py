@@ -37,7 +37,7 @@ __all__ = [
     "Rendered",
     "label_move",
     "label_remove",
-    "publish",
+    "newest_number",
     "template_count_use",
     "template_create",
     "template_delete",
@@ -110,7 +110,7 @@ def template_update(*, caller: Caller, slug: str, change: TemplateChange) -> Tem
         with transaction.atomic():
             template = _for_change(caller, found, to_private=change.is_public is False)
             # A text that the change leaves as it is has to be the one that its variables were checked against.
-            if _newest_number(template) != newest.number:
+            if newest_number(template) != newest.number:
                 continue
             is_to_publish = bool(change.is_public) and not template.is_public
             changed = _describe_anew(template, change, tag_ids)
@@ -150,22 +150,7 @@ def version_create(*, caller: Caller, slug: str, draft: VersionDraft) -> Version
 def version_published(*, template: Template) -> int:
     """Return the number of the version that is published with a template: production's, else the newest."""
     labels = dict(template.labels.values_list("name", "version__number"))
-    return published_from(labels, newest=_newest_number(template))
-
-
-def publish(*, template_id: int) -> int | None:
-    """Make a template public and return from which version on: production's, else the newest. None: it is gone.
-
-    Who may is for the caller to know. Raises Conflict: a public template has its slug.
-    """
-    with transaction.atomic():
-        template = _locked(template_id)
-        if template is None:
-            return None
-        template.is_public, template.public_from = True, version_published(template=template)
-        _save(template)
-    search.index_templates([template_id])
-    return template.public_from
+    return published_from(labels, newest=newest_number(template))
 
 
 def unpublish(*, template_id: int) -> None:
@@ -295,7 +280,7 @@ def _version_anew(newest: Version, change: TemplateChange) -> VersionDraft | Non
 
 def _version_add(template: Template, version: _Prepared) -> None:
     """Add a version to a template whose row is locked; the row is not saved yet."""
-    newest = _newest_number(template)
+    newest = newest_number(template)
     if newest >= MAX_VERSIONS:
         raise InvalidRequest(f"A template has at most {MAX_VERSIONS:,} versions. Go on in a new template.")
     if template.owner_id is not None:
@@ -305,7 +290,8 @@ def _version_add(template: Template, version: _Prepared) -> None:
     version.row.save(force_insert=True)
 
 
-def _newest_number(template: Template) -> int:
+def newest_number(template: Template) -> int:
+    """Return the number of the version that was written last."""
     return template.versions.order_by("-number").values_list("number", flat=True)[:1].get()
 
 

@@ -10,7 +10,8 @@ from rest_framework.test import APIClient
 
 from apps.accounts.families import family_open
 from apps.templates.models import Template
-from apps.templates.services import publish
+from apps.templates.search import index_templates
+from apps.templates.services import version_published
 
 BASE = "/api/v2/templates/"
 TONE = {"name": "tone", "type": "choice", "choices": ["warm", "cool"], "default": "warm", "help": "How it sounds."}
@@ -57,7 +58,10 @@ class Api:
     def make_public(self, **changes: Any) -> Any:
         """Make a template, and publish it as staff do in the admin."""
         slug = self.make(**changes)["slug"]
-        publish(template_id=Template.objects.get(owner=self.user, slug=slug).pk)
+        template = Template.objects.get(owner=self.user, slug=slug)
+        template.is_public, template.public_from = True, version_published(template=template)
+        template.save(update_fields=["is_public", "public_from", "updated_at"])
+        index_templates([template.pk])
         return self.get(f"{slug}/")
 
     def slugs(self, path: str = "") -> list[str]:

@@ -68,7 +68,7 @@ PAGES: Mapping[str, Mapping[str, Mapping[str, Form]]] = {
             "unknown parameters": _often("a"),
         },
         "POST": {
-            "chosen rows": _often("_selected_action", action="publish"),
+            "chosen rows": _often("_selected_action", action="unpublish"),
             "action": _field("action", _selected_action="1"),
         },
     },

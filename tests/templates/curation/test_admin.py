@@ -63,12 +63,13 @@ def error_of(answer):
     return answer.json()["error"]["code"]
 
 
-def change(curator, template, **fields):
-    """Send the form of a template as it is, but for these fields."""
+def change(curator, template, page=None, **fields):
+    """Send the form of a template as it is, or was on that page, but for these fields."""
     path = f"{LIST}{template.pk}/change/"
-    html = curator.get(path).content.decode()
+    html = page or curator.get(path).content.decode()
     assert "errornote" not in html
     said = {
+        "seen": re.search(r'name="seen" value="([^"]*)"', html)[1],
         "slug": template.slug,
         "title": template.title,
         "description": template.description,
@@ -277,23 +278,60 @@ def test_versions_are_shown_and_cannot_be_sent(curator, ada):
     assert ada.get(f"{SLUG}/versions/1/")["text"] == LETTER["text"]
 
 
-def test_publishing_many(curator, ada, bob):
-    ada.make()
+def test_publishing_and_taking_back_many(curator, ada, bob):
+    ada.make(labels={"production": 1})
     bob.make()
     bob.make(title="Another", slug="another")
-    chosen = "&_selected_action=".join(str(pk) for pk in Template.objects.order_by("id").values_list("pk", flat=True))
-    answer = send(curator, LIST, {"action": "publish", "_selected_action": chosen}, follow=True)
-    html = answer.content.decode()
-    assert "2 published." in html
-    assert f"{SLUG} from version 1 on" in html
-    assert f"already: {SLUG}" in html
+    taken = Template.objects.get(owner=bob.user, slug=SLUG)
+    for template in Template.objects.exclude(pk=taken.pk):
+        assert change(curator, template, is_public="on").status_code == 302
+    answer = change(curator, taken, is_public="on")
+    assert answer.status_code == 200
+    assert "errornote" in answer.content.decode()
     assert sorted(Template.objects.filter(is_public=True).values_list("owner__username", "slug")) == [
         ("ada", SLUG),
         ("bob", "another"),
     ]
+    chosen = "&_selected_action=".join(str(pk) for pk in Template.objects.values_list("pk", flat=True))
     answer = send(curator, LIST, {"action": "unpublish", "_selected_action": chosen}, follow=True)
     assert "2 made private." in answer.content.decode()
     assert not Template.objects.filter(is_public=True).exists()
+
+
+class TestPublishingWhatWasRead:
+    """Whatever its owner does between the look and the click."""
+
+    def test_the_whole_text_is_there_to_be_read(self, curator, ada):
+        ada.make(text="Write kindly. " * 100 + "At the end.", variables=[])
+        ada.post(f"{SLUG}/versions/", {"text": "Another. " * 100 + "Its end."})
+        path = f"{LIST}{Template.objects.get().pk}/change/"
+        assert "Its end." in curator.get(path).content.decode()
+        ada.call("PUT", f"{SLUG}/labels/production/", {"version": 1})
+        html = curator.get(path).content.decode()
+        assert "At the end." in html
+        assert "Its end." not in html
+
+    @pytest.mark.parametrize("does", ["a version", "a label", "nothing"])
+    def test_what_comes_meanwhile_is_not_published(self, curator, ada, does):
+        ada.make()
+        ada.post(f"{SLUG}/versions/", {"text": "second"})
+        template = Template.objects.get()
+        page = curator.get(f"{LIST}{template.pk}/change/").content.decode()
+        if does == "a version":
+            ada.post(f"{SLUG}/versions/", {"text": "not what was read"})
+        elif does == "a label":
+            ada.call("PUT", f"{SLUG}/labels/production/", {"version": 1})
+        answer = change(curator, template, page=page, is_public="on")
+        template.refresh_from_db()
+        expected = (302, True, 2) if does == "nothing" else (200, False, 1)
+        assert (answer.status_code, template.is_public, template.public_from) == expected
+
+    def test_other_fields_may_be_mended_meanwhile(self, curator, ada):
+        ada.make()
+        template = Template.objects.get()
+        page = curator.get(f"{LIST}{template.pk}/change/").content.decode()
+        ada.post(f"{SLUG}/versions/", {"text": "second"})
+        assert change(curator, template, page=page, title="Mended").status_code == 302
 
 
 def test_deleting(curator, ada, django_capture_on_commit_callbacks):

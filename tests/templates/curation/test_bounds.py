@@ -50,14 +50,14 @@ CHANGE = (
     "title=A&slug=abc&category=seo&language=en&labels-INITIAL_FORMS=0&versions-TOTAL_FORMS=0&versions-INITIAL_FORMS=0"
 )
 FORMS = {
-    (LIST, f"action=publish&{'&'.join(['_selected_action=1'] * 40_000)}"): 400,
-    (LIST, f"action=publish&{'&'.join(['_selected_action=1'] * 201)}"): 302,
-    (LIST, "action=publish&_selected_action=abc"): 400,
-    (LIST, f"action=publish&_selected_action={NINES}"): 400,
-    (LIST, f"action=publish&_selected_action={SURROGATE}"): 400,
-    (LIST, "action=publish&_selected_action=%00"): 400,
-    (LIST, f"action=publish&index={NINES}&_selected_action=1"): 302,
-    (f"{LIST}?q={WORDS}", "action=publish&_selected_action=1"): 400,
+    (LIST, f"action=unpublish&{'&'.join(['_selected_action=1'] * 40_000)}"): 400,
+    (LIST, f"action=unpublish&{'&'.join(['_selected_action=1'] * 201)}"): 302,
+    (LIST, "action=unpublish&_selected_action=abc"): 400,
+    (LIST, f"action=unpublish&_selected_action={NINES}"): 400,
+    (LIST, f"action=unpublish&_selected_action={SURROGATE}"): 400,
+    (LIST, "action=unpublish&_selected_action=%00"): 400,
+    (LIST, f"action=unpublish&index={NINES}&_selected_action=1"): 302,
+    (f"{LIST}?q={WORDS}", "action=unpublish&_selected_action=1"): 400,
     (f"{ADMIN}login/", "&".join(["a=1"] * 3_000)): 400,
     (f"{ADMIN}login/", f"username={'x' * 100_000}&password=y"): 413,
     (f"{ADMIN}login/", f"username=a{SURROGATE}&password=y"): 200,
@@ -118,11 +118,12 @@ def test_a_form_has_as_many_lines_as_there_are_labels(curator, django_assert_max
 def test_an_action_is_done_to_so_many(curator, monkeypatch):
     monkeypatch.setattr(bounds, "MOST_CHOSEN", 1)
     Api(user_named("bob")).make(slug="other")
+    Template.objects.update(is_public=True)
     ids = [str(pk) for pk in Template.objects.values_list("pk", flat=True)]
     for chosen in (f"_selected_action={'&_selected_action='.join(ids)}", "select_across=1&_selected_action=1"):
-        assert sent(curator, LIST, f"action=publish&{chosen}").status_code == 302
-        assert not Template.objects.filter(is_public=True).exists()
-    assert sent(curator, LIST, f"action=publish&_selected_action={ids[0]}").status_code == 302
+        assert sent(curator, LIST, f"action=unpublish&{chosen}").status_code == 302
+        assert Template.objects.filter(is_public=True).count() == 2
+    assert sent(curator, LIST, f"action=unpublish&_selected_action={ids[0]}").status_code == 302
     assert Template.objects.filter(is_public=True).count() == 1
 
 

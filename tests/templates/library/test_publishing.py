@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from apps.templates.models import Template, Use, Version
-from apps.templates.services import publish, unpublish
+from apps.templates.services import unpublish
 from tests.templates.api import LETTER, SLUG
 from tests.templates.search.stored import store
 
@@ -187,5 +187,4 @@ def test_what_the_migration_makes_of_public_templates_of_users(database: str):
 
 
 def test_taking_a_template_back_that_has_gone(db):
-    assert publish(template_id=10**9) is None
     unpublish(template_id=10**9)
