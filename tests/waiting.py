@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["HANG_S", "MOST_TURNS", "eventually", "soon"]
+__all__ = ["HANG_S", "MOST_TURNS", "PROGRAM_HANG_S", "eventually", "soon"]
 
 HANG_S = 60.0
 """What takes longer hangs; what comes late on a busy machine comes before that."""
+PROGRAM_HANG_S = 600.0
+"""For a program that starts, works and ends."""
 MOST_TURNS = 150
 """Round trips of some milliseconds each: half a second where nothing else runs."""
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 from apps.core.work_queue import SHARE, WorkQueue
-from apps.limits.limiter import Lease, Rate, Window, is_uncounted, parse_rate
+from apps.limits.limiter import Lease, Rate, Window, parse_rate
 from apps.limits.opening import current_windows
 from apps.llm.errors import PromptCraftError
 from promptcraft.database import with_fresh_connections
@@ -53,12 +53,15 @@ async def workbench_take(user_id: int, on_window: Callable[[Window], None]) -> L
 
 @asynccontextmanager
 async def workbench_counted(user_id: int, on_window: Callable[[Window], None]) -> AsyncIterator[None]:
-    """Count a request that is served inside the block, unless it fails through no fault of the user's."""
+    """Count a request that is served inside the block, unless we fail.
+
+    One that another limit refuses in there, such as that of completions, has had its work done, and counts.
+    """
     lease = await workbench_take(user_id, on_window)
     try:
         yield
     except PromptCraftError as error:
-        if is_uncounted(error.http_status):
+        if error.http_status >= 500:
             lease.give_back()
         raise
     except Exception:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.operations.postgres import postgres_url
+from tests.waiting import PROGRAM_HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 RACES = 12
@@ -30,7 +31,9 @@ def races(url: str, seed: int) -> str:
     }
     command = [sys.executable, "-m", "tests.accounts.races", "--count", str(RACES), "--seed", str(seed)]
     command += ["--crowd", str(CROWD)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PROGRAM_HANG_S, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

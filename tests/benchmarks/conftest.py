@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.native import Load, Native, Plan
 from benchmarks.targets import http_request
+from tests.waiting import PROGRAM_HANG_S
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler called cc")
 
@@ -84,7 +85,7 @@ def bench() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "benchmarks", *(str(argument) for argument in arguments)]
         root = Path(__file__).resolve().parents[2]
-        return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PROGRAM_HANG_S)
 
     return run
 

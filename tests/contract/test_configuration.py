@@ -16,6 +16,7 @@ import pytest
 
 from promptcraft.settings import ENVIRONMENT
 from tests.server import ROOT
+from tests.waiting import PROGRAM_HANG_S
 
 SECRET = "only-for-tests-" + "x" * 40
 Outcome = dict[str, Any]
@@ -54,7 +55,7 @@ def read_settings(cases: Sequence[Mapping[str, str]], root: Path = ROOT) -> list
         input=json.dumps(list(cases)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROGRAM_HANG_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from django.db import connections
 from apps.core import store_bounds
 from apps.core.store_bounds import BRIEF_S, CALL_S, CONNECTION_S, LOCK_S, SILENCE_S, STATEMENT_S
 from apps.core.work_queue import WAIT_S
+from tests.waiting import PROGRAM_HANG_S
 
 WITHIN_S = 2.0
 _PRINT = """
@@ -27,7 +28,9 @@ def database_of(url: str) -> Any:
     """Return the settings' database for a DATABASE_URL."""
     environment = {"PATH": os.environ["PATH"], "DEBUG": "0", "SECRET_KEY": "k7Qp2mZx" * 8, "DATABASE_URL": url}
     command = [sys.executable, "-c", _PRINT]
-    return json.loads(subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60).stdout)
+    return json.loads(
+        subprocess.run(command, env=environment, capture_output=True, check=True, timeout=PROGRAM_HANG_S).stdout
+    )
 
 
 def test_no_way_through_the_bounds_takes_two_seconds():

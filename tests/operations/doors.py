@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.contract.limit_fixtures import COMPLETIONS, HEALTH, LIVE, PROMPT, READY
 from tests.server import PASSWORD, ROOT, ServerProcess
+from tests.waiting import PROGRAM_HANG_S
 
 __all__ = ["AUTHENTICATED", "DOORS", "HANG_S", "OWN_NEEDS", "PUBLIC", "Answer", "Stage", "prepare"]
 
@@ -99,7 +100,9 @@ def prepare(*servers: ServerProcess) -> list[Stage]:
     """Make the tables, the users and their templates, for servers on one database that are running."""
     first = servers[0]
     command = [sys.executable, "-c", _PREPARE, PASSWORD, *DOORS]
-    done = subprocess.run(command, cwd=ROOT, env=first.env, check=True, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=ROOT, env=first.env, check=True, capture_output=True, text=True, timeout=PROGRAM_HANG_S
+    )
     users = {door: User(*made) for door, made in json.loads(done.stdout).items()}
     for server in servers:
         server.canaries.secrets |= {token for user in users.values() for token in (user.used, user.unused)}

@@ -23,7 +23,17 @@ from tests.waiting import HANG_S
 __all__ = ["PostgresServer", "postgres_url"]
 
 # It must lose nothing to a crash of the machine: it is thrown away. What it locks and shows is the same without.
-_HASTY = ("-F", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
+_HASTY = (
+    "-F",
+    "-c",
+    "synchronous_commit=off",
+    "-c",
+    "full_page_writes=off",
+    "-c",
+    "max_connections=200",
+    "-c",
+    "autovacuum=off",
+)
 
 
 @contextmanager

@@ -37,6 +37,7 @@ from tests.server import ROOT, ServerName, ServerProcess
 from tests.sse_client import SseEvent
 from tests.templates.sockets.client import SEARCH, Client
 from tests.upstream import Gate, UpstreamServer, healthy
+from tests.waiting import PROGRAM_HANG_S
 
 SERVERS: tuple[ServerName, ...] = ("uvicorn", "daphne", "granian")
 ENVIRONMENT = CALM | {
@@ -278,7 +279,9 @@ def test_a_database_that_accepts_and_says_nothing_is_unavailable_from_the_start(
 def test_a_command_without_a_database_says_so_in_one_line(url: str):
     environment = {"PATH": os.environ["PATH"], "DEBUG": "0", "SECRET_KEY": "k7Qp2mZx" * 8, "DATABASE_URL": url}
     command = [sys.executable, "manage.py", "migrate"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PROGRAM_HANG_S, check=False
+    )
     assert done.returncode == 1
     said = done.stderr.strip().split("\n")
     assert [line for line in said if line.startswith("promptcraft: ")] == said[-1:]

@@ -251,5 +251,5 @@ def test_a_file_of_another_kind(ada, media_type):
 
 def test_importing_a_list_costs_a_few_statements(ada, django_assert_max_num_queries):
     many = json.dumps([{**LETTER, "title": f"Letter {number}"} for number in range(100)])
-    with django_assert_max_num_queries(70):
+    with django_assert_max_num_queries(110):
         imported(ada, many)

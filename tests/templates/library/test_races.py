@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.operations.postgres import postgres_url
+from tests.waiting import PROGRAM_HANG_S
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -29,7 +30,7 @@ def test_nothing_is_lost_and_nothing_twice(vendor, tmp_path):
         }
         command = [sys.executable, "-m", "tests.templates.library.races"]
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PROGRAM_HANG_S, check=False
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == f"races on {vendor}: nothing lost, nothing twice\n"

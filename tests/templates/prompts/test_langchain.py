@@ -15,6 +15,7 @@ import pytest
 
 from tests.server import ROOT, ServerProcess
 from tests.templates.workbench import Workbench
+from tests.waiting import PROGRAM_HANG_S
 
 PROGRAM = Path(__file__).with_name("langchain_program.py")
 WITHOUT = """
@@ -58,7 +59,13 @@ def run(server: ServerProcess, *arguments: str) -> str:
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
     }
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_HANG_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -27,6 +27,7 @@ from benchmarks.intents.labelled import (
     training_material,
     trigrams,
 )
+from tests.waiting import PROGRAM_HANG_S
 
 _ROOT = Path(__file__).parents[3]
 
@@ -193,7 +194,7 @@ def test_same_answer_in_every_process():
             text=True,
             check=True,
             cwd=_ROOT,
-            timeout=60,
+            timeout=PROGRAM_HANG_S,
         ).stdout
         for seed in ("0", "1", "4242")
     }
@@ -208,4 +209,4 @@ def test_nothing_is_read_before_the_first_query():
         "i.preload()\n"
         "assert i._weights.cache_info().currsize == f._cues.cache_info().currsize == 1"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=_ROOT, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=_ROOT, timeout=PROGRAM_HANG_S)
