@@ -83,6 +83,13 @@ class TestParity:
         assert (status, answer["error"]["code"]) == (429, "rate_limited")
         assert headers["x-ratelimit-remaining"] == "0"
         assert len(strict.asked()) == 3
+        # What was done before the completion was refused is the workbench's, and counts there.
+        again = strict.ask("generate", OWN, user=user)[1]
+        assert workbench_left(again["ratelimit"]) == workbench_left(headers["ratelimit"]) - 1
+
+
+def workbench_left(ratelimit: str) -> int:
+    return int(ratelimit.partition('"workbench";r=')[2].partition(";")[0])
 
 
 class TestStream:
