@@ -15,11 +15,13 @@ from django.forms import ModelChoiceField
 from django.http import HttpRequest
 
 from apps.core.look_alikes import latin_form
+from apps.llm.errors import InvalidRequest
 from apps.templates import search, services
 from apps.templates.curation.bounds import BoundedActions
 from apps.templates.curation.site import CurationSite
-from apps.templates.library.drafts import is_reserved
-from apps.templates.library.storing import templates_discard, templates_hide
+from apps.templates.library.drafts import is_reserved, tags_of
+from apps.templates.library.fields import fields_of
+from apps.templates.library.storing import tags_set, templates_discard, templates_hide
 from apps.templates.models import SLUG_TAKEN, Label, Tag, Template, Version
 from apps.templates.slug_forms import slug_form
 
@@ -58,8 +60,9 @@ class _TagFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         del request, model_admin
-        commonest = Tag.objects.annotate(count=Count("templates")).filter(count__gt=0).order_by("-count", "name")
-        return [(tag.name, f"{tag.name} ({tag.count})") for tag in commonest[:_MOST_TAGS_OFFERED]]
+        tags = Tag.objects.filter(template__state=Template.State.WHOLE).values("name").annotate(count=Count("id"))
+        commonest = tags.order_by("-count", "name").values_list("name", "count")[:_MOST_TAGS_OFFERED]
+        return [(name, f"{name} ({count})") for name, count in commonest]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Template]) -> QuerySet[Template]:
         del request
@@ -89,14 +92,26 @@ class _LibraryFilter(admin.SimpleListFilter):
 class _TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
     seen = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)
     """The versions that were there when the page was opened."""
+    tags = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 5}), help_text="One on each line.")
 
     class Meta:
         model = Template
-        fields = ("slug", "title", "description", "category", "language", "tags", "is_public")
+        fields = ("slug", "title", "description", "category", "language", "is_public")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Show the tags that the template has, and note which versions are there."""
         super().__init__(*args, **kwargs)
-        self.fields["seen"].initial = _versions_of(self.instance)
+        if self.instance.pk is not None:
+            self.initial["tags"] = "\n".join(self.instance.tags.values_list("name", flat=True))
+            self.initial["seen"] = _versions_of(self.instance)
+
+    def clean_tags(self) -> tuple[str, ...]:
+        """Return the tags, checked as those that the API is sent."""
+        lines = [line for line in self.cleaned_data["tags"].splitlines() if line.strip()]
+        try:
+            return tags_of(fields_of({"tags": lines}, ""))
+        except InvalidRequest as error:
+            raise forms.ValidationError(str(error)) from error
 
     def clean(self) -> dict[str, Any]:
         """Refuse to publish what has come since the page was opened; nothing comes before all of it is saved."""
@@ -206,9 +221,9 @@ class TemplateAdmin(_ForStaff, BoundedActions):
     list_per_page = 50
     search_fields = ("title", "slug")
     ordering = ("title", "id")
-    autocomplete_fields = ("tags",)
     readonly_fields = ("owner", "public_from", "uses", "created_at", "updated_at")
-    # Publishing is done on a template's own page, where its text can be read.
+    # The text is shown beside them (`get_fields`). Publishing is done here, where it can be read.
+    fields = ("slug", "title", "description", "category", "language", "tags", "is_public", "seen", *readonly_fields)
     actions = ("unpublish",)
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
@@ -224,8 +239,12 @@ class TemplateAdmin(_ForStaff, BoundedActions):
         """Return labels and versions. A form that is sent is read in a transaction: versions are only to be read."""
         return (_LabelInline,) if request.method == "POST" else (_LabelInline, _VersionInline)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        """Return what a page shows; the text is not read again when a form is sent."""
+        return self.fields if request.method == "POST" else (*self.fields, "text")
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
-        """Return what is only to be read; the text is not read again when a form is sent."""
+        """Return what is only to be read."""
         return self.readonly_fields if request.method == "POST" else (*self.readonly_fields, "text")
 
     @admin.display(description="text that everybody is served once it is published")
@@ -243,6 +262,8 @@ class TemplateAdmin(_ForStaff, BoundedActions):
         """Save tags and labels, and from which version on a template is public; tell the search after all that."""
         super().save_related(request, form, formsets, change)
         template: Template = form.instance
+        if "tags" in form.changed_data:
+            tags_set(template, form.cleaned_data["tags"])
         if template.is_public and "is_public" in form.changed_data:
             Template.objects.filter(pk=template.pk).update(public_from=services.version_published(template=template))
         transaction.on_commit(partial(search.index_templates, [template.pk]))
@@ -275,19 +296,3 @@ class TemplateAdmin(_ForStaff, BoundedActions):
             templates_hide(ids)
             # The admin's own transaction ends first.
             transaction.on_commit(partial(templates_discard, ids))
-
-
-@admin.register(Tag, site=site)
-class TagAdmin(_ForStaff, BoundedActions):
-    """Tags, to choose from."""
-
-    search_fields = ("name",)
-    fields = ("name",)
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Return false: renaming one would rename it for every user's templates."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Return false, for the same reason."""
-        return False

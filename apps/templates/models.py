@@ -10,7 +10,7 @@ from django.db import models
 from apps.templates.categories import CATEGORIES
 from apps.templates.slug_forms import slug_form
 
-__all__ = ["EVERYBODY", "SLUG_TAKEN", "Label", "Tag", "Template", "Use", "Version", "audiences", "tag_id"]
+__all__ = ["EVERYBODY", "SLUG_TAKEN", "Label", "Tag", "Template", "Use", "Version", "audiences"]
 
 SLUG_TAKEN = "Another template has this slug, or one that looks like it. Choose another."
 EVERYBODY = 0
@@ -20,25 +20,6 @@ EVERYBODY = 0
 def audiences(user_id: int) -> tuple[int, int]:
     """Return the audiences that a user belongs to: the user may see the templates of these and no others."""
     return EVERYBODY, user_id
-
-
-class Tag(models.Model):
-    """A word that templates are filed under."""
-
-    name = models.CharField(max_length=50, unique=True)
-
-    class Meta:
-        """Alphabetical."""
-
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def tag_id(name: str) -> int:
-    """Return the id of a tag; 0 if there is none, and to be looked for all the same: others may have made it."""
-    return Tag.objects.filter(name=name.lower()).values_list("id", flat=True).first() or 0
 
 
 class Template(models.Model):
@@ -61,7 +42,6 @@ class Template(models.Model):
     description = models.TextField(max_length=2_000, blank=True)
     category = models.CharField(max_length=32, choices=[(name, name) for name in CATEGORIES])
     language = models.CharField(max_length=8, default="en")
-    tags = models.ManyToManyField(Tag, blank=True, related_name="templates")
     is_public = models.BooleanField(default=False)
     # The number of the first version that everybody may see while the template is public.
     public_from = models.IntegerField(default=1)
@@ -113,6 +93,27 @@ class Template(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+
+class Tag(models.Model):
+    """A word that one template is filed under.
+
+    Each template has rows of its own. They go with the template, its owner's quota bounds them, and no write depends
+    on the tags of others.
+    """
+
+    # The constraint has the index.
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="tags", db_index=False)
+    name = models.CharField(max_length=50)
+
+    class Meta:
+        """Alphabetical."""
+
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["template", "name"], name="tag_of_template")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Version(models.Model):

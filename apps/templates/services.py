@@ -28,7 +28,7 @@ from apps.templates.library.drafts import (
 )
 from apps.templates.library.making import slug_taken, templates_make
 from apps.templates.library.quotas import quota_take, text_bytes_of
-from apps.templates.library.storing import tags_ensure, tags_set, templates_discard, templates_hide, version_row
+from apps.templates.library.storing import tags_set, templates_discard, templates_hide, version_row
 from apps.templates.models import Label, Template, Use, Version
 from apps.templates.rendering import render
 from apps.templates.selectors import template_changeable, template_find, template_served, version_newest
@@ -98,7 +98,6 @@ def template_update(*, caller: Caller, slug: str, change: TemplateChange) -> Tem
 
     What is as it was already changes nothing. Raises NotFound, Forbidden, Conflict, InvalidRequest.
     """
-    tag_ids = None if change.tags is None else tags_ensure(change.tags)
     for _ in range(_TRIES):
         found = template_find(caller=caller, slug=slug)
         template_changeable(caller=caller, template=found, to_private=change.is_public is False)
@@ -113,7 +112,7 @@ def template_update(*, caller: Caller, slug: str, change: TemplateChange) -> Tem
             if newest_number(template) != newest.number:
                 continue
             is_to_publish = bool(change.is_public) and not template.is_public
-            changed = _describe_anew(template, change, tag_ids)
+            changed = _describe_anew(template, change)
             if version is not None:
                 _version_add(template, version)
             if is_to_publish:
@@ -251,7 +250,7 @@ def _locked(template_id: int) -> Template | None:
     return Template.objects.select_for_update().filter(pk=template_id, state=Template.State.WHOLE).first()
 
 
-def _describe_anew(template: Template, change: TemplateChange, tag_ids: Mapping[str, int] | None) -> bool:
+def _describe_anew(template: Template, change: TemplateChange) -> bool:
     """Set what is said of a template; return whether any of it is new. Its row is not saved yet, its tags are."""
     new = {
         name: value
@@ -260,9 +259,10 @@ def _describe_anew(template: Template, change: TemplateChange, tag_ids: Mapping[
     }
     for name, value in new.items():
         setattr(template, name, value)
-    retagged = tag_ids is not None and set(tag_ids) != set(template.tags.values_list("name", flat=True))
-    if retagged and tag_ids is not None:
-        tags_set(template, tag_ids.values())
+    tags = change.tags
+    retagged = tags is not None and set(tags) != set(template.tags.values_list("name", flat=True))
+    if retagged and tags is not None:
+        tags_set(template, tags)
     return bool(new) or retagged
 
 

@@ -76,7 +76,7 @@ def _measure(templates: int, others: int, own: int) -> dict[str, dict[str, float
     from django.db import connection
 
     from apps.accounts.identity import Caller
-    from apps.templates.models import Tag, Template
+    from apps.templates.models import Template
     from apps.templates.search import rebuild_index, template_search
     from benchmarks.search.generated import store_generated, store_library, store_private
     from benchmarks.search.relevance import judge, read_judged
@@ -103,7 +103,6 @@ def _measure(templates: int, others: int, own: int) -> dict[str, dict[str, float
         quality = judge(queries, slugs)
         measured[name] = {"queries": quality.queries, "NDCG@10": quality.ndcg, "MRR": quality.mrr}
     Template.objects.all().delete()
-    Tag.objects.all().delete()
     rebuild_index()
     began = time.perf_counter()
     store_generated(templates)

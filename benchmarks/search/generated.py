@@ -83,9 +83,6 @@ def _half(text: str, chance: random.Random) -> str:
 
 def _store(items: list[tuple[StarterTemplate, str, int]], *, drafts: bool = False, owner_id: int | None = None) -> None:
     with transaction.atomic():
-        names = {name for item, _, _ in items for name in item.tags}
-        Tag.objects.bulk_create([Tag(name=name) for name in sorted(names)], ignore_conflicts=True)
-        tags = Tag.objects.in_bulk(names, field_name="name")
         templates = Template.objects.bulk_create(
             Template(
                 slug=slug,
@@ -100,9 +97,8 @@ def _store(items: list[tuple[StarterTemplate, str, int]], *, drafts: bool = Fals
             for item, slug, uses in items
         )
         pairs = list(zip(templates, items, strict=True))
-        filed = Template.tags.through
-        filed.objects.bulk_create(
-            [filed(template=template, tag=tags[name]) for template, (item, _, _) in pairs for name in item.tags],
+        Tag.objects.bulk_create(
+            [Tag(template=template, name=name) for template, (item, _, _) in pairs for name in item.tags],
             batch_size=1_000,
         )
         versions = Version.objects.bulk_create(

@@ -21,6 +21,7 @@ __all__ = [
     "VersionDraft",
     "is_reserved",
     "published_from",
+    "tags_of",
     "template_change",
     "template_draft",
     "variables_json",
@@ -105,7 +106,7 @@ def template_draft(body: object, at: str = "") -> TemplateDraft:
         title=_title(fields),
         description=_description(fields),
         category=_category(fields),
-        tags=_tags(fields) if "tags" in fields.body else (),
+        tags=tags_of(fields) if "tags" in fields.body else (),
         language=_language(fields) if "language" in fields.body else "en",
         versions=versions,
         labels=labels,
@@ -121,7 +122,7 @@ def template_change(body: Mapping[str, object]) -> TemplateChange:
         title=_title(fields) if "title" in body else None,
         description=_description(fields) if "description" in body else None,
         category=_category(fields) if "category" in body else None,
-        tags=_tags(fields) if "tags" in body else None,
+        tags=tags_of(fields) if "tags" in body else None,
         language=_language(fields) if "language" in body else None,
         is_public=fields.flag("is_public", default=False) if "is_public" in body else None,
         text=_text(fields) if "text" in body else None,
@@ -182,7 +183,8 @@ def _language(fields: Fields) -> str:
     return language
 
 
-def _tags(fields: Fields) -> tuple[str, ...]:
+def tags_of(fields: Fields) -> tuple[str, ...]:
+    """Return the tags that a template is to have, as they are stored: one spelling each, in order."""
     tags = fields.strings("tags", most=MAX_TAGS, most_characters=MAX_TAG_CHARACTERS)
     # One word in several spellings would be several tags, each with some of the templates.
     return tuple(sorted({tag.strip().lower()[:MAX_TAG_CHARACTERS] for tag in tags}))

@@ -14,7 +14,7 @@ from apps.templates.library.drafts import TemplateDraft, VersionDraft, variables
 from apps.templates.library.making import templates_make
 from apps.templates.library.quotas import text_bytes_of
 from apps.templates.library.starter_library import StarterTemplate
-from apps.templates.library.storing import leftovers_discard, tags_ensure, tags_set
+from apps.templates.library.storing import leftovers_discard, tags_set
 from apps.templates.models import Label, Template, Version
 from apps.templates.slug_forms import slug_form
 
@@ -85,28 +85,23 @@ def _change(pairs: Sequence[tuple[Template, StarterTemplate]]) -> list[int]:
     changed: list[int] = []
     for template, one in pairs:
         said = {name: getattr(one, name) for name in _SAID if getattr(template, name) != getattr(one, name)}
-        tag_ids = None if tags[template.pk] == set(one.tags) else tags_ensure(one.tags)
+        retagged = tags[template.pk] != set(one.tags)
         rewritten = texts.get(template.pk) != (one.text, variables_json(one.variables))
-        if said or tag_ids is not None or rewritten:
+        if said or retagged or rewritten:
             with transaction.atomic():
-                _change_one(template.pk, one, said, tag_ids, rewritten=rewritten)
+                _change_one(template.pk, one, said, retagged=retagged, rewritten=rewritten)
             changed.append(template.pk)
     return changed
 
 
 def _change_one(
-    template_id: int,
-    one: StarterTemplate,
-    said: Mapping[str, str],
-    tag_ids: Mapping[str, int] | None,
-    *,
-    rewritten: bool,
+    template_id: int, one: StarterTemplate, said: Mapping[str, str], *, retagged: bool, rewritten: bool
 ) -> None:
     template = Template.objects.select_for_update().get(pk=template_id)
     for name, value in said.items():
         setattr(template, name, value)
-    if tag_ids is not None:
-        tags_set(template, tag_ids.values())
+    if retagged:
+        tags_set(template, one.tags)
     if rewritten:
         version = _version_make(template, one)
         template.text_bytes += text_bytes_of([version])

@@ -6,7 +6,7 @@ its share of a quota are free.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -30,7 +30,6 @@ __all__ = [
     "Order",
     "free_slugs",
     "leftovers_discard",
-    "tags_ensure",
     "tags_set",
     "templates_discard",
     "templates_give",
@@ -46,8 +45,8 @@ MOST_ROWS = 50
 """Rows that one transaction writes: some milliseconds."""
 MOST_BYTES = 256 * 1024
 """Of the versions that one transaction writes or deletes; a single longer one comes alone."""
-MOST_LINKS = 250
-"""The same of rows that hold two ids."""
+MOST_SMALL_ROWS = 250
+"""The same of rows that hold ids and a word."""
 _ABANDONED_AFTER = timedelta(hours=1)
 """After which no process can still be storing a template."""
 
@@ -65,8 +64,7 @@ def templates_store(orders: Sequence[Order], *, author_id: int | None, stored: l
 
     Adds to `stored` what is there already, for whoever has to discard it after a failure.
     """
-    tag_ids = tags_ensure({name for order in orders for name in order.draft.tags})
-    run_in_transactions(_storing(orders, author_id, stored, tag_ids))
+    run_in_transactions(_storing(orders, author_id, stored))
 
 
 def templates_rename(templates: Sequence[Template], orders: Sequence[Order]) -> None:
@@ -133,28 +131,13 @@ def version_row(template_id: int, number: int, version: VersionDraft, author_id:
     )
 
 
-def tags_ensure(names: Iterable[str]) -> Mapping[str, int]:
-    """Return the ids of tags by their names; those that are not there yet are made."""
-    names = sorted(set(names))
-    ids = dict(Tag.objects.filter(name__in=names).values_list("name", "id"))
-    # In one order everywhere: two writers of the same new tags wait for each other, but never in a circle.
-    new = [name for name in names if name not in ids]
-    if new:
-        run_in_transactions(partial(_tags_make, some) for some in batches(new, most=MOST_LINKS, most_size=MOST_BYTES))
-        ids |= dict(Tag.objects.filter(name__in=new).values_list("name", "id"))
-    return ids
+def tags_set(template: Template, names: Iterable[str]) -> None:
+    """Give a template these tags and no others, in the caller's transaction, which has its row locked."""
+    template.tags.all().delete()
+    Tag.objects.bulk_create([Tag(template_id=template.pk, name=name) for name in names])
 
 
-def tags_set(template: Template, ids: Iterable[int]) -> None:
-    """Give a template these tags and no others."""
-    through = Template.tags.through
-    through.objects.filter(template_id=template.pk).delete()
-    through.objects.bulk_create([through(template_id=template.pk, tag_id=tag_id) for tag_id in ids])
-
-
-def _storing(
-    orders: Sequence[Order], author_id: int | None, stored: list[Template], tag_ids: Mapping[str, int]
-) -> Iterator[Callable[[], object]]:
+def _storing(orders: Sequence[Order], author_id: int | None, stored: list[Template]) -> Iterator[Callable[[], object]]:
     def make(some: Sequence[Order]) -> None:
         stored.extend(Template.objects.bulk_create(map(_row, some)))
 
@@ -181,12 +164,9 @@ def _storing(
     ]
     for few in batches(labels, most=MOST_ROWS, most_size=MOST_BYTES):
         yield partial(Label.objects.bulk_create, few)
-    through = Template.tags.through
-    links = [
-        through(template_id=template.pk, tag_id=tag_ids[name]) for template, order in pairs for name in order.draft.tags
-    ]
-    for many in batches(links, most=MOST_LINKS, most_size=MOST_BYTES):
-        yield partial(through.objects.bulk_create, many)
+    tags = [Tag(template_id=template.pk, name=name) for template, order in pairs for name in order.draft.tags]
+    for many in batches(tags, most=MOST_SMALL_ROWS, most_size=MOST_BYTES):
+        yield partial(Tag.objects.bulk_create, many)
 
 
 def _row(order: Order) -> Template:
@@ -202,15 +182,11 @@ def _row(order: Order) -> Template:
     )
 
 
-def _tags_make(names: Sequence[str]) -> None:
-    Tag.objects.bulk_create([Tag(name=name) for name in names], ignore_conflicts=True)
-
-
 def _discarding(ids: Collection[int]) -> Iterator[Callable[[], object]]:
-    models: tuple[type[Model], ...] = (Label, Template.tags.through, Use)
+    models: tuple[type[Model], ...] = (Label, Tag, Use)
     for model in models:
         rows = model._default_manager.filter(template_id__in=ids)
-        for some in batches(list(rows.values_list("pk", flat=True)), most=MOST_LINKS, most_size=MOST_BYTES):
+        for some in batches(list(rows.values_list("pk", flat=True)), most=MOST_SMALL_ROWS, most_size=MOST_BYTES):
             yield model._default_manager.filter(pk__in=some).delete
     versions = Version.objects.filter(template_id__in=ids).order_by().values_list("pk", Length("text"))
     for sized in batches(list(versions), most=MOST_ROWS, most_size=MOST_BYTES, size_of=lambda pair: pair[1]):

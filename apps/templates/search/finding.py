@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from apps.accounts.identity import Caller
-from apps.templates.models import Tag, Template, tag_id
+from apps.templates.models import Tag, Template
 from apps.templates.search.databases import search_index
 from apps.templates.search.dictionary import Dictionary
 from apps.templates.search.entries import entries_count
@@ -87,7 +87,7 @@ def _scope(caller: Caller, category: str | None, tag: str | None, language: str 
     return Scope(
         user_id=caller.user_id,
         category=category,
-        tag_id=None if tag is None else tag_id(tag),
+        tag=None if tag is None else tag.lower(),
         language=None if language is None else language.lower(),
     )
 
@@ -148,7 +148,7 @@ def _candidates(
 def _found(ids: Sequence[int], scores: dict[int, float], groups: Sequence[Group]) -> tuple[Found, ...]:
     templates = Template.objects.in_bulk(ids)
     tags: defaultdict[int, list[str]] = defaultdict(list)
-    for template_id, name in Tag.objects.filter(templates__in=ids).values_list("templates__id", "name"):
+    for template_id, name in Tag.objects.filter(template_id__in=ids).values_list("template_id", "name"):
         tags[template_id].append(name)
     return tuple(
         Found(

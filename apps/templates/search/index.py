@@ -60,8 +60,7 @@ class Scope:
 
     user_id: int
     category: str | None = None
-    tag_id: int | None = None
-    """0: of a tag that there is not."""
+    tag: str | None = None
     language: str | None = None
 
     def condition(self) -> tuple[str, list[str | int]]:
@@ -74,13 +73,13 @@ class Scope:
         if self.language is not None:
             parts.append("t.language = %s")
             values.append(self.language)
-        if self.tag_id is not None:
+        if self.tag is not None:
             # With a limit no planner turns it round: it would read whatever has the tag, others' rows too.
             parts.append(
-                "(SELECT 1 FROM prompt_templates_template_tags filed "
-                "WHERE filed.template_id = t.id AND filed.tag_id = %s LIMIT 1) IS NOT NULL"
+                "(SELECT 1 FROM prompt_templates_tag filed "
+                "WHERE filed.template_id = t.id AND filed.name = %s LIMIT 1) IS NOT NULL"
             )
-            values.append(self.tag_id)
+            values.append(self.tag)
         return " AND ".join(parts), values
 
 

@@ -14,7 +14,6 @@ __all__ = ["PAGES", "page_doors"]
 
 _SIZE = 60
 _TEMPLATE = "/admin/prompt_templates/template/"
-_TAG = "/admin/prompt_templates/tag/"
 
 Form = Callable[[int], Sequence[tuple[str, str]]]
 
@@ -52,9 +51,9 @@ PAGES: Mapping[str, Mapping[str, Mapping[str, Form]]] = {
     "/admin/password_change/done/": {"GET": {"query": _field("a")}},
     "/admin/autocomplete/": {
         "GET": {
-            "term": _field("term", app_label="prompt_templates", model_name="template", field_name="tags"),
+            "term": _field("term", app_label="prompt_templates", model_name="version", field_name="template"),
             "names": _fields("app_label", "model_name", "field_name"),
-            "page": _field("p", app_label="prompt_templates", model_name="template", field_name="tags"),
+            "page": _field("p", app_label="prompt_templates", model_name="version", field_name="template"),
         }
     },
     "/admin/jsi18n/": {"GET": {"query": _field("language")}},
@@ -78,20 +77,11 @@ PAGES: Mapping[str, Mapping[str, Mapping[str, Form]]] = {
     f"{_TEMPLATE}{{object_id}}/change/": {
         "POST": {
             "texts": lambda size: [*_fields(*_SAID)(size), *_LABELS.items()],
-            "tags": _often("tags", **_LABELS),
+            "tags": lambda size: [("tags", "\n".join(map(str, range(size // 8)))), *_LABELS.items()],
             "labels": lambda size: [("labels-TOTAL_FORMS", "9" * (size // 8)), ("labels-INITIAL_FORMS", "0")],
         }
     },
     f"{_TEMPLATE}{{object_id}}/": {},
-    _TAG: {
-        "GET": {"search": _field("q")},
-        "POST": {"chosen rows": _often("_selected_action", action="delete_selected")},
-    },
-    f"{_TAG}add/": {"POST": {"name": _field("name")}},
-    f"{_TAG}{{object_id}}/history/": {},
-    f"{_TAG}{{object_id}}/delete/": {"POST": {"unknown fields": _often("field")}},
-    f"{_TAG}{{object_id}}/change/": {"POST": {"name": _field("name")}},
-    f"{_TAG}{{object_id}}/": {},
     "/admin/^(?P{app_label}prompt_templates)/$": {"GET": {"query": _field("a")}},
     # The last one: nobody is logged in any more behind it.
     "/admin/logout/": {"POST": {"unknown fields": _often("field")}},

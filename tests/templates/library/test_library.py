@@ -314,7 +314,7 @@ def test_a_list_of_one_page_has_no_next(ada, path):
     assert answer["next"] is None
 
 
-def test_a_tag_is_one_row_however_it_is_written(ada):
+def test_a_tag_is_one_however_it_is_written(ada):
     ada.make(tags=["Home", "home ", "HOME"])
     assert list(Tag.objects.values_list("name", flat=True)) == ["home"]
 

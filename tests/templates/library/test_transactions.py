@@ -18,7 +18,7 @@ from apps.templates.search import index_pending, index_templates
 from tests.templates.api import Api, user_named
 
 MOST_VALUES = 900
-"""Of the statements of one transaction: some 50 rows of templates or versions, 250 of two ids. A word counts as one."""
+"""Of the statements of one transaction: some 50 rows of templates or versions, 250 of tags. A word counts as one."""
 MOST_CHARACTERS = 350_000
 """Of the same: versions of 256 KiB and what an index entry has besides."""
 
@@ -94,9 +94,8 @@ def test_an_import_of_many_rows(writer):
     ]
     with transactions() as written:
         imported(writer, templates)
-    check(written, at_least=20)
+    check(written, at_least=15)
     assert (Version.objects.count(), Label.objects.count(), Tag.objects.count()) == (240, 120, 1_200)
-    assert Template.tags.through.objects.count() == 1_200
 
 
 def test_texts_of_a_megabyte(writer):
@@ -118,7 +117,7 @@ def test_a_change_of_text_and_tags(writer):
     writer.make(slug="one", text="x", variables=[])
     with transactions() as written:
         writer.call("PATCH", "one/", {"text": random_words(2_800, 7), "tags": [f"tag-{tag}" for tag in range(20)]})
-    check(written, at_least=3)
+    check(written, at_least=2)
 
 
 def test_deleting_many_versions(writer):

@@ -34,7 +34,7 @@ def store(
         slug=slug, title=title, description=description, category=category, language=language, owner=owner,
         is_public=public, uses=uses,
     )  # fmt: skip
-    template.tags.set([Tag.objects.get_or_create(name=name)[0] for name in tags])
+    Tag.objects.bulk_create([Tag(template=template, name=name) for name in tags])
     version = Version.objects.create(template=template, number=1, text=text)
     if label:
         Label.objects.create(template=template, name=label, version=version)
