@@ -108,7 +108,7 @@ def _counts() -> dict[str, int]:
         ),
         "python_blocks": sys.getallocatedblocks(),
         "kept": len(supervisor._kept),
-        "kept_bytes": supervisor._kept_bytes,
+        "kept_bytes": supervisor._kept.size_bytes,
         "keys": len(supervisor._by_key),
         "rate_users": len(windows),
         "rate_times": sum(len(taken) for taken in windows.values()),

@@ -15,7 +15,7 @@ from pathlib import Path
 from django.conf import settings
 
 from apps.chat.body import BODY_BYTES_PER_S, BODY_S
-from apps.chat.engine.supervisor import MAX_KEPT, MAX_KEPT_BYTES
+from apps.chat.engine.kept import MAX_KEPT, MAX_KEPT_BYTES
 from apps.llm.chain import MAX_ATTEMPTS
 from promptcraft.server.connection import GuardedProtocol
 from promptcraft.settings import ENVIRONMENT

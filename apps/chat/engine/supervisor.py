@@ -6,13 +6,13 @@ import asyncio
 import logging
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import msgspec
 
 from apps.chat.conf import ChatConfig
 from apps.chat.engine.generation import Generation, Status, Stop
+from apps.chat.engine.kept import KeptCompletions
 from apps.chat.engine.order import Order, Question, Services
 from apps.chat.engine.writer import CompletionWriter
 from apps.chat.store import completions_write
@@ -24,13 +24,10 @@ from apps.llm.errors import Code, ServiceUnavailable
 from apps.llm.pricing import PriceBook
 from apps.llm.wire.openai import CompletionRequest
 
-__all__ = ["MAX_KEPT", "Command", "Supervisor"]
+__all__ = ["Command", "Supervisor"]
 
 logger = logging.getLogger("promptcraft.engine")
 
-MAX_KEPT = 10_000
-MAX_KEPT_BYTES = 256 * 1024 * 1024
-"""Finished logs held for resuming; past either bound the oldest are dropped early (410 instead of a replay)."""
 _SHUTDOWN_S = 5.0
 _LINGER_S = 0.5
 """How long a provider may take from `[DONE]` to the end of its answer before its connection is closed; a tick more."""
@@ -50,7 +47,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 class Supervisor:
     """One for each process and event loop; `close` ends it.
 
-    A finished completion's log is kept for STREAM_RETENTION, within MAX_KEPT and MAX_KEPT_BYTES.
+    A finished completion's log is kept for STREAM_RETENTION, within the bounds of `kept.py`, which users share.
     """
 
     def __init__(self, *, config: ChatConfig, chain: Chain, prices: PriceBook) -> None:
@@ -80,9 +77,7 @@ class Supervisor:
             linger=self._linger,
         )
         self._running: dict[str, Generation] = {}
-        # By their ends. Of a plain dict, to find the first behind those that left takes a look at each of their places.
-        self._kept: OrderedDict[str, Generation] = OrderedDict()
-        self._kept_bytes = 0
+        self._kept = KeptCompletions()
         self._by_key: dict[tuple[int, str], Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -187,15 +182,8 @@ class Supervisor:
         if generation.status is Status.FAILED:
             # A key whose completion failed is free again: trying again is what its owner wants.
             self._forget_key(generation)
-        self._kept[generation.order.id] = generation
-        self._kept_bytes += generation.log.size_bytes
-        while len(self._kept) > MAX_KEPT or self._kept_bytes > MAX_KEPT_BYTES:
-            self._drop(next(iter(self._kept.values())))
-
-    def _drop(self, generation: Generation) -> None:
-        del self._kept[generation.order.id]
-        self._kept_bytes -= generation.log.size_bytes
-        self._forget_key(generation)
+        for dropped in self._kept.add(generation):
+            self._forget_key(dropped)
 
     def _forget_key(self, generation: Generation) -> None:
         key = (generation.order.user_id, generation.order.idempotency_key)
@@ -213,12 +201,8 @@ class Supervisor:
             if now - since < _LINGER_S:
                 break
             source.cancel()
-        oldest_kept = now - self.config.stream_retention_s
-        while self._kept:
-            generation = next(iter(self._kept.values()))
-            if generation.finished_monotonic is None or generation.finished_monotonic > oldest_kept:
-                break
-            self._drop(generation)
+        for expired in self._kept.expire(now - self.config.stream_retention_s):
+            self._forget_key(expired)
 
 
 def _completion_id() -> str:
