@@ -11,7 +11,6 @@ import msgspec
 from apps.accounts.identity import Caller
 from apps.chat.body import MAX_BODY_BYTES, Body
 from apps.chat.engine.generation import Generation, Status, Stop
-from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.reader import Reader
 from apps.chat.engine.supervisor import Command, Supervisor
 from apps.chat.restore import restore_log
@@ -139,9 +138,10 @@ async def open_completion(asked: Asked) -> Opened:
 async def resume(*, caller: Caller, completion_id: str, after: int) -> Reader | None:
     """Return a reader from the event after an id on; None if it is finished and nothing is new.
 
-    Raises NotFound, or Gone if its events are no longer kept.
+    Raises NotFound, Gone if its events are no longer kept, or RateLimited if the caller has too many readers.
     """
-    generation = get_supervisor().find(completion_id, caller.user_id)
+    supervisor = get_supervisor()
+    generation = supervisor.find(completion_id, caller.user_id)
     if generation is None:
         stored = await run_in_database(completion_get, completion_id=completion_id, user_id=caller.user_id)
         if stored is None:
@@ -149,7 +149,7 @@ async def resume(*, caller: Caller, completion_id: str, after: int) -> Reader | 
         raise Gone("The events of this completion are no longer kept. GET /api/v2/chat/completions/{id}/ has its text.")
     if generation.log.terminal is not None and after >= generation.log.last_id:
         return None
-    return generation.attach(after)
+    return supervisor.join(generation, after)
 
 
 async def find(*, caller: Caller, completion_id: str) -> Generation | StoredCompletion:
@@ -217,18 +217,24 @@ async def _replay(supervisor: Supervisor, asked: Asked, key: str, body_sha256: s
         return None
     _same_body(stored.body_sha256, body_sha256)
     asked.on_window(await window_of(asked.caller))
-    log: MemoryLog = restore_log(stored)
     return Opened(
-        stream=parse_request(asked.body.data).stream, reader=Reader(log), generation=None, stored=stored, replayed=True
+        stream=parse_request(asked.body.data).stream,
+        reader=supervisor.join_stored(restore_log(stored), user_id),
+        generation=None,
+        stored=stored,
+        replayed=True,
     )
 
 
 async def _attached(asked: Asked, generation: Generation, body_sha256: str) -> Opened:
-    """Return a reader of a completion that another request with the same key began. Raises Conflict, or its error."""
+    """Return a reader of a completion that another request with the same key began.
+
+    Raises Conflict, RateLimited if the caller has too many readers, or what the completion failed with.
+    """
     _same_body(generation.order.body_sha256, body_sha256)
     asked.on_window(await window_of(asked.caller))
+    reader = get_supervisor().join(generation)
     asked.on_begun(generation)
-    reader = generation.attach()
     try:
         await _begun(generation)
     except BaseException:

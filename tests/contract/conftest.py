@@ -85,6 +85,7 @@ EVERY_SERVER: Mapping[str, frozenset[str]] = {
             "test_a_websocket_where_none_is_served_is_404",
         }
     ),
+    "test_readers": frozenset({"test_a_slot_comes_back_on_every_way_out"}),
     "test_resume": frozenset(
         {
             "test_rest_after_every_event",

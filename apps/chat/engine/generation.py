@@ -134,10 +134,15 @@ class Generation:
             raise RuntimeError("a completion is started once")
         return asyncio.get_running_loop().create_task(self._supervise(self._attempts), name=self.order.id)
 
-    def attach(self, after: int = 0) -> Reader:
-        """Return a new reader of the log, from the event after `after`. The caller closes or drives it."""
+    def attach(self, after: int = 0, *, give_back: Callable[[], None] | None = None) -> Reader:
+        """Return a new reader of the log, from the event after `after`. The caller closes or drives it.
+
+        `give_back` gives back the slot of a reader that has one.
+        """
         self._alone_since = None
-        reader = Reader(self.log, after=after, now=self._services.clock(), on_close=self._reader_left)
+        reader = Reader(
+            self.log, after=after, now=self._services.clock(), on_close=self._reader_left, give_back=give_back
+        )
         self._readers.append(reader)
         self._services.readers.add(reader)
         return reader

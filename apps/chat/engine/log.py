@@ -35,16 +35,20 @@ class Subscriber(Protocol):
     """Who is told of news: a reader."""
 
     def push(self, events: bytes) -> None:
-        """Take encoded SSE events, just appended; called in order, without a gap."""
+        """Take encoded SSE events, just appended; called in order, without a gap, as is `hold`."""
 
-    def closed(self) -> None:
-        """Learn that the log is closed."""
+    def hold(self, events: bytes) -> None:
+        """As `push`, but keep them until `flush`."""
+
+    def flush(self) -> None:
+        """Learn that what is held is due, or that the log is closed."""
 
 
 class StreamLog(Protocol):
     """An append-only log of SSE events. Appending never waits; a subscriber sees an event once it is in the log.
 
     Events are gathered until `tell` or `close`: one read of a provider's brings many, and costs each reader one push.
+    Many subscribers hold what they are told for a moment: sending costs far more than telling.
     """
 
     last_id: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ MAX_LOG_RUNS = 131_072
 every letter is cut here, or what is noted of each change would outgrow the text."""
 _MERGED_BYTES = 32 * 1024
 """A replayed event is cut here, so that clients with small buffers can take it."""
+_FEW = 4
+"""Subscribers that send each event at once."""
+_HOLD_S = 0.05
+"""How long more than that hold events, so that a hundred readers cost 20 writes a second each."""
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -37,6 +42,7 @@ class MemoryLog:
 
     __slots__ = (
         "_bytes",
+        "_due",
         "_ends",
         "_frame",
         "_has_room",
@@ -59,6 +65,8 @@ class MemoryLog:
         """Of the newest run."""
         self._subscribers: list[Subscriber] = []
         self._untold: list[bytes] = []
+        self._due: asyncio.TimerHandle | None = None
+        """When subscribers send what they hold."""
 
     @property
     def size_bytes(self) -> int:
@@ -97,6 +105,9 @@ class MemoryLog:
         if self._untold:
             events = self._untold[0] if len(self._untold) == 1 else b"".join(self._untold)
             self._untold.clear()
+            if len(self._subscribers) > _FEW:
+                self._tell_many(events)
+                return
             for subscriber in self._subscribers:
                 subscriber.push(events)
 
@@ -110,8 +121,7 @@ class MemoryLog:
             self.terminal = terminal
             # The last events and the terminal go out together.
             self.tell()
-            for subscriber in self._subscribers:
-                subscriber.closed()
+            self._flush()
 
     def replay(self, after: int, limit_bytes: int) -> tuple[bytes, int]:
         """Return encoded events after an id, text merged, and the id of the last one returned."""
@@ -142,6 +152,19 @@ class MemoryLog:
         """Stop telling it; fine if it was never told."""
         if subscriber in self._subscribers:
             self._subscribers.remove(subscriber)
+
+    def _tell_many(self, events: bytes) -> None:
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(_HOLD_S, self._flush)
+        for subscriber in self._subscribers:
+            subscriber.hold(events)
+
+    def _flush(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        for subscriber in self._subscribers:
+            subscriber.flush()
 
     def _check(self) -> None:
         """Refuse an event to a log that is closed, or full and without room for more."""

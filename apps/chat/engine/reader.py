@@ -25,13 +25,15 @@ class Reader:
     """One follower of a log, from the event after `after` to the end.
 
     While its connection takes what is sent, events go out inside the call that appends them: no queue, no task to
-    wake. Else they wait in a queue of at most QUEUE_BYTES. A reader that falls behind loses the queue, never an event:
-    it reads on from the log, text merged. `close` when done; `drive` does it itself.
+    wake. Else, and while a log has many readers, they wait in a queue of at most QUEUE_BYTES. A reader that falls
+    behind loses the queue, never an event: it reads on from the log, text merged. `close` when done, which gives its
+    slot back; `drive` does it itself.
     """
 
     __slots__ = (
         "_behind",
         "_finishing",
+        "_give_back",
         "_log",
         "_on_close",
         "_open",
@@ -47,7 +49,13 @@ class Reader:
     )
 
     def __init__(
-        self, log: StreamLog, *, after: int = 0, now: float = 0.0, on_close: Callable[[Reader], None] | None = None
+        self,
+        log: StreamLog,
+        *,
+        after: int = 0,
+        now: float = 0.0,
+        on_close: Callable[[Reader], None] | None = None,
+        give_back: Callable[[], None] | None = None,
     ) -> None:
         self._log = log
         self._position = after
@@ -55,6 +63,7 @@ class Reader:
         self._queue: list[bytes] = []
         self._queued_bytes = 0
         self._on_close = on_close
+        self._give_back = give_back
         self._open = True
         self._ping_due = False
         self._sent_at = now
@@ -68,7 +77,7 @@ class Reader:
         log.subscribe(self)
 
     def push(self, events: bytes) -> None:
-        """Take events just appended; drop the queue at its bound and fall back to the log."""
+        """Take events just appended and send them, or `hold` them until the connection takes them."""
         if self._send is not None and not (
             self._sending or self._behind or self._queue or self._log.terminal is not None
         ):
@@ -77,6 +86,11 @@ class Reader:
             self._ping_due = False
             self._pass(self._send, {"type": "http.response.body", "body": events, "more_body": True})
             return
+        self.hold(events)
+        self._flow()
+
+    def hold(self, events: bytes) -> None:
+        """Queue events just appended until `flush`; drop the queue at its bound and fall back to the log."""
         if not self._behind:
             self._queue.append(events)
             self._queued_bytes += len(events)
@@ -84,10 +98,9 @@ class Reader:
                 self._queue.clear()
                 self._queued_bytes = 0
                 self._behind = True
-        self._flow()
 
-    def closed(self) -> None:
-        """Learn that the log is closed."""
+    def flush(self) -> None:
+        """Send what waits. The log may have been closed."""
         self._flow()
 
     def take(self) -> bytes:
@@ -148,6 +161,8 @@ class Reader:
             self._open = False
             self._log.unsubscribe(self)
             self._queue.clear()
+            if self._give_back is not None:
+                self._give_back()
             if self._on_close is not None:
                 self._on_close(self)
 

@@ -13,12 +13,14 @@ import msgspec
 from apps.chat.conf import ChatConfig
 from apps.chat.engine.generation import Generation, Status, Stop
 from apps.chat.engine.kept import KeptCompletions
+from apps.chat.engine.log import StreamLog
 from apps.chat.engine.order import Order, Question, Services
+from apps.chat.engine.reader import Reader
 from apps.chat.engine.writer import CompletionWriter
 from apps.chat.store import completions_write
 from apps.limits.limiter import Lease
 from apps.limits.opening import close_limiter, open_limiter
-from apps.limits.streams import StreamSlots
+from apps.limits.streams import ReaderSlots, StreamSlots
 from apps.llm.chain import Candidate, Chain
 from apps.llm.errors import Code, ServiceUnavailable
 from apps.llm.pricing import PriceBook
@@ -55,6 +57,7 @@ class Supervisor:
         self.config = config
         self.chain = chain
         self.slots = StreamSlots(config.max_streams)
+        self._reader_slots = ReaderSlots()
         self.limiter = open_limiter(
             config.limits,
             self.slots,
@@ -127,6 +130,17 @@ class Supervisor:
         task = generation.start()
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def join(self, generation: Generation, after: int = 0) -> Reader:
+        """Return one more reader of a completion. Raises RateLimited if its owner has too many."""
+        return generation.attach(after, give_back=self._reader_slots.take(generation.order.user_id))
+
+    def join_stored(self, log: StreamLog, user_id: int) -> Reader:
+        """Return a reader of a log made of a user's row. Raises RateLimited if the user has too many."""
+        give_back, readers = self._reader_slots.take(user_id), self._services.readers
+        reader = Reader(log, now=self.now(), on_close=readers.discard, give_back=give_back)
+        readers.add(reader)
+        return reader
 
     def find(self, completion_id: str, user_id: int) -> Generation | None:
         """Return a user's completion if it runs or is kept."""

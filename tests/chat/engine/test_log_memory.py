@@ -30,7 +30,10 @@ class Listener:
     def push(self, events: bytes) -> None:
         self.events.append(events)
 
-    def closed(self) -> None:
+    def hold(self, events: bytes) -> None:
+        self.events.append(events)
+
+    def flush(self) -> None:
         self.ends += 1
 
 

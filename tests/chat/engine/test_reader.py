@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.chat.engine import log_memory
 from apps.chat.engine import reader as reader_module
 from apps.chat.engine.log import Frame
 from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.reader import STUCK_AFTER_S, Reader
 from apps.llm.wire import json
 from apps.llm.wire.sse import DONE, PING, Decoder
+from tests.waiting import HANG_S
 
 FRAME = Frame(b'{"content":"', b'"}', "content")
 
@@ -30,6 +32,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.said = asyncio.Event()
         self.open = asyncio.Event()
         self.open.set()
 
@@ -37,6 +40,7 @@ class Peer:
         await self.open.wait()
         if message["body"] or "more_body" not in message:
             self.messages.append(dict(message))
+            self.said.set()
 
     @property
     def body(self) -> bytes:
@@ -255,3 +259,71 @@ async def test_cancelling_leaves_the_log_and_tells():
     reader.close()
     assert gone == [reader]
     assert peer.messages == []
+
+
+async def test_its_slot_is_given_back_once():
+    log, given_back = MemoryLog(), []
+    reader = Reader(log, give_back=lambda: given_back.append(1))
+    task = asyncio.ensure_future(reader.drive(Peer().send))
+    await settle()
+    assert not given_back
+    log.close(DONE)
+    await task
+    reader.close()
+    assert given_back == [1]
+
+
+class Crowd:
+    """More readers of a log than are sent each event at once."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self.peers = [Peer() for _ in range(log_memory._FEW + 1)]
+        self.tasks = [asyncio.ensure_future(Reader(log).drive(peer.send)) for peer in self.peers]
+
+
+async def test_a_crowd_is_sent_what_came_meanwhile_in_one_message():
+    log = MemoryLog()
+    crowd = Crowd(log)
+    await settle()
+    for word in (b"a", b"b", b"c"):
+        say(log, word)
+    assert [peer.messages for peer in crowd.peers] == [[]] * len(crowd.peers)
+    said = [asyncio.ensure_future(peer.said.wait()) for peer in crowd.peers]
+    await asyncio.wait_for(asyncio.gather(*said), HANG_S)
+    assert [[message["body"].count(b"id: ") for message in peer.messages] for peer in crowd.peers] == [[3]] * len(said)
+    say(log, b"d")
+    log.close(DONE)
+    await asyncio.gather(*crowd.tasks)
+    for peer in crowd.peers:
+        assert text_of(peer.body) == "abcd"
+        assert len(peer.messages) == 2
+
+
+@given(st.lists(st.sampled_from(["say", "say", "big", "join", "leave", "wait"]), max_size=60))
+def test_a_crowd_that_comes_and_goes_gets_each_event_once(steps):
+    async def run() -> None:
+        log = MemoryLog()
+        peers: list[tuple[Peer, asyncio.Task[None], int]] = []
+        said: list[str] = []
+        for number, step in enumerate(steps):
+            if step == "join":
+                for _ in range(3):
+                    peer = Peer()
+                    task = asyncio.ensure_future(Reader(log, after=len(said)).drive(peer.send))
+                    peers.append((peer, task, len(said)))
+            elif step == "leave" and peers:
+                _, task, _ = peers.pop(number % len(peers))
+                task.cancel()
+            elif step == "wait":
+                await settle()
+            else:
+                said.append(f"{number}," * (20_000 if step == "big" else 1))
+                say(log, said[-1].encode())
+        log.close(DONE)
+        for peer, task, after in peers:
+            await task
+            assert text_of(peer.body) == "".join(said[after:])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(log_memory, "_HOLD_S", 0)
+        asyncio.run(run())
