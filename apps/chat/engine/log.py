@@ -56,6 +56,10 @@ class StreamLog(Protocol):
     terminal: bytes | None
     """None while the log is open; then what readers get after the last event: `[DONE]`, or nothing."""
 
+    @property
+    def told(self) -> bool:
+        """Whether subscribers know of every event."""
+
     def append_text(self, frame: Frame, fragment: bytes) -> None:
         """Append an event by its frame and fragment; subscribers learn of it at the next `tell`. Raises LogFull."""
 

@@ -73,6 +73,11 @@ class MemoryLog:
         """Bytes of text and events kept."""
         return len(self._bytes) + 4 * len(self._ends)
 
+    @property
+    def told(self) -> bool:
+        """Whether subscribers know of every event."""
+        return not self._untold
+
     def append_text(self, frame: Frame, fragment: bytes) -> None:
         """Append an event by its frame and fragment; subscribers learn of it at the next `tell`. Raises LogFull."""
         # `_keep`, written out: this is the one step that every token takes.

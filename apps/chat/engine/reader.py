@@ -107,7 +107,8 @@ class Reader:
         """Return everything that has arrived and was not yet taken, empty if nothing has."""
         if self._behind:
             data, self._position = self._log.replay(self._position, QUEUE_BYTES)
-            self._behind = self._position != self._log.last_id
+            # What it reads here before it is told of it would come twice if it went on from what it is told.
+            self._behind = self._position != self._log.last_id or not self._log.told
             return data
         if not self._queue:
             return b""

@@ -165,6 +165,22 @@ async def test_a_closed_log_is_one_message():
     assert [message["body"] for message in peer.messages] == [b'id: 2\ndata: {"content":"ab"}\n\n' + DONE]
 
 
+async def test_a_slow_reader_is_not_told_again_what_it_has_read(monkeypatch):
+    monkeypatch.setattr(reader_module, "QUEUE_BYTES", 500)
+    log, peer = MemoryLog(), Peer()
+    task = asyncio.ensure_future(Reader(log).drive(peer.send))
+    await settle()
+    peer.open.clear()
+    for _ in range(100):
+        say(log, b"word ")
+    log.append_text(FRAME, b"usage")
+    peer.open.set()
+    await settle()
+    log.close(DONE)
+    await task
+    assert text_of(peer.body) == "word " * 100 + "usage"
+
+
 async def test_a_slow_reader_costs_its_queue_and_misses_nothing(monkeypatch):
     monkeypatch.setattr(reader_module, "QUEUE_BYTES", 500)
     log, peer = MemoryLog(), Peer()
