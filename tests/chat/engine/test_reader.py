@@ -342,4 +342,4 @@ def test_a_crowd_that_comes_and_goes_gets_each_event_once(steps):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(log_memory, "_HOLD_S", 0)
-        asyncio.run(run())
+        asyncio.run(asyncio.wait_for(run(), HANG_S))
