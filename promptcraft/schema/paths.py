@@ -69,8 +69,8 @@ _EVENTS = _operation(
     "completion_events",
     "Follow a completion, or come back to it",
     "Every event after the one named, none twice, then live to the end. Replayed text comes in fewer, longer pieces; "
-    "joined it is the same. Kept for `STREAM_RETENTION` (10 min) after the end. You may have 100 open at once, repeats of "
-    "an `Idempotency-Key` among them.",
+    "joined it is the same. Kept for `STREAM_RETENTION` (10 min) after the end. You may have 100 open at once, "
+    "repeats of an `Idempotency-Key` among them.",
     parameters=parameter_refs("completion_id", "after_event", "Last-Event-ID"),
     responses={
         "200": {
