@@ -239,11 +239,11 @@ class TemplateAdmin(_ForStaff, BoundedActions):
         """Return labels and versions. A form that is sent is read in a transaction: versions are only to be read."""
         return (_LabelInline,) if request.method == "POST" else (_LabelInline, _VersionInline)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Return what a page shows; the text is not read again when a form is sent."""
         return self.fields if request.method == "POST" else (*self.fields, "text")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Return what is only to be read."""
         return self.readonly_fields if request.method == "POST" else (*self.readonly_fields, "text")
 

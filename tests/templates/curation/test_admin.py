@@ -69,7 +69,7 @@ def change(curator, template, page=None, **fields):
     html = page or curator.get(path).content.decode()
     assert "errornote" not in html
     said = {
-        "seen": re.search(r'name="seen" value="([^"]*)"', html)[1],
+        "seen": re.findall(r'name="seen" value="([^"]*)"', html)[0],
         "slug": template.slug,
         "title": template.title,
         "description": template.description,
