@@ -23,13 +23,16 @@ VALUE = st.recursive(
 )
 
 
-def written(value: object, spaces: str) -> str:
+def written(value: object, spaces: str, colon: str = ":") -> str:
+    """Write a value; `colon` is how one is written within a string."""
     if isinstance(value, Pairs):
-        members = (f"{json.dumps(key)}{spaces}:{spaces}{written(inner, spaces)}" for key, inner in value)
+        members = (
+            f"{written(key, spaces, colon)}{spaces}:{spaces}{written(inner, spaces, colon)}" for key, inner in value
+        )
         return "{" + f"{spaces},{spaces}".join(members) + "}"
     if isinstance(value, list):
-        return "[" + f",{spaces}".join(written(inner, spaces) for inner in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+        return "[" + f",{spaces}".join(written(inner, spaces, colon) for inner in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace(":", colon)
 
 
 def repeats(value: object) -> bool:
@@ -38,9 +41,9 @@ def repeats(value: object) -> bool:
     return isinstance(value, list) and any(repeats(inner) for inner in value)
 
 
-@given(VALUE, st.sampled_from(["", " ", "\n\t"]))
-def test_tells_exactly_the_texts_that_repeat_one(value, spaces):
-    text = written(value, spaces).encode()
+@given(VALUE, st.sampled_from(["", " ", "\n\t"]), st.sampled_from([":", "\\u003a", "\\u003A"]))
+def test_tells_exactly_the_texts_that_repeat_one(value, spaces, colon):
+    text = written(value, spaces, colon).encode()
     assert keys_repeat(text, json.loads(text)) is repeats(value)
 
 
@@ -53,6 +56,9 @@ def test_tells_exactly_the_texts_that_repeat_one(value, spaces):
         b'[{"a":[{"":0,"":0}]}]',
         b'{"a\\"b":1,"a\\"b":2}',
         b'{"\\\\":1,"\\\\":2}',
+        b'{"a:":":","a:":":"}',
+        b'{"a":":\\u003a","a":1}',
+        b'{"\\u003A":1,":":1}',
     ],
 )
 def test_one_twice(text):
@@ -60,7 +66,17 @@ def test_one_twice(text):
 
 
 @pytest.mark.parametrize(
-    "text", [b"{}", b"1", b'":"', b'{"a":{"a":{"a":":"}}}', b'[{"a":1},{"a":1}]', b'{":":"::","\\":":":\\\\"}']
+    "text",
+    [
+        b"{}",
+        b"1",
+        b'":"',
+        b'{"a":{"a":{"a":":"}}}',
+        b'[{"a":1},{"a":1}]',
+        b'{":":"::","\\":":":\\\\"}',
+        b'{"a":"\\u003a\\u003A\\\\u003a:"}',
+        b'[":",{":":[":"]}]',
+    ],
 )
 def test_none_twice(text):
     assert not keys_repeat(text, json.loads(text))
