@@ -351,8 +351,8 @@ class ProviderError(Exception):
     """One attempt at one provider failed.
 
     `retry_after_s` is what the provider asked for, None if it did not say. `param` is the name of a request
-    field of ours that it complained of, taken from a closed list, never its own words. `detail` is for tests
-    and the debug log: it holds no text from the provider.
+    field of ours that it complained of, taken from a closed list, never its own words. `is_too_long` says that nothing
+    but the length of the answer was wrong. `detail` is for tests and the debug log: it holds no text from the provider.
     """
 
     def __init__(
@@ -362,10 +362,12 @@ class ProviderError(Exception):
         retry_after_s: float | None = None,
         param: str | None = None,
         status: int | None = None,
+        is_too_long: bool = False,
         detail: str = "",
     ) -> None:
         super().__init__(failure.value if not detail else f"{failure.value}: {detail}")
         self.failure = failure
+        self.is_too_long = is_too_long
         self.retry_after_s = retry_after_s
         self.param = param
         self.status = status
@@ -383,8 +385,8 @@ class ProviderError(Exception):
     @property
     def breaker_verdict(self) -> BreakerVerdict:
         """What the provider's circuit breaker is to make of it."""
-        # An unknown model may be a client's invention: it must not close the provider to everybody.
-        if self.clients_fault or self.failure in (Failure.RATE_LIMITED, Failure.MODEL_NOT_FOUND):
+        # A client may have invented the model, or asked for the length: it must not close the provider to everybody.
+        if self.clients_fault or self.is_too_long or self.failure in (Failure.RATE_LIMITED, Failure.MODEL_NOT_FOUND):
             return BreakerVerdict.NOTHING
         if self.failure is Failure.OUT_OF_FUNDS:
             return BreakerVerdict.OPEN_NOW

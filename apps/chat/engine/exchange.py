@@ -91,7 +91,7 @@ class Exchange:
             if self.finish_reason is None:
                 raise ProviderError(Failure.BAD_RESPONSE, detail="an event is over its bound") from None
         except LogFull:
-            raise ProviderError(Failure.BAD_RESPONSE, detail="the answer is over its bound") from None
+            raise ProviderError(Failure.BAD_RESPONSE, is_too_long=True, detail="the answer is over its bound") from None
         finally:
             self._log.tell()
 
@@ -157,7 +157,7 @@ class Exchange:
             for call in chunk.tool_calls:
                 self._calls.add(call["index"])
             if len(self._calls) > MAX_TOOL_CALLS:
-                raise ProviderError(Failure.BAD_RESPONSE, detail="too many tool calls")
+                raise ProviderError(Failure.BAD_RESPONSE, is_too_long=True, detail="too many tool calls")
         if chunk.has_content:
             self._content_seen()
             if self._lessons and (text := self._stamp.text_frame(chunk)) is not None:

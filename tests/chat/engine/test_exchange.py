@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from apps.chat.engine import log_memory
 from apps.chat.engine.exchange import Exchange
 from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.record import Attempt
 from apps.chat.engine.stamp import Stamp
-from apps.llm.errors import Failure, ProviderError
+from apps.llm.errors import BreakerVerdict, Failure, ProviderError
 from apps.llm.providers.mock import MockProvider
 from apps.llm.wire.json import dumps
 from apps.llm.wire.openai import MAX_TOOL_CALLS
@@ -52,8 +53,18 @@ async def test_as_many_tool_calls_as_a_request_has_tools():
     with pytest.raises(ProviderError) as caught:
         await fed(*calls, call(MAX_TOOL_CALLS))
     assert caught.value.failure is Failure.BAD_RESPONSE
+    # A client may have asked for them: that says nothing of the provider.
+    assert caught.value.breaker_verdict is BreakerVerdict.NOTHING
     with pytest.raises(ProviderError):
         await fed(event({"tool_calls": [{"index": 0}] * (MAX_TOOL_CALLS + 1)}))
+
+
+async def test_an_answer_that_the_log_has_no_room_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(log_memory, "MAX_LOG_BYTES", 100)
+    with pytest.raises(ProviderError) as caught:
+        await fed(*[event({"content": "x" * 30})] * 5)
+    assert caught.value.failure is Failure.BAD_RESPONSE
+    assert caught.value.breaker_verdict is BreakerVerdict.NOTHING
 
 
 @pytest.mark.parametrize("values", [[[]] * MAX_VALUES, [{"a": 1}] * MAX_VALUES], ids=["arrays", "objects"])
@@ -62,6 +73,7 @@ async def test_an_event_of_too_many_values(values: list[Any]):
     with pytest.raises(ProviderError) as caught:
         await fed(event({"content": "x"}, logprobs=values))
     assert caught.value.failure is Failure.BAD_RESPONSE
+    assert caught.value.breaker_verdict is BreakerVerdict.FAILURE
     # A whole answer stays whole, whatever follows.
     assert (await fed(event({"content": "x"}), FINISH, event({"content": "x"}, logprobs=values))).last_id == 2
 
