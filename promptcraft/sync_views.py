@@ -11,7 +11,6 @@ from django.urls import ResolverMatch
 
 from apps.chat.envelope import error_response, translate
 from apps.core.work_queue import Turn
-from apps.limits.limiter import is_uncounted
 from promptcraft.context import context_of
 from promptcraft.database import with_fresh_connections
 
@@ -40,8 +39,8 @@ async def serve_in_turn(request: HttpRequest, match: ResolverMatch) -> HttpRespo
         context = context_of(request)
         context.error_code = ours.code.value
         response = error_response(ours, context.request_id)
-    if turn is not None and turn.give_back is not None and is_uncounted(response.status_code):
-        turn.give_back()
+    if turn is not None and turn.settle is not None:
+        turn.settle(response.status_code)
     return response
 
 

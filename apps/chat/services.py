@@ -77,7 +77,7 @@ async def open_completion(asked: Asked) -> Opened:
     """Begin a completion, or attach to the one that the same Idempotency-Key made.
 
     Returns once the answer may begin. Raises PromptCraftError; whatever fails before the first content through
-    no fault of the caller gives the rate slot back.
+    no fault of the caller gives the rate slot back, so often in a window (`apps.limits.refunds`).
     """
     supervisor = get_supervisor()
     user_id = asked.caller.user_id
@@ -111,7 +111,7 @@ async def open_completion(asked: Asked) -> Opened:
         if error.http_status in _THEIR_FAULT:
             lease.release()
         else:
-            lease.give_back()
+            lease.fail()
 
     try:
         command = _checked(asked, body_sha256)
@@ -120,7 +120,7 @@ async def open_completion(asked: Asked) -> Opened:
         on_failure(error)
         raise
     except BaseException:
-        lease.give_back()
+        lease.fail()
         raise
     # It may fail long after the headers are out, and still before any content.
     generation.on_fruitless = on_failure

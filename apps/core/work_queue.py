@@ -41,8 +41,8 @@ class Turn(NamedTuple):
 
     queue: WorkQueue
     share: Share
-    give_back: Callable[[], None] | None = None
-    """Called if the request fails through no fault of its sender: it was counted somewhere."""
+    settle: Callable[[int], None] | None = None
+    """Called with the status of the answer: the request was counted somewhere."""
 
 
 class _Ticket:

@@ -28,10 +28,10 @@ __all__ = [
     "Subject",
     "Window",
     "Windows",
-    "is_uncounted",
     "limit_headers",
     "over_the_rate",
     "parse_rate",
+    "settle",
     "too_many_streams",
 ]
 
@@ -99,7 +99,14 @@ class Lease(Protocol):
         """Give the stream slot back, if it holds one."""
 
     def give_back(self) -> None:
-        """Give back all: the request failed through no fault of its sender, before any content."""
+        """Give back all: the request is none that counts."""
+
+    def fail(self) -> None:
+        """Give back all: the request failed through no fault of its sender, before any content.
+
+        So often in a window (`apps.limits.refunds`). Beyond that the failure counts: failing requests are no way past
+        the rate.
+        """
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,9 +170,12 @@ def parse_rate(rate: str) -> tuple[int, float]:
     return int(count), float(unit_s * int(window[:-1] or 1))
 
 
-def is_uncounted(status: int) -> bool:
-    """Tell whether a request that ended so gives its slot back: it was refused by a limit, or we failed."""
-    return status == 429 or status >= 500
+def settle(lease: Lease, status: int) -> None:
+    """End the lease of a request by its status: 429 does not count, a failure of ours gives back as `fail` says."""
+    if status == 429:
+        lease.give_back()
+    elif status >= 500:
+        lease.fail()
 
 
 def over_the_rate(rate: Rate, wait_s: int) -> RateLimited:

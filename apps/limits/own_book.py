@@ -24,6 +24,9 @@ class _Returns(Protocol):
     def give_back(self, lease: SharedLease) -> None:
         """Take the rate slot back."""
 
+    def may_refund(self, lease: SharedLease) -> bool:
+        """Count a failure; return whether its rate slot comes back."""
+
 
 class SharedLease(Lease):
     """A lease that Redis knows by the name `member`. `taken_at` is when this worker learnt of it.
@@ -51,6 +54,12 @@ class SharedLease(Lease):
         """Give back both slots."""
         self.release()
         self._returns.give_back(self)
+
+    def fail(self) -> None:
+        """Give back the stream slot, and the rate slot if the refunds of its window allow."""
+        self.release()
+        if self._returns.may_refund(self):
+            self.give_back()
 
 
 class OwnBook:

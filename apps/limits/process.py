@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from apps.limits.limiter import Admission, Lease, Limits, Rate, Subject, Window, over_the_rate, too_many_streams
 from apps.limits.rate import RateWindows
+from apps.limits.refunds import Refunds
 from apps.limits.streams import StreamSlots
 
 __all__ = ["ProcessLimiter", "ProcessWindows"]
@@ -23,6 +24,7 @@ class ProcessWindows:
         self._clock = clock
         self._lock = threading.Lock()
         self._others: RateWindows[_WindowLease] = RateWindows()
+        self._refunds = Refunds()
 
     async def take(self, rate: Rate, key: int | str) -> Admission:
         """Take a slot."""
@@ -43,6 +45,10 @@ class ProcessWindows:
     def _remove(self, lease: _WindowLease) -> None:
         with self._lock:
             self._others.remove(lease.subject, lease)
+
+    def _may_refund(self, subject: Subject) -> bool:
+        with self._lock:
+            return self._refunds.take(subject, self._clock())
 
 
 class ProcessLimiter(ProcessWindows):
@@ -109,6 +115,11 @@ class _WindowLease(Lease):
         """Give the slot back."""
         self._windows._remove(self)
 
+    def fail(self) -> None:
+        """Give the slot back, if the refunds of its window allow."""
+        if self._windows._may_refund(self.subject):
+            self.give_back()
+
 
 class _ProcessLease(Lease):
     __slots__ = ("_limiter", "_runs", "_subject", "_user_id", "taken_at")
@@ -130,3 +141,9 @@ class _ProcessLease(Lease):
         """Give back both slots."""
         self.release()
         self._limiter._windows.remove(self._subject, self)
+
+    def fail(self) -> None:
+        """Give back the stream slot, and the rate slot if the refunds of its window allow."""
+        self.release()
+        if self._limiter._may_refund(self._subject):
+            self.give_back()

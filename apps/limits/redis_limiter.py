@@ -32,6 +32,7 @@ from apps.limits.limiter import Admission, Lease, Limits, Rate, Subject, Window,
 from apps.limits.own_book import OwnBook, SharedLease
 from apps.limits.redis_books import LEASE_S, Answer, Books, Removal, Verdict, lease_removal, slot_removal
 from apps.limits.redis_link import CALL_S, Command, RedisLink, RedisLost
+from apps.limits.refunds import Refunds
 from apps.limits.streams import StreamSlots
 from apps.llm.errors import Code, ServiceUnavailable
 
@@ -78,6 +79,7 @@ class RedisLimiter:
         self._link = RedisLink(url, self._on_lost, call_s=call_s)
         self._books = Books(self._link, self._worker, clock_us)
         self._own = OwnBook()
+        self._refunds = Refunds()
         self._owed: deque[Removal] = deque(maxlen=_MAX_OWED)
         self._unwritten: set[Subject] | None = None
         """Of whom something was granted while the own book was being written into Redis; None at other times."""
@@ -259,6 +261,10 @@ class RedisLimiter:
         self._own.strike(lease)
         self._remove(slot_removal(lease.subject, lease.member))
 
+    def may_refund(self, lease: SharedLease) -> bool:
+        """Count a failure; return whether its rate slot comes back. Each worker counts those that it served."""
+        return self._refunds.take(lease.subject, self._clock())
+
     def _strike(self, lease: SharedLease) -> None:
         """Take out of Redis's books whatever it may have granted to a request that is not to have it."""
         self._remove(lease_removal(lease.subject, lease.member))
@@ -375,3 +381,7 @@ class _ThreadLease(Lease):
     def give_back(self) -> None:
         """Give the slot back, in the loop's next turn."""
         self._loop.call_soon_threadsafe(self._lease.give_back)
+
+    def fail(self) -> None:
+        """Give the slot back in the loop's next turn, if the refunds of its window allow."""
+        self._loop.call_soon_threadsafe(self._lease.fail)

@@ -19,6 +19,7 @@ from apps.accounts.identity import Caller
 from apps.accounts.json_view import JsonView
 from apps.core.work_queue import Turn, user_share
 from apps.limits.headers import tell_window
+from apps.limits.limiter import settle
 from apps.llm.errors import BodyTooLarge, Code, InvalidRequest, NotFound, UnsupportedMediaType
 from apps.templates import selectors, services
 from apps.templates.library import portable, presentation, queries, quotas, schema
@@ -64,7 +65,7 @@ class _TemplatesView(JsonView):
     async def admit_caller(cls, request: HttpRequest, caller: Caller) -> Turn:
         """Count the request. Raises RateLimited."""
         lease = await workbench_take(caller.user_id, partial(tell_window, request))
-        return Turn(cls.queue, user_share(caller.user_id), lease.give_back)
+        return Turn(cls.queue, user_share(caller.user_id), partial(settle, lease))
 
     @property
     def caller(self) -> Caller:

@@ -62,10 +62,10 @@ async def workbench_counted(user_id: int, on_window: Callable[[Window], None]) -
         yield
     except PromptCraftError as error:
         if error.http_status >= 500:
-            lease.give_back()
+            lease.fail()
         raise
     except Exception:
-        lease.give_back()
+        lease.fail()
         raise
 
 

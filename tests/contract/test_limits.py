@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from apps.limits.refunds import REFUNDS_PER_SLOT
 from tests.contract.limit_fixtures import CALM, COMPLETIONS, HEALTH, PROMPT, Door, error_of, started
 from tests.server import ServerProcess
 from tests.sse_answer import collect
@@ -262,3 +263,21 @@ def test_parallel_failures_give_every_slot_back(strict: Door) -> None:
         answers = list(pool.map(lambda _: asked("status-500")(strict, user), range(LIMIT)))
     assert [status for status, _ in answers] == [502] * LIMIT
     assert remaining_of(strict, user) == LIMIT
+
+
+def test_failures_beyond_the_limit_count(strict: Door) -> None:
+    """So many are given back in a window. Then a user who makes requests fail is refused like any."""
+    user = strict.user()
+    refunds = REFUNDS_PER_SLOT * LIMIT
+    left = []
+    for _ in range(refunds + LIMIT):
+        status, headers = asked("status-500")(strict, user)
+        assert status == 502
+        left.append(limits_of(headers)[0])
+    assert left == [LIMIT] * refunds + list(range(LIMIT))[::-1]
+    calls = len(strict.upstream.journal)
+    status, headers = asked("status-500")(strict, user)
+    assert (status, remaining_of(strict, user)) == (429, 0)
+    assert 1 <= int(headers["retry-after"]) <= 60
+    assert len(strict.upstream.journal) == calls
+    assert remaining_of(strict, strict.user()) == LIMIT

@@ -7,7 +7,10 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from apps.limits.limiter import Admission, Limiter, Limits, Rate
+import pytest
+
+from apps.limits import refunds
+from apps.limits.limiter import Admission, Limiter, Limits, Rate, settle
 from apps.limits.redis_scripts import rate_key, streams_key
 from apps.llm.errors import Code
 from tests.limits.redis_server import RedisServer
@@ -96,6 +99,25 @@ async def test_threads_take_no_more_than_the_limit_together(store: Store, users:
             await loop.run_in_executor(pool, give_back, admissions)
             again = await loop.run_in_executor(pool, take_some, 0)
         assert [one.lease is not None for one in again] == [True] * 3 + [False] * 2
+
+
+async def test_failures_are_given_back_so_often(
+    store: Store, users: Iterator[int], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refunds, "REFUNDS_PER_SLOT", 1)
+    user_id, loop = next(users), asyncio.get_running_loop()
+    async with store.open(COMPLETIONS, clock) as limiter:
+        for status in (503, 429, 503, 429, 503, 429, 429):
+            lease = (await take(limiter, user_id)).lease
+            assert lease is not None
+            settle(lease, status)
+        for left in (2, 1):
+            window = (await take(limiter, user_id)).window
+            assert window.remaining == left
+        lease = (await loop.run_in_executor(None, limiter.take_in_thread, THREE, user_id)).lease
+        assert lease is not None
+        await loop.run_in_executor(None, settle, lease, 500)
+        assert (await take(limiter, user_id)).lease is None
 
 
 async def test_workers_share_them(lasting_redis: RedisServer, users: Iterator[int], clock: Clock) -> None:
