@@ -7,7 +7,6 @@ import re
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.access import Access
@@ -15,72 +14,9 @@ from apps.templates.admin import site
 from apps.templates.curation.site import PAGE_POLICY
 from apps.templates.library.storing import templates_hide
 from apps.templates.models import Label, Template, Version
-from tests.accounts import hashers
 from tests.promptcraft.surface import walk
 from tests.templates.api import LETTER, SLUG, user_named
-
-ADMIN = "/admin/"
-LIST = f"{ADMIN}prompt_templates/template/"
-PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(autouse=True)
-def _quick_hasher(settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    hashers.reset()
-
-
-@pytest.fixture
-def staff(db):
-    return User.objects.create_user("curator", password=PASSWORD, is_staff=True)
-
-
-@pytest.fixture
-def visitor(db):
-    return Client(enforce_csrf_checks=True)
-
-
-def log_in(client, username="curator", password=PASSWORD, **more):
-    client.get(f"{ADMIN}login/")
-    return send(client, f"{ADMIN}login/", {"username": username, "password": password, "next": ADMIN}, **more)
-
-
-def send(client, path, fields, **more):
-    """Send a form as a browser does, with what guards it."""
-    token = client.cookies["csrftoken"].value
-    data = "&".join(f"{name}={value}" for name, value in {"csrfmiddlewaretoken": token, **fields}.items())
-    return client.post(path, data, content_type="application/x-www-form-urlencoded", **more)
-
-
-@pytest.fixture
-def curator(visitor, staff):
-    assert log_in(visitor).status_code == 302
-    return visitor
-
-
-def error_of(answer):
-    assert answer.headers["Content-Type"] == "application/json"
-    return answer.json()["error"]["code"]
-
-
-def change(curator, template, page=None, **fields):
-    """Send the form of a template as it is, or was on that page, but for these fields."""
-    path = f"{LIST}{template.pk}/change/"
-    html = page or curator.get(path).content.decode()
-    assert "errornote" not in html
-    said = {
-        "seen": re.findall(r'name="seen" value="([^"]*)"', html)[0],
-        "slug": template.slug,
-        "title": template.title,
-        "description": template.description,
-        "category": template.category,
-        "language": template.language,
-        "labels-TOTAL_FORMS": 0,
-        "labels-INITIAL_FORMS": 0,
-        "versions-TOTAL_FORMS": 0,
-        "versions-INITIAL_FORMS": 0,
-    }
-    return send(curator, path, {**said, **fields})
+from tests.templates.curation.pages import ADMIN, LIST, PASSWORD, change, error_of, log_in, send
 
 
 def test_every_view_says_who_may():
@@ -277,62 +213,6 @@ def test_versions_are_shown_and_cannot_be_sent(curator, ada):
     assert ada.get(f"{SLUG}/versions/1/")["text"] == LETTER["text"]
 
 
-def test_publishing_and_taking_back_many(curator, ada, bob):
-    ada.make(labels={"production": 1})
-    bob.make()
-    bob.make(title="Another", slug="another")
-    taken = Template.objects.get(owner=bob.user, slug=SLUG)
-    for template in Template.objects.exclude(pk=taken.pk):
-        assert change(curator, template, is_public="on").status_code == 302
-    answer = change(curator, taken, is_public="on")
-    assert answer.status_code == 200
-    assert "errornote" in answer.content.decode()
-    assert sorted(Template.objects.filter(is_public=True).values_list("owner__username", "slug")) == [
-        ("ada", SLUG),
-        ("bob", "another"),
-    ]
-    chosen = "&_selected_action=".join(str(pk) for pk in Template.objects.values_list("pk", flat=True))
-    answer = send(curator, LIST, {"action": "unpublish", "_selected_action": chosen}, follow=True)
-    assert "2 made private." in answer.content.decode()
-    assert not Template.objects.filter(is_public=True).exists()
-
-
-class TestPublishingWhatWasRead:
-    """Whatever its owner does between the look and the click."""
-
-    def test_the_whole_text_is_there_to_be_read(self, curator, ada):
-        ada.make(text="Write kindly. " * 100 + "At the end.", variables=[])
-        ada.post(f"{SLUG}/versions/", {"text": "Another. " * 100 + "Its end."})
-        path = f"{LIST}{Template.objects.get().pk}/change/"
-        assert "Its end." in curator.get(path).content.decode()
-        ada.call("PUT", f"{SLUG}/labels/production/", {"version": 1})
-        html = curator.get(path).content.decode()
-        assert "At the end." in html
-        assert "Its end." not in html
-
-    @pytest.mark.parametrize("does", ["a version", "a label", "nothing"])
-    def test_what_comes_meanwhile_is_not_published(self, curator, ada, does):
-        ada.make()
-        ada.post(f"{SLUG}/versions/", {"text": "second"})
-        template = Template.objects.get()
-        page = curator.get(f"{LIST}{template.pk}/change/").content.decode()
-        if does == "a version":
-            ada.post(f"{SLUG}/versions/", {"text": "not what was read"})
-        elif does == "a label":
-            ada.call("PUT", f"{SLUG}/labels/production/", {"version": 1})
-        answer = change(curator, template, page=page, is_public="on")
-        template.refresh_from_db()
-        expected = (302, True, 2) if does == "nothing" else (200, False, 1)
-        assert (answer.status_code, template.is_public, template.public_from) == expected
-
-    def test_other_fields_may_be_mended_meanwhile(self, curator, ada):
-        ada.make()
-        template = Template.objects.get()
-        page = curator.get(f"{LIST}{template.pk}/change/").content.decode()
-        ada.post(f"{SLUG}/versions/", {"text": "second"})
-        assert change(curator, template, page=page, title="Mended").status_code == 302
-
-
 def test_deleting(curator, ada, django_capture_on_commit_callbacks):
     ada.make()
     path = f"{LIST}{Template.objects.get().pk}/delete/"
@@ -360,30 +240,6 @@ def test_what_is_stored_or_deleted_by_halves_is_not_shown(curator, ada):
     ada.make()
     templates_hide([Template.objects.get().pk])
     assert "0 templates" in curator.get(LIST).content.decode()
-
-
-def test_publishing_in_the_form_begins_at_the_version_in_production(curator, ada, bob):
-    ada.make(labels={"production": 1})
-    for text in ("second", "third"):
-        ada.post(f"{SLUG}/versions/", {"text": text})
-    ada.call("PUT", f"{SLUG}/labels/production/", {"version": 2})
-    template = Template.objects.get()
-    label = Label.objects.get()
-    fields = {
-        "labels-TOTAL_FORMS": 1,
-        "labels-INITIAL_FORMS": 1,
-        "labels-0-id": label.pk,
-        "labels-0-template": template.pk,
-        "labels-0-name": "production",
-        "labels-0-version": label.version_id,
-        "is_public": "on",
-    }
-    assert change(curator, template, **fields).status_code == 302
-    assert bob.get(f"{SLUG}/")["public_from"] == 2
-    assert [one["number"] for one in bob.get(f"{SLUG}/versions/")["results"]] == [3, 2]
-    first = template.versions.get(number=1).pk
-    refused = change(curator, template, **{**fields, "labels-0-version": first})
-    assert (refused.status_code, Label.objects.get().version_id) == (200, label.version_id)
 
 
 def test_tags_are_shown_one_on_each_line(curator, ada):

@@ -10,7 +10,7 @@ from apps.templates.curation import bounds
 from apps.templates.models import Template
 from tests.accounts import hashers
 from tests.templates.api import Api, user_named
-from tests.templates.curation.test_admin import ADMIN, LIST, PASSWORD, log_in
+from tests.templates.curation.pages import ADMIN, LIST, PASSWORD, log_in
 
 WORDS = "+".join(f"word{number}" for number in range(1_200))
 NINES = "9" * 40

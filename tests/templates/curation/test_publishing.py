@@ -1,0 +1,89 @@
+"""Staff publish what they have read, from the version in production on."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.templates.models import Label, Template
+from tests.templates.api import SLUG
+from tests.templates.curation.pages import LIST, change, send
+
+
+def test_publishing_and_taking_back_many(curator, ada, bob):
+    ada.make(labels={"production": 1})
+    bob.make()
+    bob.make(title="Another", slug="another")
+    taken = Template.objects.get(owner=bob.user, slug=SLUG)
+    for template in Template.objects.exclude(pk=taken.pk):
+        assert change(curator, template, is_public="on").status_code == 302
+    answer = change(curator, taken, is_public="on")
+    assert answer.status_code == 200
+    assert "errornote" in answer.content.decode()
+    assert sorted(Template.objects.filter(is_public=True).values_list("owner__username", "slug")) == [
+        ("ada", SLUG),
+        ("bob", "another"),
+    ]
+    chosen = "&_selected_action=".join(str(pk) for pk in Template.objects.values_list("pk", flat=True))
+    answer = send(curator, LIST, {"action": "unpublish", "_selected_action": chosen}, follow=True)
+    assert "2 made private." in answer.content.decode()
+    assert not Template.objects.filter(is_public=True).exists()
+
+
+class TestPublishingWhatWasRead:
+    """Whatever its owner does between the look and the click."""
+
+    def test_the_whole_text_is_there_to_be_read(self, curator, ada):
+        ada.make(text="Write kindly. " * 100 + "At the end.", variables=[])
+        ada.post(f"{SLUG}/versions/", {"text": "Another. " * 100 + "Its end."})
+        path = f"{LIST}{Template.objects.get().pk}/change/"
+        assert "Its end." in curator.get(path).content.decode()
+        ada.call("PUT", f"{SLUG}/labels/production/", {"version": 1})
+        html = curator.get(path).content.decode()
+        assert "At the end." in html
+        assert "Its end." not in html
+
+    @pytest.mark.parametrize("does", ["a version", "a label", "nothing"])
+    def test_what_comes_meanwhile_is_not_published(self, curator, ada, does):
+        ada.make()
+        ada.post(f"{SLUG}/versions/", {"text": "second"})
+        template = Template.objects.get()
+        page = curator.get(f"{LIST}{template.pk}/change/").content.decode()
+        if does == "a version":
+            ada.post(f"{SLUG}/versions/", {"text": "not what was read"})
+        elif does == "a label":
+            ada.call("PUT", f"{SLUG}/labels/production/", {"version": 1})
+        answer = change(curator, template, page=page, is_public="on")
+        template.refresh_from_db()
+        expected = (302, True, 2) if does == "nothing" else (200, False, 1)
+        assert (answer.status_code, template.is_public, template.public_from) == expected
+
+    def test_other_fields_may_be_mended_meanwhile(self, curator, ada):
+        ada.make()
+        template = Template.objects.get()
+        page = curator.get(f"{LIST}{template.pk}/change/").content.decode()
+        ada.post(f"{SLUG}/versions/", {"text": "second"})
+        assert change(curator, template, page=page, title="Mended").status_code == 302
+
+
+def test_publishing_in_the_form_begins_at_the_version_in_production(curator, ada, bob):
+    ada.make(labels={"production": 1})
+    for text in ("second", "third"):
+        ada.post(f"{SLUG}/versions/", {"text": text})
+    ada.call("PUT", f"{SLUG}/labels/production/", {"version": 2})
+    template = Template.objects.get()
+    label = Label.objects.get()
+    fields = {
+        "labels-TOTAL_FORMS": 1,
+        "labels-INITIAL_FORMS": 1,
+        "labels-0-id": label.pk,
+        "labels-0-template": template.pk,
+        "labels-0-name": "production",
+        "labels-0-version": label.version_id,
+        "is_public": "on",
+    }
+    assert change(curator, template, **fields).status_code == 302
+    assert bob.get(f"{SLUG}/")["public_from"] == 2
+    assert [one["number"] for one in bob.get(f"{SLUG}/versions/")["results"]] == [3, 2]
+    first = template.versions.get(number=1).pk
+    refused = change(curator, template, **{**fields, "labels-0-version": first})
+    assert (refused.status_code, Label.objects.get().version_id) == (200, label.version_id)
