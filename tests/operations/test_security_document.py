@@ -19,6 +19,7 @@ from apps.chat import body
 from apps.chat.engine.log_memory import MAX_LOG_BYTES
 from apps.core.store_bounds import CALL_S
 from apps.core.work_queue import WAIT_S
+from apps.limits.streams import MAX_READERS_PER_USER
 from apps.llm.providers.push_answer import MOST_HEAD_BYTES as PROVIDER_HEAD_BYTES
 from apps.llm.wire.request import MAX_DEPTH
 from apps.llm.wire.sse import MAX_EVENT_BYTES
@@ -26,6 +27,7 @@ from apps.llm.wire.values import MAX_VALUES
 from apps.templates.sockets.registry import MOST_SOCKETS_OF_USER
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 from promptcraft.server.connection import GuardedProtocol
+from promptcraft.server.frames import MOST_FRAMES_PER_S
 from promptcraft.settings import ENVIRONMENT
 from tests.server import ROOT
 
@@ -72,6 +74,8 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "heads that are arriving and requests that wait, together": f"{GuardedProtocol.most_held_bytes // MIB} MiB",
         "answers that their readers do not take, together": f"{GuardedProtocol.most_untaken_bytes // MIB} MiB",
         "WebSockets of a user": f"{MOST_SOCKETS_OF_USER}",
+        "messages, pings and pongs of a WebSocket, in a second": f"{MOST_FRAMES_PER_S}",
+        "readers of a user: `events/`, repeats of an `Idempotency-Key`": f"{MAX_READERS_PER_USER}",
         "body": (
             f"{body.MAX_BODY_BYTES // MIB} MiB, {body.MAX_BODY_WITH_IMAGES_BYTES // MIB} MiB with image parts; "
             f"{body.BODY_S:g} s, and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"
