@@ -12,7 +12,10 @@ from collections import Counter
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-__all__ = ["FilesOfPackages", "usable_cores"]
+__all__ = ["LONGEST", "FilesOfPackages", "usable_cores"]
+
+LONGEST = ("tests/doors/test_growth_of_readers.py", "tests/doors/test_growth.py", "tests/benchmarks/test_bench.py")
+"""Files that take minutes. Begun late, they would be waited for when all the others are done."""
 
 
 def usable_cores() -> int:
@@ -21,19 +24,23 @@ def usable_cores() -> int:
 
 
 class FilesOfPackages(LoadScopeScheduling):  # type: ignore[misc]  # published without types
-    """Gives a process the files of the package that it is in; when there are none left, those that wait longest."""
+    """Gives a process the longest files first, then those of its package, then those of the package with most left."""
 
     def _split_scope(self, nodeid: str) -> str:
         return nodeid.partition("::")[0]
 
     def _assign_work_unit(self, node: WorkerController) -> None:
+        longest = next((scope for scope in LONGEST if scope in self.workqueue), None)
+        self.workqueue.move_to_end(longest or self._next_scope(node), last=False)
+        super()._assign_work_unit(node)
+
+    def _next_scope(self, node: WorkerController) -> str:
         waiting = Counter(_package(scope) for scope in self.workqueue)
         package = self._package_of(node)
         if not waiting[package]:
             others = Counter(map(self._package_of, self.nodes))
             package = max(waiting, key=lambda one: waiting[one] / (1 + others[one]))
-        self.workqueue.move_to_end(next(scope for scope in self.workqueue if _package(scope) == package), last=False)
-        super()._assign_work_unit(node)
+        return next(scope for scope in self.workqueue if _package(scope) == package)
 
     def _package_of(self, node: WorkerController) -> str:
         """Return the package that a process is in, "" before its first file."""

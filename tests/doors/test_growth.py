@@ -6,26 +6,21 @@ processor executes (tests/doors/growth). `python -m tests.doors.growth` prints a
 
 from __future__ import annotations
 
-import platform
-
 import msgspec
 import pytest
 
 from apps.llm.providers.base import Provider, Sink
 from apps.llm.wire.openai import Chunk
 from apps.templates.sockets.operations import OPERATIONS
-from tests.doors.growth.__main__ import Way, measure, table
 from tests.doors.growth.answers import MEMBERS_OF_EVENTS, MEMBERS_OF_PROVIDERS
-from tests.doors.growth.counting import MACHINE
+from tests.doors.growth.checking import check
 from tests.doors.growth.described import described_routes
 from tests.doors.growth.growing import Growing, measured
 from tests.doors.growth.pages import PAGES
 from tests.doors.growth.patterns import near_misses
 from tests.doors.growth.sockets import MESSAGES
-from tests.operations.programs import need_program
 from tests.promptcraft.surface import ROUTES
 
-HUNG_S = 1_200.0
 SPOKEN_BY_THE_SESSION = {"authenticate", "cancel", "ping"}
 
 
@@ -44,13 +39,6 @@ class Steps:
 
     def between_marks(self) -> int:
         return self._marks[1] - self._marks[0]
-
-
-def check(way: Way) -> None:
-    results = measure(way, timeout_s=HUNG_S)
-    fast = [one for one in results if one.grows_too_fast]
-    assert results
-    assert not fast, f"This work grows faster than its input:\n{table(fast)}"
 
 
 def test_every_route_has_an_entry():
@@ -121,10 +109,3 @@ def test_near_misses_hold_what_an_expression_goes_back_over(pattern: str):
 
 def test_doors_take_no_more_than_they_are_sent():
     check("lines")
-
-
-def test_readers_take_no_more_than_they_are_given():
-    need_program("valgrind", "valgrind")
-    if platform.machine() != MACHINE:
-        pytest.skip(f"blocks are counted on {MACHINE} alone")
-    check("blocks")

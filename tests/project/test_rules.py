@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.project.tree import parsed, project_files, python_files, text_of
+from tests.side_by_side import LONGEST
 
 LONGEST_FILE_LINES = 400
 LONG_FILES: dict[str, str] = {
@@ -142,6 +143,10 @@ def test_files_are_short():
     assert not unexplained, f"Split these, or give the reason in LONG_FILES: {unexplained}"
     stale = sorted(set(LONG_FILES) - set(long))
     assert not stale, f"Short again, or gone; take them out of LONG_FILES: {stale}"
+
+
+def test_files_that_begin_first_are_there():
+    assert set(LONGEST) <= set(python_files())
 
 
 def test_modules_have_names_that_say_something():
