@@ -11,7 +11,7 @@ __all__ = ["stem"]
 
 _LATIN = re.compile(r"[a-z]{4,}")
 _VOWEL = re.compile(r"[aeiou]|(?<=[^aeiou])y")
-_VOWELS = re.compile(r"(?:[aeiou]|(?<=[^aeiou])y)+")
+_VOWELS = re.compile(r"(?:[aeiou]+|(?<=[^aeiou])y+)+")
 _SHORT_END = re.compile(r"(?:.*[^aeiou])?[aeiouy][^aeiouwxy]")
 _DOUBLED = re.compile(r".*([^aeioulsz])\1")
 _OUR = re.compile(r"(?<=...)our(?=s?$|i|ed$|al$)")
