@@ -40,7 +40,8 @@ class FilesOfPackages(LoadScopeScheduling):  # type: ignore[misc]  # published w
         if not waiting[package]:
             others = Counter(map(self._package_of, self.nodes))
             package = max(waiting, key=lambda one: waiting[one] / (1 + others[one]))
-        return next(scope for scope in self.workqueue if _package(scope) == package)
+        scopes: list[str] = [scope for scope in self.workqueue if _package(scope) == package]
+        return scopes[0]
 
     def _package_of(self, node: WorkerController) -> str:
         """Return the package that a process is in, "" before its first file."""
