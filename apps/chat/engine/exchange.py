@@ -12,7 +12,7 @@ from apps.chat.engine.stamp import Stamp
 from apps.chat.engine.template import Template, learn
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.providers.base import Provider
-from apps.llm.wire.openai import MAX_TOOL_CALLS, Usage, parse_chunk
+from apps.llm.wire.openai import MAX_TOOL_CALLS, TooManyToolCalls, Usage, parse_chunk
 from apps.llm.wire.sse import Decoder, EventTooLarge, is_done
 from apps.llm.wire.values import MAX_VALUES, values_exceed
 
@@ -141,10 +141,14 @@ class Exchange:
             if len(payload) > MAX_VALUES and values_exceed(payload):
                 raise ValueError("too many values")
             chunk = parse_chunk(payload)
-        except ValueError:
+        except ValueError as error:
             if self.finish_reason is not None:
                 return
-            raise ProviderError(Failure.BAD_RESPONSE, detail="an event is not a chunk") from None
+            raise ProviderError(
+                Failure.BAD_RESPONSE,
+                is_too_long=isinstance(error, TooManyToolCalls),
+                detail="an event is not a chunk",
+            ) from None
         if chunk.usage is not None:
             self.usage = chunk.usage
         if self.finish_reason is not None:

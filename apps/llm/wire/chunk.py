@@ -8,7 +8,7 @@ from typing import Any
 from apps.llm.wire.json import loads
 from apps.llm.wire.types import Chunk, JsonObject, Usage
 
-__all__ = ["MAX_TOOL_CALLS", "parse_chunk", "parse_usage"]
+__all__ = ["MAX_TOOL_CALLS", "TooManyToolCalls", "parse_chunk", "parse_usage"]
 
 MAX_TOOL_CALLS = 128
 """Of one answer: as many as a request may have tools. Those of one event are counted here, of all in the engine."""
@@ -16,6 +16,10 @@ MAX_TOOL_CALLS = 128
 _READ_FROM_CHOICE = frozenset({"index", "delta", "message", "finish_reason"})
 # More tokens than any context window will hold: a number beyond it is noise and bills nobody.
 _MAX_COUNT = 10**9
+
+
+class TooManyToolCalls(ValueError):
+    """One event has more than MAX_TOOL_CALLS."""
 
 
 def parse_chunk(data: bytes) -> Chunk:
@@ -138,7 +142,7 @@ def _tool_calls(value: object) -> list[JsonObject]:
     if not isinstance(value, list):
         raise ValueError("tool_calls is not an array")
     if len(value) > MAX_TOOL_CALLS:
-        raise ValueError("too many tool calls")
+        raise TooManyToolCalls("too many tool calls")
     calls: list[JsonObject] = []
     for place, call in enumerate(value):
         if not isinstance(call, dict):

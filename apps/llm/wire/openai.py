@@ -9,7 +9,7 @@ assembly.py   assembling
 from __future__ import annotations
 
 from apps.llm.wire.assembly import assembling
-from apps.llm.wire.chunk import MAX_TOOL_CALLS, parse_chunk
+from apps.llm.wire.chunk import MAX_TOOL_CALLS, TooManyToolCalls, parse_chunk
 from apps.llm.wire.request import parse_request
 from apps.llm.wire.types import (
     AssembledMessage,
@@ -33,6 +33,7 @@ __all__ = [
     "OnDisconnect",
     "OnInterrupt",
     "Role",
+    "TooManyToolCalls",
     "Usage",
     "assembling",
     "parse_chunk",

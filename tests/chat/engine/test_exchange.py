@@ -55,8 +55,10 @@ async def test_as_many_tool_calls_as_a_request_has_tools():
     assert caught.value.failure is Failure.BAD_RESPONSE
     # A client may have asked for them: that says nothing of the provider.
     assert caught.value.breaker_verdict is BreakerVerdict.NOTHING
-    with pytest.raises(ProviderError):
+    with pytest.raises(ProviderError) as caught:
         await fed(event({"tool_calls": [{"index": 0}] * (MAX_TOOL_CALLS + 1)}))
+    assert caught.value.failure is Failure.BAD_RESPONSE
+    assert caught.value.breaker_verdict is BreakerVerdict.NOTHING
 
 
 async def test_an_answer_that_the_log_has_no_room_for(monkeypatch: pytest.MonkeyPatch):
