@@ -114,10 +114,10 @@ class _TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at
             raise forms.ValidationError(str(error)) from error
 
     def clean(self) -> dict[str, Any]:
-        """Refuse to publish what has come since the page was opened; nothing comes before all of it is saved."""
+        """Refuse to publish what has come since the page was opened."""
         cleaned: dict[str, Any] = super().clean() or {}
-        template = Template.objects.select_for_update().get(pk=self.instance.pk)
-        if cleaned.get("is_public") and not template.is_public and cleaned.get("seen") != _versions_of(template):
+        is_to_publish = cleaned.get("is_public") and not self.instance.is_public
+        if is_to_publish and cleaned.get("seen") != _versions_of(self.instance):
             raise forms.ValidationError(
                 "Its owner has changed what would be published. Open this page again and read it first."
             )
@@ -137,7 +137,11 @@ class _TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at
 
 def _versions_of(template: Template) -> str:
     """Return which version would be published, and which is the newest: those from the first on are public then."""
-    return f"{services.version_published(template=template)} {services.newest_number(template)}"
+    try:
+        return f"{services.version_published(template=template)} {services.newest_number(template)}"
+    except Version.DoesNotExist:
+        # It is being deleted.
+        return ""
 
 
 class _VersionChoice(ModelChoiceField):  # type: ignore[type-arg]  # of versions
@@ -235,6 +239,13 @@ class TemplateAdmin(_ForStaff, BoundedActions):
         rows: QuerySet[Template] = super().get_queryset(request)
         return rows.filter(state=Template.State.WHOLE)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Template | None:
+        """Return a template. Where a form is sent, nothing changes it before all of that is saved."""
+        template: Template | None = super().get_object(request, object_id, from_field)
+        if template is None or request.method != "POST":
+            return template
+        return self.get_queryset(request).select_for_update().filter(pk=template.pk).first()
+
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         """Return labels and versions. A form that is sent is read in a transaction: versions are only to be read."""
         return (_LabelInline,) if request.method == "POST" else (_LabelInline, _VersionInline)
@@ -249,9 +260,9 @@ class TemplateAdmin(_ForStaff, BoundedActions):
 
     @admin.display(description="text that everybody is served once it is published")
     def text(self, template: Template) -> str:
-        """Return the whole text of production's version, or else of the newest."""
-        number = services.version_published(template=template)
-        return template.versions.values_list("text", flat=True).get(number=number)
+        """Return the whole text of production's version, or else of the newest; none while it is being deleted."""
+        number = _versions_of(template).partition(" ")[0]
+        return template.versions.filter(number=number or 0).values_list("text", flat=True).first() or ""
 
     def save_model(self, request: HttpRequest, obj: Template, form: Any, change: bool) -> None:
         """Save what the form has changed; the count of uses may have risen since it was read."""

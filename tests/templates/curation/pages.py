@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ADMIN", "LIST", "PASSWORD", "change", "error_of", "log_in", "send"]
+__all__ = ["ADMIN", "LIST", "PASSWORD", "change", "error_of", "label_at", "log_in", "send"]
 
 ADMIN = "/admin/"
 LIST = f"{ADMIN}prompt_templates/template/"
@@ -46,3 +46,15 @@ def change(curator, template, page=None, **fields):
         "versions-INITIAL_FORMS": 0,
     }
     return send(curator, path, {**said, **fields})
+
+
+def label_at(label, version_id):
+    """Return the fields of a template's one label, moved to a version."""
+    return {
+        "labels-TOTAL_FORMS": 1,
+        "labels-INITIAL_FORMS": 1,
+        "labels-0-id": label.pk,
+        "labels-0-template": label.template_id,
+        "labels-0-name": label.name,
+        "labels-0-version": version_id,
+    }

@@ -16,7 +16,7 @@ from apps.templates.library.storing import templates_hide
 from apps.templates.models import Label, Template, Version
 from tests.promptcraft.surface import walk
 from tests.templates.api import LETTER, SLUG, user_named
-from tests.templates.curation.pages import ADMIN, LIST, PASSWORD, change, error_of, log_in, send
+from tests.templates.curation.pages import ADMIN, LIST, PASSWORD, change, error_of, label_at, log_in, send
 
 
 def test_every_view_says_who_may():
@@ -187,14 +187,7 @@ def test_staff_move_labels_to_versions_of_the_same_template(curator, ada):
     label = Label.objects.get()
     html = curator.get(f"{LIST}{template.pk}/change/").content.decode()
     assert html.count(">version 2<") == html.count(">version 1<") == 2
-    fields = {
-        "labels-TOTAL_FORMS": 1,
-        "labels-INITIAL_FORMS": 1,
-        "labels-0-id": label.pk,
-        "labels-0-template": template.pk,
-        "labels-0-name": "production",
-        "labels-0-version": template.versions.get(number=2).pk,
-    }
+    fields = label_at(label, template.versions.get(number=2).pk)
     assert change(curator, template, **fields).status_code == 302
     assert ada.get(f"{SLUG}/labels/") == {"labels": {"production": 2}}
     of_other = Template.objects.get(slug="other").versions.get().pk

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.admin import ModelAdmin
 
+from apps.templates.library.storing import templates_hide
 from apps.templates.models import Label, Template
 from tests.templates.api import SLUG
-from tests.templates.curation.pages import LIST, change, send
+from tests.templates.curation.pages import LIST, change, label_at, send
 
 
 def test_publishing_and_taking_back_many(curator, ada, bob):
@@ -72,18 +74,27 @@ def test_publishing_in_the_form_begins_at_the_version_in_production(curator, ada
     ada.call("PUT", f"{SLUG}/labels/production/", {"version": 2})
     template = Template.objects.get()
     label = Label.objects.get()
-    fields = {
-        "labels-TOTAL_FORMS": 1,
-        "labels-INITIAL_FORMS": 1,
-        "labels-0-id": label.pk,
-        "labels-0-template": template.pk,
-        "labels-0-name": "production",
-        "labels-0-version": label.version_id,
-        "is_public": "on",
-    }
+    fields = {**label_at(label, label.version_id), "is_public": "on"}
     assert change(curator, template, **fields).status_code == 302
     assert bob.get(f"{SLUG}/")["public_from"] == 2
     assert [one["number"] for one in bob.get(f"{SLUG}/versions/")["results"]] == [3, 2]
     first = template.versions.get(number=1).pk
     refused = change(curator, template, **{**fields, "labels-0-version": first})
     assert (refused.status_code, Label.objects.get().version_id) == (200, label.version_id)
+
+
+def test_a_template_that_is_deleted_meanwhile_is_absent(curator, ada, monkeypatch):
+    """Its row is read, and is gone when it is to be locked."""
+    ada.make()
+    template = Template.objects.get()
+    page = curator.get(f"{LIST}{template.pk}/change/").content.decode()
+    read = ModelAdmin.get_object
+
+    def deleted_after(self, *args):
+        found = read(self, *args)
+        templates_hide([template.pk])
+        return found
+
+    monkeypatch.setattr(ModelAdmin, "get_object", deleted_after)
+    assert change(curator, template, page=page, is_public="on").status_code == 302
+    assert not Template.objects.get().is_public
