@@ -34,6 +34,7 @@ _MOST_STEPS = 128
 """That one connection takes in a turn of the event loop, some milliseconds at most. The rest waits for the next."""
 _STEP_BYTES = 128
 """More of them count as more steps: a head may have thousands of headers, a body thousands of chunks."""
+_MOST_STEP_BYTES = _MOST_STEPS * _STEP_BYTES
 
 
 class _Held:
@@ -181,8 +182,8 @@ class GuardedProtocol(HttpToolsProtocol):
         for tail in _END_TAILS:
             if data.startswith(tail, start):
                 return start + len(tail)
-        end = data.find(_END, start, start + _MOST_STEPS * _STEP_BYTES)
-        return min(len(data), start + _MOST_STEPS * _STEP_BYTES) if end < 0 else end + len(_END)
+        end = data.find(_END, start, start + _MOST_STEP_BYTES)
+        return min(len(data), start + _MOST_STEP_BYTES) if end < 0 else end + len(_END)
 
     def _parse(self, data: bytes) -> bool:
         """Parse; refuse a head, a chunk's extension or trailers that go on and on. Return whether more is wanted."""

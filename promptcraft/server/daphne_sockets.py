@@ -8,7 +8,8 @@ from typing import Any
 
 from daphne import server, ws_protocol  # type: ignore[import-untyped,unused-ignore]
 
-from promptcraft.server.frames import MOST_STEP_BYTES, FrameCount
+from apps.templates.sockets.frequency import Frequency
+from promptcraft.server.frames import MOST_FRAMES_PER_S, MOST_STEP_BYTES
 
 __all__ = ["guard_daphne_sockets"]
 
@@ -29,7 +30,7 @@ class _GuardedSocket(ws_protocol.WebSocketProtocol):  # type: ignore[misc]
 
     def onConnect(self, request: Any) -> Any:
         """Begin to count."""
-        self._frames = FrameCount()
+        self._frames = Frequency(MOST_FRAMES_PER_S)
         return super().onConnect(request)
 
     def onPing(self, payload: bytes) -> None:

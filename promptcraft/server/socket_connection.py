@@ -22,8 +22,9 @@ from websockets.server import ServerProtocol
 from apps.chat.envelope import envelope
 from apps.llm.errors import HeadTooLarge, InternalError, InvalidRequest, PromptCraftError
 from apps.llm.wire import json
+from apps.templates.sockets.frequency import Frequency
 from apps.templates.sockets.messages import MAX_MESSAGE_BYTES
-from promptcraft.server.frames import MOST_STEP_BYTES, FrameCount
+from promptcraft.server.frames import MOST_FRAMES_PER_S, MOST_STEP_BYTES
 from promptcraft.server.uvicorn_program import uvicorn_config
 
 __all__ = ["GuardedSocketProtocol", "guard_uvicorn_sockets"]
@@ -63,7 +64,7 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
         self.logger = _quiet
         self.conn = _Connection(max_size=self.config.ws_max_size, logger=_quiet)
         self._broken = self._still_sends = False
-        self._frames = FrameCount()
+        self._frames = Frequency(MOST_FRAMES_PER_S)
         self._stuck_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -15,6 +15,7 @@ from apps.accounts.identity import authenticate_token
 from apps.accounts.tokens import AccessClaims, verify_access
 from apps.chat.envelope import envelope, translate
 from apps.llm.errors import Code, InvalidRequest, NotFound, PromptCraftError, RateLimited, ServiceUnavailable
+from apps.templates.sockets.frequency import Frequency
 from apps.templates.sockets.messages import MAX_MESSAGE_BYTES, BrokenMessage, Message, RequestId, read_message, written
 from apps.templates.sockets.opening import offered_token, opening_headers, spoken_subprotocol
 from apps.templates.sockets.outbox import Outbox, PeerGone
@@ -56,10 +57,9 @@ class Session:
     __slots__ = (
         "_clock",
         "_closing",
-        "_counted",
-        "_counting_since",
         "_draining",
         "_ending",
+        "_messages",
         "_offers",
         "_on_over",
         "_outbox",
@@ -92,8 +92,7 @@ class Session:
         self._clock: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         self._ending = self._draining = False
-        self._counting_since = 0.0
-        self._counted = 0
+        self._messages = Frequency(MOST_MESSAGES_A_SECOND)
 
     # --- what the server tells
 
@@ -116,7 +115,7 @@ class Session:
             return
         if len(data or b"") > MAX_MESSAGE_BYTES or (text is not None and _size_bytes(text) > MAX_MESSAGE_BYTES):
             self._shut(Close.TOO_BIG)
-        elif self._floods():
+        elif not self._messages.has_room(time.monotonic()):
             self._shut(Close.FLOOD)
         else:
             try:
@@ -275,13 +274,6 @@ class Session:
             self._clock = loop.call_later(min(left_s + 0.001, _LONGEST_CLOCK_S), self._watch_expiry, claims)
 
     # --- ends
-
-    def _floods(self) -> bool:
-        now = time.monotonic()
-        if now - self._counting_since >= 1.0:
-            self._counting_since, self._counted = now, 0
-        self._counted += 1
-        return self._counted > MOST_MESSAGES_A_SECOND
 
     def _finished(self, key: object, task: asyncio.Task[None]) -> None:
         del self._running[key]
