@@ -16,7 +16,7 @@ from promptcraft.server import connection
 from promptcraft.server.connection import GuardedProtocol
 from tests.waiting import HANG_S
 
-__all__ = ["Client", "Served", "serving"]
+__all__ = ["CONFIG", "Client", "Served", "Wire", "serving"]
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -24,6 +24,34 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SMALL_BUFFER_BYTES = 4096
+
+
+CONFIG = uvicorn.Config(lambda: None, http=GuardedProtocol, log_config=None, lifespan="off", interface="asgi3")
+CONFIG.load()
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written, and nothing else of a connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
 
 
 class Client:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import uvicorn
 from uvicorn.server import ServerState
 
 from apps.chat.envelope import envelope
@@ -17,31 +16,15 @@ from apps.llm.errors import InvalidRequest
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 from promptcraft.server import connection as guarded
 from promptcraft.server.connection import GuardedProtocol
-from tests.doors.guarded import Receive, Scope, Send, serving
+from tests.doors.guarded import CONFIG, Receive, Scope, Send, Wire, serving
 
 KIB = 1024
 HEAD = b"GET /path HTTP/1.1\r\nHost: here\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-CONFIG = uvicorn.Config(lambda: None, http=GuardedProtocol, log_config=None, lifespan="off", interface="asgi3")
-CONFIG.load()
-
-
-class Full(asyncio.Transport):
-    """A transport whose buffer is full."""
-
-    def is_closing(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
+class Full(Wire):
+    """One whose buffer is full."""
 
     def get_write_buffer_size(self) -> int:
         return 65 * KIB

@@ -8,12 +8,11 @@ import weakref
 from typing import Any
 
 import pytest
-import uvicorn
 from uvicorn.server import ServerState
 
 from promptcraft.server import connection
 from promptcraft.server.connection import GuardedProtocol
-from tests.doors.guarded import Receive, Scope, Send, serving
+from tests.doors.guarded import CONFIG, Receive, Scope, Send, Wire, serving
 
 KIB = 1024
 GET = b"GET /get HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -46,34 +45,6 @@ RECEIVED = [
     ("POST", "/e", BODY + b"end"),
     ("GET", "/get", b""),
 ]
-
-
-CONFIG = uvicorn.Config(lambda: None, http=GuardedProtocol, log_config=None, lifespan="off", interface="asgi3")
-CONFIG.load()
-
-
-class Wire(asyncio.Transport):
-    """A transport that keeps what is written, and nothing else of a connection."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.closed = False
-
-    def write(self, data: Any) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
 
 
 class Heard:
