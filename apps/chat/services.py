@@ -11,11 +11,13 @@ import msgspec
 from apps.accounts.identity import Caller
 from apps.chat.body import MAX_BODY_BYTES, Body
 from apps.chat.engine.generation import Generation, Status, Stop
+from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.reader import Reader
+from apps.chat.engine.restored import RestoredLogs
 from apps.chat.engine.supervisor import Command, Supervisor
 from apps.chat.restore import restore_log
 from apps.chat.runtime import get_supervisor
-from apps.chat.store import StoredCompletion, completion_get, completion_get_by_key
+from apps.chat.store import StoredCompletion, completion_find_by_key, completion_get
 from apps.limits.limiter import Window
 from apps.llm.errors import (
     BodyTooLarge,
@@ -206,24 +208,36 @@ async def _begun(generation: Generation) -> None:
 async def _replay(supervisor: Supervisor, asked: Asked, key: str, body_sha256: str) -> Opened | None:
     user_id = asked.caller.user_id
     generation = supervisor.find_by_key(user_id, key)
-    stored: StoredCompletion | None = None
+    found: tuple[str, str] | None = None
     if generation is None or generation.unrecorded is not None:
-        stored = await run_in_database(completion_get_by_key, user_id=user_id, idempotency_key=key)
+        found = await run_in_database(completion_find_by_key, user_id=user_id, idempotency_key=key)
         # It may have begun while the database was asked.
         generation = supervisor.find_by_key(user_id, key)
-    if generation is not None and (stored is None or generation.unrecorded is None):
+    if generation is not None and (found is None or generation.unrecorded is None):
         return await _attached(asked, generation, body_sha256)
-    if stored is None:
+    if found is None:
         return None
-    _same_body(stored.body_sha256, body_sha256)
+    completion_id, former_sha256 = found
+    _same_body(former_sha256, body_sha256)
     asked.on_window(await window_of(asked.caller))
-    return Opened(
-        stream=parse_request(asked.body.data).stream,
-        reader=supervisor.join_stored(restore_log(stored), user_id),
-        generation=None,
-        stored=stored,
-        replayed=True,
-    )
+    stream = parse_request(asked.body.data).stream
+    # Before the answer is read, which may be large.
+    give_back = supervisor.take_reader(user_id)
+    try:
+        stored, log = await run_in_database(_stored_with_log, completion_id, user_id, supervisor.restored)
+        reader = supervisor.join_restored(completion_id, user_id, log, give_back)
+    except BaseException:
+        give_back()
+        raise
+    return Opened(stream=stream, reader=reader, generation=None, stored=stored, replayed=True)
+
+
+def _stored_with_log(completion_id: str, user_id: int, restored: RestoredLogs) -> tuple[StoredCompletion, MemoryLog]:
+    """Return a completion's row and its log, made anew unless it is still there. Raises NotFound."""
+    stored = completion_get(completion_id=completion_id, user_id=user_id)
+    if stored is None:
+        raise _absent()
+    return stored, restored.find(completion_id) or restore_log(stored)
 
 
 async def _attached(asked: Asked, generation: Generation, body_sha256: str) -> Opened:

@@ -19,7 +19,7 @@ from promptcraft.instants import utc_microseconds
 __all__ = [
     "StoredCompletion",
     "completion_get",
-    "completion_get_by_key",
+    "completion_find_by_key",
     "completion_list",
     "completions_write",
 ]
@@ -81,8 +81,8 @@ def completion_get(*, completion_id: str, user_id: int) -> Completion | None:
     return Completion.objects.filter(pk=completion_id, user_id=user_id).first()
 
 
-def completion_get_by_key(*, user_id: int, idempotency_key: str) -> Completion | None:
-    """Return the completion that a key made in the last 24 hours, if its row is there; a failed one freed its key."""
+def completion_find_by_key(*, user_id: int, idempotency_key: str) -> tuple[str, str] | None:
+    """Return the id and the body's hash of what a key made in the last 24 hours; what failed has freed its key."""
     return (
         Completion.objects.filter(
             user_id=user_id,
@@ -91,6 +91,7 @@ def completion_get_by_key(*, user_id: int, idempotency_key: str) -> Completion |
         )
         .exclude(status=Completion.Status.FAILED)
         .order_by("-created_at")
+        .values_list("id", "body_sha256")
         .first()
     )
 

@@ -22,6 +22,8 @@ __all__ = ["Breaker", "BreakerHealth", "BreakerPolicy", "BreakerState", "Permit"
 
 # Enough for a 95th percentile that does not jump, and it forgets yesterday.
 _TTFT_SAMPLES = 200
+_REMEMBERED = frozenset({Failure.RATE_LIMITED, Failure.KEY_REFUSED})
+"""What an operator needs to see in health even where it opens nothing."""
 
 
 class BreakerState(enum.StrEnum):
@@ -117,7 +119,7 @@ class Permit:
             self._breaker.succeeded(self)
 
     def failure(self, verdict: BreakerVerdict, error_code: str | None = None) -> None:
-        """Report that it failed. With the verdict NOTHING a probe is given back, and a rate limit is remembered."""
+        """Report that it failed. With the verdict NOTHING a probe is given back; health may show the code."""
         if self._ends():
             self._breaker.failed(self, verdict, error_code)
 
@@ -206,7 +208,7 @@ class ProcessBreaker:
 
     def failed(self, permit: Permit, verdict: BreakerVerdict, error_code: str | None) -> None:
         """Count a failure, and open if it is one too many or a probe's."""
-        if error_code and (verdict is not BreakerVerdict.NOTHING or error_code == Failure.RATE_LIMITED):
+        if error_code and (verdict is not BreakerVerdict.NOTHING or error_code in _REMEMBERED):
             self._last_error_code = error_code
         if verdict is BreakerVerdict.NOTHING:
             self.released(permit)

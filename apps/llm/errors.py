@@ -385,8 +385,11 @@ class ProviderError(Exception):
     @property
     def breaker_verdict(self) -> BreakerVerdict:
         """What the provider's circuit breaker is to make of it."""
-        # A client may have invented the model, or asked for the length: it must not close the provider to everybody.
-        if self.clients_fault or self.is_too_long or self.failure in (Failure.RATE_LIMITED, Failure.MODEL_NOT_FOUND):
+        # A client may have invented the model, asked for the length, or written what a filter in front of the provider
+        # answers with 403: it must not close the provider to everybody.
+        if self.clients_fault or self.is_too_long or self.status == 403:
+            return BreakerVerdict.NOTHING
+        if self.failure in (Failure.RATE_LIMITED, Failure.MODEL_NOT_FOUND):
             return BreakerVerdict.NOTHING
         if self.failure is Failure.OUT_OF_FUNDS:
             return BreakerVerdict.OPEN_NOW

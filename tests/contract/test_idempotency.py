@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.contract.stream_fixtures import COMPLETIONS, OTHER, PROMPT, Relay, events_of
+from tests.doors.cost import measured, needs_proc
 from tests.sse_answer import collect
 from tests.sse_client import SseStream
 from tests.upstream import Answer, Gate, Tokens, ToolCall, healthy
@@ -200,6 +201,19 @@ class TestConflict:
         assert theirs["id"] != mine["id"]
         assert relay.whole(headers=key, as_user=OTHER)[2] == theirs
         assert relay.whole(headers=key)[2] == mine
+
+
+@needs_proc
+def test_replays_of_a_former_answer_share_its_text(relay: Relay, hasty: Relay, key: dict[str, str]):
+    """Made again of its row, for readers that take nothing; nothing of that is counted."""
+    relay.upstream.script("deepseek", healthy(answer=said(pieces=("x" * 100_000,) * 40)))
+    with relay.begin(headers=key) as stream:
+        relay.wait_stored(collect(stream).chunks[0]["id"])
+    with measured(hasty.server) as cost, ExitStack() as streams:
+        for _ in range(20):
+            stream = streams.enter_context(hasty.begin(headers=key, receive_buffer_bytes=4096))
+            assert stream.headers["idempotent-replay"] == "true"
+    assert cost.memory_bytes < 40_000_000
 
 
 class TestFailed:

@@ -127,7 +127,7 @@ class Attempts:
             if silent_s >= _AFTER_FINISH_S:
                 exchange.end(None)
         elif now - self._started >= config.total_timeout_s:
-            exchange.end(ProviderError(Failure.TOTAL_TIMEOUT))
+            exchange.end(ProviderError(Failure.TOTAL_TIMEOUT, is_too_long=exchange.has_content))
         elif not exchange.has_content:
             if silent_s >= config.first_token_timeout_s:
                 exchange.end(ProviderError(Failure.FIRST_TOKEN_TIMEOUT))

@@ -6,16 +6,17 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from apps.chat.conf import ChatConfig
 from apps.chat.engine.generation import Generation, Status, Stop
 from apps.chat.engine.kept import KeptCompletions
-from apps.chat.engine.log import StreamLog
+from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.order import Order, Question, Services
 from apps.chat.engine.reader import Reader
+from apps.chat.engine.restored import RestoredLogs
 from apps.chat.engine.writer import CompletionWriter
 from apps.chat.store import completions_write
 from apps.limits.limiter import Lease
@@ -81,6 +82,7 @@ class Supervisor:
         )
         self._running: dict[str, Generation] = {}
         self._kept = KeptCompletions()
+        self.restored = RestoredLogs(time.monotonic)
         self._by_key: dict[tuple[int, str], Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -133,12 +135,25 @@ class Supervisor:
 
     def join(self, generation: Generation, after: int = 0) -> Reader:
         """Return one more reader of a completion. Raises RateLimited if its owner has too many."""
-        return generation.attach(after, give_back=self._reader_slots.take(generation.order.user_id))
+        return generation.attach(after, give_back=self.take_reader(generation.order.user_id))
 
-    def join_stored(self, log: StreamLog, user_id: int) -> Reader:
-        """Return a reader of a log made of a user's row. Raises RateLimited if the user has too many."""
-        give_back, readers = self._reader_slots.take(user_id), self._services.readers
-        reader = Reader(log, now=self.now(), on_close=readers.discard, give_back=give_back)
+    def take_reader(self, user_id: int) -> Callable[[], None]:
+        """Take one of a user's slots for readers; return what gives it back. Raises RateLimited if there is none."""
+        return self._reader_slots.take(user_id)
+
+    def join_restored(self, completion_id: str, user_id: int, log: MemoryLog, give_back: Callable[[], None]) -> Reader:
+        """Return a reader of a log made of a user's row, which gives its slot back when it is closed.
+
+        Raises RateLimited or ServiceUnavailable if too much is being read already: the slot is still the caller's then.
+        """
+        log, left = self.restored.follow(completion_id, user_id, log)
+
+        def closed() -> None:
+            left()
+            give_back()
+
+        readers = self._services.readers
+        reader = Reader(log, now=self.now(), on_close=readers.discard, give_back=closed)
         readers.add(reader)
         return reader
 
@@ -217,6 +232,7 @@ class Supervisor:
             source.cancel()
         for expired in self._kept.expire(now - self.config.stream_retention_s):
             self._forget_key(expired)
+        self.restored.expire()
 
 
 def _completion_id() -> str:

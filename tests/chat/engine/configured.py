@@ -12,7 +12,7 @@ from apps.chat.engine.order import Order, Question, Services, Writer
 from apps.limits.limiter import Limits
 from apps.limits.process import ProcessLimiter
 from apps.limits.streams import StreamSlots
-from apps.llm.breaker import BreakerPolicy, ProcessBreaker
+from apps.llm.breaker import Breaker, BreakerPolicy, ProcessBreaker
 from apps.llm.chain import Candidate
 from apps.llm.price_rows import PRICES
 from apps.llm.providers.base import Provider
@@ -52,12 +52,14 @@ class Kept:
         return done
 
 
-async def mock_generation(scenario: str | None) -> Generation:
+async def mock_generation(scenario: str | None, breaker: Breaker | None = None) -> Generation:
     """Return a completion that the mock will answer by a scenario without a pause, not yet started."""
-    return await generation_by(MockProvider(first_token_s=0, token_gap_s=0, long_gap_s=0), scenario)
+    return await generation_by(MockProvider(first_token_s=0, token_gap_s=0, long_gap_s=0), scenario, breaker=breaker)
 
 
-async def generation_by(provider: Provider, scenario: str | None = None, writer: Writer | None = None) -> Generation:
+async def generation_by(
+    provider: Provider, scenario: str | None = None, writer: Writer | None = None, breaker: Breaker | None = None
+) -> Generation:
     """Return a completion that a provider alone will be asked for, not yet started."""
     target = provider.resolve(None)
     assert target is not None
@@ -84,7 +86,7 @@ async def generation_by(provider: Provider, scenario: str | None = None, writer:
     )
     question = Question(
         request=parse_request(b'{"messages":[{"role":"user","content":"hi"}],"stream":true}'),
-        candidates=(Candidate(provider=provider, target=target, breaker=ProcessBreaker(BreakerPolicy())),),
+        candidates=(Candidate(provider=provider, target=target, breaker=breaker or ProcessBreaker(BreakerPolicy())),),
         scenario=scenario,
     )
     return Generation(order, question, services, lease, lambda _: None)

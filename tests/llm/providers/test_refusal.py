@@ -116,6 +116,11 @@ def test_phrases_do_not_overrule_a_clear_status():
         ("openai", 400, {"code": "unsupported_value"}, BreakerVerdict.NOTHING),
         ("deepseek", 402, {"code": "invalid_request_error"}, BreakerVerdict.OPEN_NOW),
         ("deepseek", 500, {}, BreakerVerdict.FAILURE),
+        ("openai", 401, {"code": "invalid_api_key"}, BreakerVerdict.FAILURE),
+        # A filter may have looked at what a client wrote.
+        ("openai", 403, {"code": "unsupported_country_region_territory"}, BreakerVerdict.NOTHING),
+        ("zai", 403, {}, BreakerVerdict.NOTHING),
+        ("deepseek", 403, {"code": 403, "message": "your input was flagged"}, BreakerVerdict.NOTHING),
     ],
 )
 def test_what_the_breaker_makes_of_it(vendor, status, error, verdict):
