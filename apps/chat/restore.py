@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.stamp import Stamp
 from apps.chat.store import StoredCompletion, message_of, usage_of
@@ -10,6 +13,9 @@ from apps.llm.wire.sse import DONE
 
 __all__ = ["restore_log"]
 
+_PIECE = 8_192
+"""Characters of an event: a reader holds one whole, and clients with small buffers can take it."""
+
 
 def restore_log(stored: StoredCompletion) -> MemoryLog:
     """Return a closed log with the stored answer's text, finish and usage; its event ids are its own."""
@@ -17,16 +23,31 @@ def restore_log(stored: StoredCompletion) -> MemoryLog:
     stamp = Stamp(log, completion_id=stored.id, created=int(stored.created_at.timestamp()))
     stamp.serve(model=stored.model, mock=stored.provider == "mock")
     message = message_of(stored)
-    for chunk in (
-        Chunk(reasoning=message.reasoning_content or ""),
-        Chunk(content=message.content or ""),
-        Chunk(refusal=message.refusal or ""),
-        Chunk(tool_calls=[{"index": index, **call} for index, call in enumerate(message.tool_calls)]),
-    ):
-        if chunk.has_content:
-            stamp.content(chunk)
+    for piece in _pieces(message.reasoning_content or ""):
+        stamp.content(Chunk(reasoning=piece))
+    for piece in _pieces(message.content or ""):
+        stamp.content(Chunk(content=piece))
+    for piece in _pieces(message.refusal or ""):
+        stamp.content(Chunk(refusal=piece))
+    for index, call in enumerate(message.tool_calls):
+        for delta in _call_pieces(call):
+            stamp.content(Chunk(tool_calls=[{"index": index, **delta}]))
     stamp.finish(message.finish_reason or "stop")
     if stored.include_usage:
         stamp.usage(usage_of(stored) or Usage(prompt_tokens=0, completion_tokens=0), stored.cost_nano_usd)
     log.close(DONE)
     return log
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for start in range(0, len(text), _PIECE):
+        yield text[start : start + _PIECE]
+
+
+def _call_pieces(call: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a tool call with the beginning of its arguments, then their rest."""
+    function = call.get("function") or {}
+    first, *rest = [*_pieces(function.get("arguments") or "")] or [""]
+    yield {**call, "function": {**function, "arguments": first}} if rest else call
+    for piece in rest:
+        yield {"function": {"arguments": piece}}
