@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -31,6 +32,8 @@ site = CurationSite(name="admin")
 
 _MOST_TAGS_OFFERED = 50
 _SHOWN_CHARACTERS = 300
+_SHOWN = ("text", "variables")
+"""Of the version that would be published, whole."""
 
 
 class _ForStaff:
@@ -114,12 +117,20 @@ class _TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at
             raise forms.ValidationError(str(error)) from error
 
     def clean(self) -> dict[str, Any]:
-        """Refuse to publish what has come since the page was opened."""
+        """Refuse to publish what the page did not show: what has come since, and versions besides the one shown."""
         cleaned: dict[str, Any] = super().clean() or {}
-        is_to_publish = cleaned.get("is_public") and not self.instance.is_public
-        if is_to_publish and cleaned.get("seen") != _versions_of(self.instance):
+        if not cleaned.get("is_public") or self.instance.is_public:
+            return cleaned
+        versions = _versions_of(self.instance)
+        if cleaned.get("seen") != versions:
             raise forms.ValidationError(
                 "Its owner has changed what would be published. Open this page again and read it first."
+            )
+        published, _, newest = versions.partition(" ")
+        if published != newest:
+            raise forms.ValidationError(
+                f"With version {published}, which is in production, all versions up to {newest} would be published. "
+                f"Move production to version {newest}, read that, then publish it."
             )
         return cleaned
 
@@ -142,6 +153,11 @@ def _versions_of(template: Template) -> str:
     except Version.DoesNotExist:
         # It is being deleted.
         return ""
+
+
+def _shown(template: Template, field: str) -> Any:
+    number = _versions_of(template).partition(" ")[0]
+    return template.versions.filter(number=number or 0).values_list(field, flat=True).first()
 
 
 class _VersionChoice(ModelChoiceField):  # type: ignore[type-arg]  # of versions
@@ -168,11 +184,21 @@ class _LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at ru
         return cleaned
 
 
+class _LabelForms(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # takes none at run time
+    def clean(self) -> None:
+        """Refuse to publish and to move a label at once: what is served would not be what the page showed."""
+        super().clean()
+        published = self.instance.is_public and not Template.objects.filter(pk=self.instance.pk, is_public=True).exists()
+        if published and self.has_changed():
+            raise forms.ValidationError("Move labels and publish one after the other.")
+
+
 class _LabelInline(_ForStaff, admin.TabularInline):  # type: ignore[type-arg]  # takes none at run time
     """Labels, to be moved: each to one of the template's own versions."""
 
     model = Label
     form = _LabelForm
+    formset = _LabelForms
     fields = ("name", "version")
     extra = 0
     max_num = len(Label.Name)
@@ -251,18 +277,22 @@ class TemplateAdmin(_ForStaff, BoundedActions):
         return (_LabelInline,) if request.method == "POST" else (_LabelInline, _VersionInline)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Return what a page shows; the text is not read again when a form is sent."""
-        return self.fields if request.method == "POST" else (*self.fields, "text")
+        """Return what a page shows; a version is not read again when a form is sent."""
+        return self.fields if request.method == "POST" else (*self.fields, *_SHOWN)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Return what is only to be read."""
-        return self.readonly_fields if request.method == "POST" else (*self.readonly_fields, "text")
+        return self.readonly_fields if request.method == "POST" else (*self.readonly_fields, *_SHOWN)
 
     @admin.display(description="text that everybody is served once it is published")
     def text(self, template: Template) -> str:
         """Return the whole text of production's version, or else of the newest; none while it is being deleted."""
-        number = _versions_of(template).partition(" ")[0]
-        return template.versions.filter(number=number or 0).values_list("text", flat=True).first() or ""
+        return str(_shown(template, "text") or "")
+
+    @admin.display(description="its variables, as everybody is served them")
+    def variables(self, template: Template) -> str:
+        """Return the variables of the same version, with their descriptions and what stands in for them."""
+        return "\n".join(json.dumps(one, ensure_ascii=False) for one in _shown(template, "variables") or ())
 
     def save_model(self, request: HttpRequest, obj: Template, form: Any, change: bool) -> None:
         """Save what the form has changed; the count of uses may have risen since it was read."""

@@ -67,17 +67,48 @@ class TestPublishingWhatWasRead:
         assert change(curator, template, page=page, title="Mended").status_code == 302
 
 
-def test_publishing_in_the_form_begins_at_the_version_in_production(curator, ada, bob):
+    def test_what_its_variables_say_is_there_too(self, curator, ada):
+        described = {"name": "tone", "type": "text", "default": "<b>kind</b>", "help": "How it sounds."}
+        ada.make(text="Write. {{ tone }}", variables=[described])
+        html = curator.get(f"{LIST}{Template.objects.get().pk}/change/").content.decode()
+        assert "&lt;b&gt;kind&lt;/b&gt;" in html
+        assert "How it sounds." in html
+
+    def test_versions_behind_productions_are_not_published_unread(self, curator, ada, bob):
+        ada.make(labels={"production": 1})
+        for text in ("second", "third"):
+            ada.post(f"{SLUG}/versions/", {"text": text})
+        template, label = Template.objects.get(), Label.objects.get()
+        third = template.versions.get(number=3).pk
+        # Neither as they are, nor by moving the label meanwhile.
+        for moved in ({}, label_at(label, third)):
+            refused = change(curator, template, is_public="on", **moved)
+            assert (refused.status_code, Label.objects.get().version_id) == (200, label.version_id)
+        assert not Template.objects.get().is_public
+        assert change(curator, template, **label_at(label, third)).status_code == 302
+        assert change(curator, template, is_public="on", **label_at(label, third)).status_code == 302
+        assert bob.get(f"{SLUG}/")["public_from"] == 3
+
+    def test_a_label_is_not_moved_by_what_publishes(self, curator, ada):
+        ada.make()
+        ada.post(f"{SLUG}/versions/", {"text": "second"})
+        ada.call("PUT", f"{SLUG}/labels/production/", {"version": 2})
+        template, label = Template.objects.get(), Label.objects.get()
+        first = template.versions.get(number=1).pk
+        assert change(curator, template, is_public="on", **label_at(label, first)).status_code == 200
+        assert not Template.objects.get().is_public
+        assert change(curator, template, **label_at(label, first)).status_code == 302
+
+
+def test_publishing_begins_at_the_version_in_production(curator, ada, bob):
     ada.make(labels={"production": 1})
-    for text in ("second", "third"):
-        ada.post(f"{SLUG}/versions/", {"text": text})
+    ada.post(f"{SLUG}/versions/", {"text": "second"})
     ada.call("PUT", f"{SLUG}/labels/production/", {"version": 2})
-    template = Template.objects.get()
-    label = Label.objects.get()
+    template, label = Template.objects.get(), Label.objects.get()
     fields = {**label_at(label, label.version_id), "is_public": "on"}
     assert change(curator, template, **fields).status_code == 302
     assert bob.get(f"{SLUG}/")["public_from"] == 2
-    assert [one["number"] for one in bob.get(f"{SLUG}/versions/")["results"]] == [3, 2]
+    assert [one["number"] for one in bob.get(f"{SLUG}/versions/")["results"]] == [2]
     first = template.versions.get(number=1).pk
     refused = change(curator, template, **{**fields, "labels-0-version": first})
     assert (refused.status_code, Label.objects.get().version_id) == (200, label.version_id)
