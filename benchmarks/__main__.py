@@ -98,6 +98,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="default 3")
     parser.add_argument("--seconds", type=float, help="of each load, default 5")
     parser.add_argument("--streams", type=_counts, help="of the loads at 20 tokens/s, default 100,300,1000")
+    parser.add_argument("--requests", type=int, help="to each operation of the workbench, default 200")
     parser.add_argument("--only", default="", help="rows or groups of rows, see --list")
     parser.add_argument("--list", action="store_true", help="name the rows and their groups")
     parser.add_argument("--json", type=Path, help="default var/bench/DATE-TIME.json")
@@ -125,6 +126,8 @@ def _sizes(options: argparse.Namespace) -> Sizes:
         sizes = replace(sizes, seconds=options.seconds)
     if options.streams:
         sizes = replace(sizes, streams=options.streams)
+    if options.requests:
+        sizes = replace(sizes, workbench_requests=options.requests)
     return sizes
 
 

@@ -1,7 +1,7 @@
 """How long the workbench takes to answer: one request after the other over one connection, by rules and by a model.
 
-Two fresh servers with the starter library. One has no model, so the rules answer. The other's model is the simulator of
-the tests, which answers at once: what is measured is all that goes on around a model's answer.
+A server with the starter library, started twice. First it has no model, so the rules answer. Then its model is the
+simulator of the tests, which answers at once: what is measured is all that goes on around a model's answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.targets import StartedTarget
 
 __all__ = ["workbench_row"]
 
-_WARM_REQUESTS = 20
+_MOST_WARM_REQUESTS = 20
 _RENDERED = "linkedin-post-lesson-from-experience"
 _VARIABLES = {
     "author": "a shipwright in her forties",
@@ -90,18 +90,18 @@ def workbench_row(sizes: Sizes, directory: Path, cores: set[int]) -> Row:
             # The tests' own; nothing else of the bench needs it.
             from tests.upstream import Answer, UpstreamServer, healthy
 
-            def started(manner: str, environment: Mapping[str, str]) -> _Client:
-                name = f"{target.name}-by-{manner}"
-                server = Server(
-                    name=name, directory=directory, upstream_port=native.upstream_port, cores=cores, root=target.root
-                )
-                server.environment |= environment
-                return _Client(server)
-
-            with started("rules", {"PROVIDER_CHAIN": "mock", "DEEPSEEK_API_KEY": ""}) as client:
+            server = Server(
+                name=f"{target.name}-workbench",
+                directory=directory,
+                upstream_port=native.upstream_port,
+                cores=cores,
+                root=target.root,
+            )
+            settings = server.environment
+            with _Client(server, settings | {"PROVIDER_CHAIN": "mock", "DEEPSEEK_API_KEY": ""}) as client:
                 for operation in by_rules:
                     outcome.figures |= client.measure(operation, sizes.workbench_requests)
-            with UpstreamServer() as model, started("model", model.environment("deepseek")) as client:
+            with UpstreamServer() as model, _Client(server, settings | model.environment("deepseek")) as client:
                 for operation in by_model:
                     model.script("deepseek", healthy(answer=Answer(pieces=(_SAID[operation.name],))))
                     outcome.figures |= client.measure(operation, sizes.workbench_requests)
@@ -116,10 +116,11 @@ def workbench_row(sizes: Sizes, directory: Path, cores: set[int]) -> Row:
 
 
 class _Client:
-    """A server of its own, started, with the starter library, and one connection to it."""
+    """The server, started anew with these settings and the starter library, and one connection to it."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, environment: Mapping[str, str]) -> None:
         self._server = server
+        self._server.environment = dict(environment)
 
     def __enter__(self) -> _Client:
         try:
@@ -136,9 +137,9 @@ class _Client:
         self._server.stop()
 
     def measure(self, operation: _Operation, requests: int) -> dict[str, float | None]:
-        """Return the times of that many requests, after some to warm up. Raises LoadFailed for a wrong answer."""
+        """Return the times of that many requests, after up to 20 more. Raises LoadFailed for a wrong answer."""
         turns = cycle(operation.requests)
-        for path, body in islice(turns, _WARM_REQUESTS):
+        for path, body in islice(turns, min(requests, _MOST_WARM_REQUESTS)):
             self._timed_ms(operation, path, body)
         times = sorted(self._timed_ms(operation, path, body) for path, body in islice(turns, requests))
         return {f"{operation.key}_p{nth}_ms": times[min(requests * nth // 100, requests - 1)] for nth in (50, 95)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 
 import pytest
 
@@ -13,21 +14,35 @@ from tests.benchmarks.conftest import needs_compiler
 pytestmark = [needs_compiler, pytest.mark.skipif(sys.platform != "linux", reason="the bench needs Linux")]
 
 
-def test_a_short_run_prints_a_table_and_writes_json(bench, tmp_path):
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a short run of some rows printed and wrote."""
+
+    targets: list[str]
+    printed: str
+    written: str
+
+
+@pytest.fixture(scope="module")
+def run(bench, tmp_path_factory) -> Run:
     targets = ["direct", "promptcraft"] if nginx_path() is None else ["direct", "nginx", "relay", "promptcraft"]
-    path = tmp_path / "bench.json"
+    path = tmp_path_factory.mktemp("bench") / "bench.json"
     done = bench(
-        *("--targets", ",".join(targets), "--rounds", 1, "--seconds", 0.5),
-        *("--streams", 2, "--only", "request,2x20", "--json", path),
+        *("--targets", ",".join(targets), "--rounds", 1, "--seconds", 0.5, "--requests", 4),
+        *("--streams", 2, "--only", "request,2x20,workbench", "--json", path),
     )
     assert done.returncode == 0, done.stderr
-    heading = next(line for line in done.stdout.split("\n") if line.startswith("| figure |"))
-    assert [cell.strip() for cell in heading.split("|")[2 : 2 + len(targets)]] == targets
-    assert "| CPU µs per streaming request of 1 token |" in done.stdout
-    assert "| 2 streams × 20 tokens/s: CPU µs per event |" in done.stdout
-    report = json.loads(path.read_text())
+    return Run(targets, done.stdout, path.read_text())
+
+
+def test_it_prints_a_table_and_writes_json(run):
+    heading = next(line for line in run.printed.split("\n") if line.startswith("| figure |"))
+    assert [cell.strip() for cell in heading.split("|")[2 : 2 + len(run.targets)]] == run.targets
+    assert "| CPU µs per streaming request of 1 token |" in run.printed
+    assert "| 2 streams × 20 tokens/s: CPU µs per event |" in run.printed
+    report = json.loads(run.written)
     assert {"date", "command", "machine", "settings", "targets"} <= report.keys()
-    assert "SECRET_KEY" not in path.read_text()
+    assert "SECRET_KEY" not in run.written
     for row in ("request", "2x20"):
         ours = report["rows"][row]["promptcraft"]["rounds"]
         assert len(ours) == 1
@@ -38,14 +53,11 @@ def test_a_short_run_prints_a_table_and_writes_json(bench, tmp_path):
     assert 20 < direct["gap_p50_ms"] < 100
 
 
-def test_the_workbench_answers_by_rules_and_by_a_model(bench, tmp_path):
-    path = tmp_path / "bench.json"
-    done = bench("--targets", "promptcraft", "--only", "workbench", "--quick", "--json", path)
-    assert done.returncode == 0, done.stderr
-    (figures,) = json.loads(path.read_text())["rows"]["workbench"]["promptcraft"]["rounds"]
+def test_the_workbench_answers_by_rules_and_by_a_model(run):
+    (figures,) = json.loads(run.written)["rows"]["workbench"]["promptcraft"]["rounds"]
     for operation in ("intent_rules", "optimise_rules", "search", "render", "intent_model", "optimise_model"):
         assert 0.1 < figures[f"{operation}_p50_ms"] <= figures[f"{operation}_p95_ms"] < 5_000
-    assert "| intent by rules: ms, p50 |" in done.stdout
+    assert "| intent by rules: ms, p50 |" in run.printed
 
 
 def test_rows_are_listed(bench):

@@ -66,7 +66,6 @@ class TestPublishingWhatWasRead:
         ada.post(f"{SLUG}/versions/", {"text": "second"})
         assert change(curator, template, page=page, title="Mended").status_code == 302
 
-
     def test_what_its_variables_say_is_there_too(self, curator, ada):
         described = {"name": "tone", "type": "text", "default": "<b>kind</b>", "help": "How it sounds."}
         ada.make(text="Write. {{ tone }}", variables=[described])
