@@ -22,7 +22,7 @@ from django.core.checks import Error, run_checks  # noqa: E402
 
 from apps.accounts.addresses import network_of  # noqa: E402
 from apps.accounts.identity import recall_user_id  # noqa: E402
-from apps.chat.body import REFUSED  # noqa: E402
+from apps.chat.body import CALLER, REFUSED  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
 from apps.core.loop_turns import LOOP_TURNS  # noqa: E402
 from apps.core.store_bounds import bound_waits  # noqa: E402
@@ -82,7 +82,8 @@ class Dispatcher:
         refusal = head_refusal(scope)
         if refusal is None:
             try:
-                await LOOP_TURNS.wait(_caller_of(scope, path))
+                caller = scope[CALLER] = _caller_of(scope, path)
+                await LOOP_TURNS.wait(caller)
             except PromptCraftError as refused:
                 refusal = refused
         if refusal is not None:
@@ -112,7 +113,7 @@ class Dispatcher:
 
 
 def _caller_of(scope: Scope, path: str) -> Hashable:
-    """Return in whose line a request waits: a user's whose token is known already, else a network's.
+    """Return on whose account a request waits and its body is held: a user whose token is known already, or a network.
 
     Health has lines of its own: it does not say how many ask.
     """

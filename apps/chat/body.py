@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from apps.chat.arriving import Arriving, ArrivingBodies
 from apps.chat.begun import Rest, begin
 from apps.llm.errors import (
     BodyTooLarge,
@@ -23,9 +24,9 @@ from apps.llm.wire.values import MAX_VALUES, values_exceed
 __all__ = [
     "BODY_BYTES_PER_S",
     "BODY_S",
+    "CALLER",
     "MAX_BODY_BYTES",
     "MAX_BODY_WITH_IMAGES_BYTES",
-    "MOST_HELD_BYTES",
     "REFUSED",
     "Body",
     "answer_first",
@@ -35,15 +36,15 @@ __all__ = [
 
 REFUSED = "promptcraft.refused"
 """The scope's place for the error of a request that no view is to see."""
+CALLER = "promptcraft.caller"
+"""The scope's place for on whose account a body is held: a user's, or a network's."""
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BODY_WITH_IMAGES_BYTES = 20 * 1024 * 1024
 BODY_S = 10.0
 BODY_BYTES_PER_S = 128 * 1024
 """A body has so many seconds, and another one for so many bytes that came: a slow uplink passes, a drip does not."""
-MOST_HELD_BYTES = 256 * 1024 * 1024
-"""Of bodies that are still arriving, all together; at the bound whoever would go over it is refused with 503."""
 _SMALL_BYTES = 64 * 1024
-"""A body up to this counts for nothing in that: small requests are taken while large ones are refused."""
+"""A body up to this counts for nothing in what all of them hold."""
 _IMAGE_MARK = b'"image_url"'
 _DISCARD_BYTES = 32 * 1024 * 1024
 _DISCARD_S = 1.0
@@ -53,7 +54,7 @@ the connection before most clients have read the answer. The bytes are more than
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-_held_bytes = 0
+_ARRIVING = ArrivingBodies()
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,10 +116,12 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool 
             return _whole(scope, data)
     try:
         async with asyncio.timeout(BODY_S) as deadline:
+            arriving = _ARRIVING.open(scope.get(CALLER), deadline)
             message = await first if isinstance(first, Rest) else first
-            return await _read(scope, receive, message, most_bytes, deadline)
+            return await _read(scope, receive, message, most_bytes, deadline, arriving)
     except TimeoutError:
-        return Body(data=b"", late=True, unread=True)
+        crowded = arriving.crowded_out
+        return Body(data=b"", crowded=crowded, late=not crowded, unread=True)
 
 
 async def _read(
@@ -127,10 +130,10 @@ async def _read(
     message: Mapping[str, Any],
     most_bytes: int,
     deadline: asyncio.Timeout,
+    arriving: Arriving,
 ) -> Body | None:
-    global _held_bytes
     held = bytearray()
-    size_bytes = counted_bytes = 0
+    size_bytes = 0
     bound = MAX_BODY_BYTES
     first_deadline_s = deadline.when()
     assert first_deadline_s is not None
@@ -155,14 +158,13 @@ async def _read(
                 held.clear()
                 return _whole(scope, data)
             if size_bytes > _SMALL_BYTES:
-                _held_bytes += size_bytes - counted_bytes
-                counted_bytes = size_bytes
-                if _held_bytes > MOST_HELD_BYTES:
+                arriving.grow(size_bytes)
+                if arriving.crowded_out:
                     return Body(data=b"", crowded=True, unread=True)
             deadline.reschedule(first_deadline_s + size_bytes / BODY_BYTES_PER_S)
             message = await receive()
     finally:
-        _held_bytes -= counted_bytes
+        arriving.close()
 
 
 def _is_declared_over(scope: Mapping[str, Any], most_bytes: int) -> bool:

@@ -188,7 +188,9 @@ class _LabelForms(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # takes n
     def clean(self) -> None:
         """Refuse to publish and to move a label at once: what is served would not be what the page showed."""
         super().clean()
-        published = self.instance.is_public and not Template.objects.filter(pk=self.instance.pk, is_public=True).exists()
+        published = (
+            self.instance.is_public and not Template.objects.filter(pk=self.instance.pk, is_public=True).exists()
+        )
         if published and self.has_changed():
             raise forms.ValidationError("Move labels and publish one after the other.")
 

@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from apps.chat import body as bodies
-from apps.chat.body import BODY_S, MAX_BODY_BYTES, Body, read_body
+from apps.chat.body import BODY_S, CALLER, MAX_BODY_BYTES, Body, read_body
 from tests.doors.in_process import ask, bearer
 
 KIB = 1024
@@ -99,14 +99,14 @@ def test_ten_seconds_are_given() -> None:
 
 class TestMemory:
     async def test_what_is_arriving_is_bounded_for_all_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bodies, "MOST_HELD_BYTES", 1000 * KIB)
+        monkeypatch.setattr(bodies._ARRIVING, "most_bytes", 1000 * KIB)
         go_on = asyncio.Event()
 
-        def sender(size_bytes: int) -> Any:
+        def sender(size_bytes: int, *, ends: bool = False) -> Any:
             messages = [piece(b"a" * size_bytes), piece(b"", more=False)]
 
             async def receive() -> Mapping[str, Any]:
-                if len(messages) == 1:
+                if len(messages) == 1 and not ends:
                     await go_on.wait()
                 return messages.pop(0)
 
@@ -114,15 +114,18 @@ class TestMemory:
 
         reads = [asyncio.ensure_future(read_body(SCOPE, sender(300 * KIB))) for _ in range(3)]
         await asyncio.sleep(0)
-        assert await read_body(SCOPE, sender(300 * KIB)) == Body(data=b"", crowded=True, unread=True)
+        assert await read_body(SCOPE, sender(310 * KIB)) == Body(data=b"", crowded=True, unread=True)
+        # Another's is taken, and the largest of who holds most makes room for it.
+        assert await read_body({**SCOPE, CALLER: "ann"}, sender(200 * KIB, ends=True)) == Body(data=b"a" * 200 * KIB)
         # Small ones are taken meanwhile.
         small = asyncio.ensure_future(read_body(SCOPE, sender(60 * KIB)))
         await asyncio.sleep(0)
         assert not small.done()
         go_on.set()
-        assert [len(body.data) for body in await asyncio.gather(*reads, small) if body] == [300 * KIB] * 3 + [60 * KIB]
+        taken = sorted(len(body.data) for body in await asyncio.gather(*reads, small) if body)
+        assert taken == [0, 60 * KIB, 300 * KIB, 300 * KIB]
         # And the room is free again.
-        assert bodies._held_bytes == 0
+        assert bodies._ARRIVING.held_bytes == 0
         assert await read_body(SCOPE, sender(300 * KIB)) == Body(data=b"a" * 300 * KIB)
 
     @pytest.mark.parametrize("end", ["disconnect", "overflow", "late", "cancel"])
@@ -144,14 +147,14 @@ class TestMemory:
         if end == "cancel":
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            assert bodies._held_bytes == 500 * KIB
+            assert bodies._ARRIVING.held_bytes == 500 * KIB
             reading.cancel()
         await asyncio.wait({reading})
-        assert bodies._held_bytes == 0
+        assert bodies._ARRIVING.held_bytes == 0
 
     @pytest.mark.usefixtures("runtime")
-    async def test_the_last_comer_gets_a_503(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bodies, "MOST_HELD_BYTES", 100 * KIB)
+    async def test_what_makes_room_gets_a_503(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bodies._ARRIVING, "most_bytes", 100 * KIB)
         headers = {b"authorization": (await sync_to_async(bearer)()).encode()}
         for path in (COMPLETIONS, "/api/v2/auth/token/"):
             answer = await ask(path, headers=headers, pieces=[b"a" * 101 * KIB], ends=False)

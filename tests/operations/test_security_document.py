@@ -15,7 +15,7 @@ from apps.accounts.families import REPLAY_WINDOW_S
 from apps.accounts.hashing import HASHING, MOST_HASHING
 from apps.accounts.memory import REMEMBERED_S
 from apps.accounts.tokens import MOST_TOKEN_BYTES
-from apps.chat import body
+from apps.chat import arriving, body
 from apps.chat.engine.log_memory import MAX_LOG_BYTES
 from apps.core.store_bounds import CALL_S
 from apps.core.work_queue import WAIT_S
@@ -80,7 +80,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
             f"{body.MAX_BODY_BYTES // MIB} MiB, {body.MAX_BODY_WITH_IMAGES_BYTES // MIB} MiB with image parts; "
             f"{body.BODY_S:g} s, and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"
         ),
-        "bodies that are arriving, together": f"{body.MOST_HELD_BYTES // MIB} MiB",
+        "bodies that are arriving, together": f"{arriving.MOST_HELD_BYTES // MIB} MiB",
         "JSON": f"{MAX_DEPTH} levels, {MAX_VALUES} values",
         "a token": f"{MOST_TOKEN_BYTES // KIB} KiB",
         "work that waits for a thread": (
