@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from django.contrib.staticfiles import finders
 from django.core.exceptions import SuspiciousFileOperation
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotModified,
+    StreamingHttpResponse,
+)
 from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date
 from django.views.static import was_modified_since
@@ -34,6 +43,9 @@ _FORMS = {
     "application/yaml": "yaml",
     "application/vnd.oai.openapi": "yaml",
 }
+_PIECE_BYTES = 256 * 1024
+_MOST_ACCEPT_CHARACTERS = 1_000
+"""Browsers send a hundred or two. Of more than that no preference is read: it would take long."""
 _MEDIA_TYPES = {"json": "application/json", "yaml": "application/yaml"}
 
 
@@ -73,8 +85,8 @@ async def home(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=302, headers={"Location": "/api/v2/docs/"})
 
 
-async def asset(request: HttpRequest, path: str) -> HttpResponse:
-    """Answer with a static file, such as the docs page's script. Read whole: the largest has some megabytes.
+async def asset(request: HttpRequest, path: str) -> HttpResponseBase:
+    """Answer with a static file, such as the docs page's script, of which no more is read than its reader takes.
 
     Raises Http404 if there is none.
     """
@@ -82,13 +94,12 @@ async def asset(request: HttpRequest, path: str) -> HttpResponse:
     found = await WORKBENCH.run(share, partial(_static_file, path))
     if found is None:
         raise Http404
-    file, changed_at = found
-    headers = {"Last-Modified": http_date(changed_at), "Cache-Control": "no-cache"}
-    if not was_modified_since(request.headers.get("If-Modified-Since"), changed_at):
+    headers = {"Last-Modified": http_date(found.changed_at), "Cache-Control": "no-cache"}
+    if not was_modified_since(request.headers.get("If-Modified-Since"), found.changed_at):
         return HttpResponseNotModified(headers=headers)
-    media_type, _ = mimetypes.guess_type(file.name)
-    content = await WORKBENCH.run(share, file.read_bytes)
-    return HttpResponse(content, content_type=media_type or "application/octet-stream", headers=headers)
+    media_type, _ = mimetypes.guess_type(found.path.name)
+    headers |= {"Content-Type": media_type or "application/octet-stream", "Content-Length": str(found.size_bytes)}
+    return StreamingHttpResponse(_pieces(found, share), headers=headers)
 
 
 async def absent(request: HttpRequest) -> HttpResponse:
@@ -100,8 +111,29 @@ absent.access = Access.PUBLIC  # type: ignore[attr-defined]
 absent.csrf_exempt = True  # type: ignore[attr-defined]
 
 
-def _static_file(path: str) -> tuple[Path, int] | None:
-    """Find a file and when it was changed, in unix seconds."""
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A static file, and when it was changed, in unix seconds."""
+
+    path: Path
+    changed_at: int
+    size_bytes: int
+
+    def piece(self, start: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(start)
+            return file.read(min(_PIECE_BYTES, self.size_bytes - start))
+
+
+async def _pieces(file: _File, share: Share) -> AsyncIterator[bytes]:
+    start = 0
+    # It is shorter if it was changed meanwhile.
+    while start < file.size_bytes and (piece := await WORKBENCH.run(share, partial(file.piece, start))):
+        start += len(piece)
+        yield piece
+
+
+def _static_file(path: str) -> _File | None:
     try:
         found = finders.find(path)
     except (SuspiciousFileOperation, ValueError):
@@ -110,7 +142,10 @@ def _static_file(path: str) -> tuple[Path, int] | None:
     if found is None:
         return None
     file = Path(str(found))
-    return (file, int(file.stat().st_mtime)) if file.is_file() else None
+    if not file.is_file():
+        return None
+    about = file.stat()
+    return _File(file, int(about.st_mtime), about.st_size)
 
 
 def _wanted(request: HttpRequest) -> str:
@@ -120,7 +155,7 @@ def _wanted(request: HttpRequest) -> str:
         if form not in _MEDIA_TYPES:
             raise InvalidRequest("`format` is `json` or `yaml`.", param="format")
         return _MEDIA_TYPES[form]
-    if not request.headers.get("Accept"):
+    if not 0 < len(request.headers.get("Accept", "")) <= _MOST_ACCEPT_CHARACTERS:
         return _MEDIA_TYPES["json"]
     try:
         preferred = request.get_preferred_type(list(_FORMS))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from apps.chat.arriving import Arriving, ArrivingBodies
 from apps.chat.begun import Rest, begin
+from apps.core.memory_shares import HeldMemory, SharedMemory
 from apps.llm.errors import (
     BodyTooLarge,
     Code,
@@ -27,6 +28,7 @@ __all__ = [
     "CALLER",
     "MAX_BODY_BYTES",
     "MAX_BODY_WITH_IMAGES_BYTES",
+    "MOST_HELD_BYTES",
     "REFUSED",
     "Body",
     "answer_first",
@@ -43,6 +45,8 @@ MAX_BODY_WITH_IMAGES_BYTES = 20 * 1024 * 1024
 BODY_S = 10.0
 BODY_BYTES_PER_S = 128 * 1024
 """A body has so many seconds, and another one for so many bytes that came: a slow uplink passes, a drip does not."""
+MOST_HELD_BYTES = 256 * 1024 * 1024
+"""Of bodies that are still arriving, all together; at the bound the largest of who holds most is refused with 503."""
 _SMALL_BYTES = 64 * 1024
 """A body up to this counts for nothing in what all of them hold."""
 _IMAGE_MARK = b'"image_url"'
@@ -54,7 +58,7 @@ the connection before most clients have read the answer. The bytes are more than
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-_ARRIVING = ArrivingBodies()
+_ARRIVING = SharedMemory(MOST_HELD_BYTES)
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,11 +120,11 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool 
             return _whole(scope, data)
     try:
         async with asyncio.timeout(BODY_S) as deadline:
-            arriving = _ARRIVING.open(scope.get(CALLER), deadline)
+            arriving = _ARRIVING.open(scope.get(CALLER), partial(_end_now, deadline))
             message = await first if isinstance(first, Rest) else first
             return await _read(scope, receive, message, most_bytes, deadline, arriving)
     except TimeoutError:
-        crowded = arriving.crowded_out
+        crowded = arriving.given_up
         return Body(data=b"", crowded=crowded, late=not crowded, unread=True)
 
 
@@ -130,7 +134,7 @@ async def _read(
     message: Mapping[str, Any],
     most_bytes: int,
     deadline: asyncio.Timeout,
-    arriving: Arriving,
+    arriving: HeldMemory,
 ) -> Body | None:
     held = bytearray()
     size_bytes = 0
@@ -158,13 +162,17 @@ async def _read(
                 held.clear()
                 return _whole(scope, data)
             if size_bytes > _SMALL_BYTES:
-                arriving.grow(size_bytes)
-                if arriving.crowded_out:
+                arriving.hold(size_bytes)
+                if arriving.given_up:
                     return Body(data=b"", crowded=True, unread=True)
             deadline.reschedule(first_deadline_s + size_bytes / BODY_BYTES_PER_S)
             message = await receive()
     finally:
         arriving.close()
+
+
+def _end_now(deadline: asyncio.Timeout) -> None:
+    deadline.reschedule(asyncio.get_running_loop().time())
 
 
 def _is_declared_over(scope: Mapping[str, Any], most_bytes: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apps.chat.engine.log_memory import MemoryLog
@@ -44,7 +44,7 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start : start + _PIECE]
 
 
-def _call_pieces(call: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _call_pieces(call: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield a tool call with the beginning of its arguments, then their rest."""
     function = call.get("function") or {}
     first, *rest = [*_pieces(function.get("arguments") or "")] or [""]

@@ -17,6 +17,8 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from apps.accounts.addresses import network_of
+from apps.core.memory_shares import HeldMemory, SharedMemory
 from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout, ServiceUnavailable
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 from promptcraft.server.cycle import PlainCycle
@@ -42,11 +44,11 @@ class _Held:
 
     bytes = 0
     """Of heads that have not ended, and of requests that wait for their turn."""
-    untaken_bytes = 0
-    """Of answers, in write buffers that are over their mark."""
 
 
 _held = _Held()
+_untaken = SharedMemory(most_bytes=256 * 1024 * 1024, small_bytes=128 * 1024)
+"""Of answers, in write buffers that are over their mark; at the bound the largest of who holds most is cut."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -68,7 +70,7 @@ class GuardedProtocol(HttpToolsProtocol):
         "_stuck_timer",
         "_undelivered_bytes",
         "_unparsed",
-        "_untaken_bytes",
+        "_untaken",
     )
 
     socket_paths: Collection[str] = frozenset()
@@ -79,9 +81,6 @@ class GuardedProtocol(HttpToolsProtocol):
     """Of heads that are still arriving and of waiting requests, all together; at the bound those over `small_bytes` are
     refused with 503."""
     small_bytes = 8 * 1024
-    most_untaken_bytes = 256 * 1024 * 1024
-    """Of answers that peers do not take, all together; at the bound one with over `small_untaken_bytes` is cut."""
-    small_untaken_bytes = 128 * 1024
     head_s = 10.0
     """From the connection, or from the first byte of a later request, to the end of the head."""
     stuck_s = 60.0
@@ -93,7 +92,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._reading_stopped = False
         self._unparsed: bytes | bytearray = b""
-        self._undelivered_bytes = self._untaken_bytes = self._body_bytes = 0
+        self._undelivered_bytes = self._body_bytes = 0
+        self._untaken: HeldMemory | None = None
         self._problem: PromptCraftError | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, self._head_is_late)
         self._next_turn: asyncio.Handle | None = None
@@ -302,10 +302,9 @@ class GuardedProtocol(HttpToolsProtocol):
         """Start the clock of a peer that has stopped taking."""
         super().pause_writing()
         self._watch_writing()
-        self._untaken_bytes = self.transport.get_write_buffer_size()
-        _held.untaken_bytes += self._untaken_bytes
-        if _held.untaken_bytes > self.most_untaken_bytes and self._untaken_bytes > self.small_untaken_bytes:
-            self.transport.abort()
+        if self._untaken is None:
+            self._untaken = _untaken.open(self._network(), self.transport.abort)
+        self._untaken.hold(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Stop it, and serve the request that waited for this."""
@@ -324,8 +323,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._go_on()
 
     def _taken(self) -> None:
-        _held.untaken_bytes -= self._untaken_bytes
-        self._untaken_bytes = 0
+        if self._untaken is not None:
+            self._untaken.close()
+            self._untaken = None
+
+    def _network(self) -> str:
+        forwarded_for = next((value for name, value in self.headers or () if name == b"x-forwarded-for"), b"")
+        return network_of(self.client[0] if self.client else "", forwarded_for.decode("latin-1"))
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, its last answer taken or not."""

@@ -289,7 +289,7 @@ class TestReaders:
         second: Any = protocol._stuck_timer
         assert second.when() >= first.when()
         protocol.connection_lost(None)
-        assert guarded._held.untaken_bytes == 0
+        assert guarded._untaken.held_bytes == 0
 
     @pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
     async def test_the_last_of_an_answer_is_not_waited_for_without_end(self, connection: bytes) -> None:

@@ -15,7 +15,7 @@ from apps.accounts.families import REPLAY_WINDOW_S
 from apps.accounts.hashing import HASHING, MOST_HASHING
 from apps.accounts.memory import REMEMBERED_S
 from apps.accounts.tokens import MOST_TOKEN_BYTES
-from apps.chat import arriving, body
+from apps.chat import body
 from apps.chat.engine.log_memory import MAX_LOG_BYTES
 from apps.core.store_bounds import CALL_S
 from apps.core.work_queue import WAIT_S
@@ -26,6 +26,7 @@ from apps.llm.wire.sse import MAX_EVENT_BYTES
 from apps.llm.wire.values import MAX_VALUES
 from apps.templates.sockets.registry import MOST_SOCKETS_OF_USER
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
+from promptcraft.server import connection
 from promptcraft.server.connection import GuardedProtocol
 from promptcraft.server.frames import MOST_FRAMES_PER_S
 from promptcraft.settings import ENVIRONMENT
@@ -72,7 +73,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         ),
         "requests that wait behind another on a connection": f"{HIGH_WATER_LIMIT // KIB} KiB, then nothing is read",
         "heads that are arriving and requests that wait, together": f"{GuardedProtocol.most_held_bytes // MIB} MiB",
-        "answers that their readers do not take, together": f"{GuardedProtocol.most_untaken_bytes // MIB} MiB",
+        "answers that their readers do not take, together": f"{connection._untaken.most_bytes // MIB} MiB",
         "WebSockets of a user": f"{MOST_SOCKETS_OF_USER}",
         "messages, pings and pongs of a WebSocket, in a second": f"{MOST_FRAMES_PER_S}",
         "readers of a user: `events/`, repeats of an `Idempotency-Key`": f"{MAX_READERS_PER_USER}",
@@ -80,7 +81,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
             f"{body.MAX_BODY_BYTES // MIB} MiB, {body.MAX_BODY_WITH_IMAGES_BYTES // MIB} MiB with image parts; "
             f"{body.BODY_S:g} s, and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"
         ),
-        "bodies that are arriving, together": f"{arriving.MOST_HELD_BYTES // MIB} MiB",
+        "bodies that are arriving, together": f"{body.MOST_HELD_BYTES // MIB} MiB",
         "JSON": f"{MAX_DEPTH} levels, {MAX_VALUES} values",
         "a token": f"{MOST_TOKEN_BYTES // KIB} KiB",
         "work that waits for a thread": (

@@ -22,6 +22,8 @@ SCHEMA = "/api/v2/schema/"
         ("application/vnd.oai.openapi", "application/vnd.oai.openapi"),
         ("application/json;q=0.5, application/yaml", "application/yaml"),
         ("text/html, application/yaml;q=0.1", "application/yaml"),
+        # Not read at all.
+        ("application/yaml" + ";a=b" * 250, "application/json"),
     ],
 )
 def test_accept_chooses(client, accept, media_type):

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from django.contrib.staticfiles import finders
+
+from tests.doors.cost import measured, needs_proc, wait_until_idle
 
 SCRIPT = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 
@@ -16,7 +22,23 @@ def test_a_file_is_served(client):
     assert answer.headers["Content-Type"] in ("text/javascript", "text/javascript; charset=utf-8")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert re.fullmatch(r"req_[0-9a-f]{24}", answer.headers["X-Request-Id"])
-    assert len(answer.content) > 1_000_000
+    assert answer.content == Path(str(finders.find(SCRIPT.removeprefix("/static/")))).read_bytes()
+    assert int(answer.headers["Content-Length"]) == len(answer.content) > 1_000_000
+
+
+@needs_proc
+def test_what_nobody_takes_is_not_read(server):
+    request = b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % SCRIPT.encode()
+    with measured(server) as cost, ExitStack() as stack:
+        for _ in range(30):
+            plain_socket = stack.enter_context(socket.socket())
+            plain_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            plain_socket.connect(("127.0.0.1", server.port))
+            plain_socket.sendall(request)
+            assert plain_socket.recv(15) == b"HTTP/1.1 200 OK"
+        wait_until_idle(Path(f"/proc/{server.pid}"))
+    # Whole, they are over 45 MB.
+    assert cost.memory_bytes < 25_000_000
 
 
 def test_an_unchanged_file_is_not_sent_again(client):

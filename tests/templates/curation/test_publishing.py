@@ -80,8 +80,8 @@ class TestPublishingWhatWasRead:
         template, label = Template.objects.get(), Label.objects.get()
         third = template.versions.get(number=3).pk
         # Neither as they are, nor by moving the label meanwhile.
-        for moved in ({}, label_at(label, third)):
-            refused = change(curator, template, is_public="on", **moved)
+        for fields in ({"is_public": "on"}, {"is_public": "on", **label_at(label, third)}):
+            refused = change(curator, template, **fields)
             assert (refused.status_code, Label.objects.get().version_id) == (200, label.version_id)
         assert not Template.objects.get().is_public
         assert change(curator, template, **label_at(label, third)).status_code == 302

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
+from typing import Any
 
 from django.db import connection
 
@@ -69,7 +70,7 @@ def lines(ask: Callable[[], object]) -> int:
     done = 0
     former = sys.gettrace()
 
-    def trace(frame: FrameType, event: str, argument: object) -> object:
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal done
         done += 1
         return trace
