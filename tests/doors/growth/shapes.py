@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import cycle, islice
 
 __all__ = ["SHAPES", "Shape", "distinct_words"]
@@ -33,7 +34,7 @@ def _numbered(form: str) -> Shape:
     return make
 
 
-SHAPES: Mapping[str, Shape] = {
+_MADE: Mapping[str, Shape] = {
     "words": distinct_words,
     "one word": _repeated("a"),
     "one word again and again": _repeated("list "),
@@ -54,3 +55,5 @@ SHAPES: Mapping[str, Shape] = {
     "backslashes": _around('"', '\\"', '"'),
     "addresses": _repeated("a@b.c/"),
 }
+SHAPES: Mapping[str, Shape] = {name: lru_cache(maxsize=32)(make) for name, make in _MADE.items()}
+"""Made once of each size: most readers are measured at the same ones."""

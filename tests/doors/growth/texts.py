@@ -71,20 +71,24 @@ def text_functions() -> Iterator[Growing]:
     for module, function in _functions():
         name = f"{module}.{function.__name__}"
         thorough = module.startswith(_THOROUGH)
-        parameters = inspect.signature(function).parameters
-        texts = [parameter for parameter in parameters.values() if str(parameter.annotation) in _TEXTS]
-        others = {
-            parameter.name: _FILLED[str(parameter.annotation)]
-            for parameter in parameters.values()
-            if parameter not in texts and parameter.default is parameter.empty
+        parameters = inspect.signature(function).parameters.values()
+        texts = [parameter for parameter in parameters if str(parameter.annotation) in _TEXTS]
+        given = {
+            parameter.name: _encoded(parameter, "write a post about dogs")
+            if parameter in texts
+            else _FILLED[str(parameter.annotation)]
+            for parameter in parameters
+            if parameter in texts or parameter.default is parameter.empty
         }
+        positional = [one.name for one in parameters if one.name in given and one.kind is not one.KEYWORD_ONLY]
+        call = partial(_called, function, positional)
         for parameter in texts:
             yield Growing(
                 door=name,
                 thing=parameter.name,
                 size=_THOROUGH_SIZE if thorough else _SIZE,
                 works={
-                    shape: partial(_work, function, parameter.name, texts, others, shape)
+                    shape: partial(_work, call, given, parameter, shape)
                     for shape in (_THOROUGH_SHAPES if thorough else SHAPES)
                 },
             )
@@ -117,31 +121,22 @@ def _needs_texts_alone(function: Callable[..., object]) -> bool:
     return bool(_TEXTS & {*annotated}) and {*annotated} <= _TEXTS | {*_FILLED}
 
 
+def _encoded(parameter: inspect.Parameter, text: str) -> str | bytes:
+    return text.encode() if str(parameter.annotation).startswith("bytes") else text
+
+
 def _work(
-    function: Callable[..., object],
-    grown: str,
-    texts: Iterable[inspect.Parameter],
-    others: dict[str, Any],
-    shape: str,
-    size: int,
+    call: Callable[[dict[str, Any]], None], given: dict[str, Any], grown: inspect.Parameter, shape: str, size: int
 ) -> Work:
-    given = dict(others)
-    for parameter in texts:
-        text = SHAPES[shape](size) if parameter.name == grown else "write a post about dogs"
-        given[parameter.name] = text.encode() if str(parameter.annotation).startswith("bytes") else text
-    positional = [
-        given.pop(parameter.name)
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.name in given and parameter.kind is not parameter.KEYWORD_ONLY
-    ]
+    return partial(call, {**given, grown.name: _encoded(grown, SHAPES[shape](size))})
 
-    def work() -> None:
-        try:
-            result = function(*positional, **given)
-            if isinstance(result, Iterator):
-                for _ in result:
-                    pass
-        except _ERRORS:
-            pass
 
-    return work
+def _called(function: Callable[..., object], positional: Iterable[str], given: dict[str, Any]) -> None:
+    named = dict(given)
+    try:
+        result = function(*[named.pop(name) for name in positional], **named)
+        if isinstance(result, Iterator):
+            for _ in result:
+                pass
+    except _ERRORS:
+        pass
