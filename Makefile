@@ -30,8 +30,8 @@ help: ## list the targets
 run: $(RUNTIME) ## start the server on 127.0.0.1:$PORT (8000), with a development user and the mock provider until a key is set
 	@DEBUG="$${DEBUG:-1}" exec $(BIN)/python manage.py serve --prepare
 
-test: $(DEVELOPMENT) ## run the tests; ARGS are pytest's, as in: make test ARGS="-k health"
-	@$(TESTS) -n $(WORKERS) $(ORDER) $(ARGS)
+test: $(DEVELOPMENT) ## run the tests; ARGS are pytest's, as in: make test ARGS="-k health"; `make check` runs tests/project
+	@$(TESTS) -n $(WORKERS) $(ORDER) --ignore=tests/project $(ARGS)
 
 test-unit: $(DEVELOPMENT) ## run those that need no server, browser, database server or other process, in less than a minute
 	@$(TESTS) -n $(WORKERS) $(ORDER) -m 'not process' $(ARGS)

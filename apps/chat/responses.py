@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -13,8 +14,9 @@ from django.http.response import HttpResponseBase
 from apps.llm.wire import json
 from promptcraft.headers import Headers, add_headers, checked_headers, set_headers
 
-__all__ = ["StreamReader", "StreamResponse", "json_response"]
+__all__ = ["StreamReader", "StreamResponse", "json_response", "large_json_response"]
 
+_STEP_BYTES = 128 * 1024
 _EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -66,3 +68,16 @@ def _stream_headers() -> Headers:
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """Return a JSON answer."""
     return HttpResponse(json.dumps(body), status=status, content_type="application/json", headers=dict(headers or {}))
+
+
+async def large_json_response(body: Any, *, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """Return a JSON answer that may hold megabytes of text: written in steps, between which others have their turn."""
+    parts: list[bytes] = []
+    done_bytes = 0
+    for part in json.dumps_in_pieces(body):
+        parts.append(part)
+        done_bytes += len(part)
+        if done_bytes >= _STEP_BYTES:
+            done_bytes = 0
+            await asyncio.sleep(0)
+    return HttpResponse(b"".join(parts), content_type="application/json", headers=dict(headers or {}))

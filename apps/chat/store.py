@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import accumulate
 from json import JSONEncoder
 from typing import Any
 
 from django.db import connection
+from django.db.models import TextField, Value
+from django.db.models.functions import Cast, Coalesce, Length
 
 from apps.chat.engine.record import CompletionRecord
 from apps.chat.models import Completion
@@ -18,8 +21,8 @@ from promptcraft.instants import utc_microseconds
 
 __all__ = [
     "StoredCompletion",
-    "completion_get",
     "completion_find_by_key",
+    "completion_get",
     "completion_list",
     "completions_write",
 ]
@@ -73,6 +76,16 @@ def _insert(names: tuple[str, ...], rows: int, place: str) -> str:
     return f"INSERT INTO {table} ({columns}) VALUES {', '.join([places] * rows)} ON CONFLICT ({key}) DO NOTHING"
 
 
+_SIZE = sum(
+    (
+        Coalesce(Length(Cast(name, TextField())), 0)
+        for name in ("content", "reasoning_content", "refusal", "tool_calls")
+    ),
+    Value(0),
+)
+"""Characters of an answer."""
+
+
 def completion_get(*, completion_id: str, user_id: int) -> Completion | None:
     """Return a user's completion; None if it is absent or another's."""
     if "\x00" in completion_id:
@@ -96,13 +109,23 @@ def completion_find_by_key(*, user_id: int, idempotency_key: str) -> tuple[str, 
     )
 
 
-def completion_list(*, user_id: int, limit: int, before: tuple[datetime, str] | None) -> list[Completion]:
-    """Return up to `limit` completions of a user, newest first, that were created before another (instant and id)."""
+def completion_list(
+    *, user_id: int, limit: int, before: tuple[datetime, str] | None, most_characters: int
+) -> tuple[list[Completion], bool]:
+    """Return up to `limit` completions of a user, newest first, that were created before another (instant and id).
+
+    Fewer, but one at the least, where the answers of more have over `most_characters` together: true with them then.
+    """
     rows = Completion.objects.filter(user_id=user_id)
     if before is not None:
         created_at, completion_id = before
         rows = rows.filter(created_at__lt=created_at) | rows.filter(created_at=created_at, pk__lt=completion_id)
-    return list(rows.order_by("-created_at", "-id")[:limit])
+    rows = rows.order_by("-created_at", "-id")
+    sized = list(rows.annotate(size=_SIZE).values_list("id", "size")[:limit])
+    within = [size <= most_characters for size in accumulate(size for _, size in sized)]
+    count = max(1, sum(within))
+    found = list(rows.filter(pk__in=[completion_id for completion_id, _ in sized[:count]]))
+    return found, count < len(sized)
 
 
 def message_of(row: Completion) -> AssembledMessage:

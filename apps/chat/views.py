@@ -13,7 +13,7 @@ from apps.chat.body import Body
 from apps.chat.engine.generation import Generation
 from apps.chat.listing import list_completions
 from apps.chat.presentation import completion_json, usage_json
-from apps.chat.responses import StreamResponse, json_response
+from apps.chat.responses import StreamResponse, json_response, large_json_response
 from apps.limits.headers import tell_window
 from apps.limits.limiter import Window
 from apps.llm.errors import InvalidRequest, RateLimited
@@ -93,20 +93,22 @@ async def answer_completion(
     completion = opened.generation or opened.stored
     if completion is None:
         raise RuntimeError("an opened completion is running or stored")
-    return json_response(await completion_json(completion), headers=_completion_headers(opened))
+    return await large_json_response(await completion_json(completion), headers=_completion_headers(opened))
 
 
 async def completion_list(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Answer `GET completions/`: the caller's own, newest first."""
     await add_limits(request, caller)
     limit = _whole_number(request.GET.get("limit", "20"), "limit", 1, 100)
-    return json_response(await list_completions(caller=caller, limit=limit, after=request.GET.get("after")))
+    return await large_json_response(await list_completions(caller=caller, limit=limit, after=request.GET.get("after")))
 
 
 async def completion_detail(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponse:
     """Answer `GET completions/{id}/`: the answer so far and how it stands."""
     await add_limits(request, caller)
-    return json_response(await completion_json(await services.find(caller=caller, completion_id=completion_id)))
+    return await large_json_response(
+        await completion_json(await services.find(caller=caller, completion_id=completion_id))
+    )
 
 
 async def completion_events(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponseBase:

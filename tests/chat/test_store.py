@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from apps.chat.engine.record import CompletionRecord, UsageSource
 from apps.chat.models import Completion
-from apps.chat.store import _row, completion_get, completions_write, message_of, usage_of
+from apps.chat.store import _row, completion_get, completion_list, completions_write, message_of, usage_of
 from apps.llm.wire.openai import AssembledMessage, Usage
 
 MESSAGE = AssembledMessage(
@@ -74,3 +75,13 @@ def test_a_row_that_is_there_already_stays_and_takes_no_other_with_it():
     assert row is not None
     assert usage_of(row) is None
     assert completion_get(completion_id="chatcmpl-2", user_id=7) is not None
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(("most", "count"), [(4_100, 4), (3_100, 3), (2_900, 2), (0, 1)])
+def test_a_page_ends_before_it_is_too_large(most: int, count: int):
+    message = msgspec.structs.replace(MESSAGE, content="é" * 600, reasoning_content="x" * 400, tool_calls=())
+    completions_write([msgspec.structs.replace(record(number), message=message) for number in range(4)])
+    rows, is_cut = completion_list(user_id=7, limit=4, before=None, most_characters=most)
+    assert [row.id for row in rows] == [f"chatcmpl-{number}" for number in (3, 2, 1, 0)][:count]
+    assert is_cut == (count < 4)

@@ -39,6 +39,16 @@ class TestList:
         none = page(relay, f"?after={made[-1]}", as_user=user)
         assert (none["data"], none["has_more"], none["next"], none["first_id"]) == ([], False, None, None)
 
+    def test_large_answers_make_smaller_pages(self, relay: Relay):
+        user = relay.new_user()
+        relay.upstream.script("deepseek", healthy(answer=Answer(pieces=("ö" * 100_000,) * 9)))
+        made = [relay.whole(as_user=user)[2]["id"] for _ in range(3)][::-1]
+        first = page(relay, "?limit=3", as_user=user)
+        assert (ids(first), first["has_more"], first["next"]) == (made[:2], True, made[1])
+        assert first["data"][0] == relay.detail(made[0], as_user=user)[2]
+        last = page(relay, f"?limit=3&after={made[1]}", as_user=user)
+        assert (ids(last), last["has_more"]) == (made[2:], False)
+
     def test_shape(self, relay: Relay):
         _, _, made = relay.whole()
         body = page(relay, "?limit=1")

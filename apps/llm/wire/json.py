@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from apps.llm.wire.depth import depth_exceeds
 
-__all__ = ["depth_exceeds", "dumps", "dumps_text", "join_surrogates", "loads"]
+__all__ = ["depth_exceeds", "dumps", "dumps_in_pieces", "dumps_text", "join_surrogates", "loads"]
+
+_PIECE = 65_536
+"""Characters that are written at once."""
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SURROGATE_OR_ESCAPE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
@@ -44,7 +48,7 @@ def _loads_surrogates(data: bytes | str) -> Any:
     """Parse as orjson would if it took lone surrogates."""
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_integer)
+        return _TOLERANT.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg}: line {error.lineno} column {error.colno}") from None
     except UnicodeDecodeError as error:
@@ -68,6 +72,10 @@ def _integer(text: str) -> int | float:
     if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
         return number
     return _finite(text)
+
+
+_TOLERANT = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_integer)
+"""Made once: each call of `json.loads` would make one."""
 
 
 def dumps(value: object) -> bytes:
@@ -101,6 +109,27 @@ def dumps_text(text: str) -> bytes:
     So the pieces of a text, written one by one and joined, are what the joined text would be.
     """
     return dumps(text)[1:-1]
+
+
+def dumps_in_pieces(value: object) -> Iterator[bytes]:
+    """Write a value as `dumps` does, some 64 KiB at a time where its strings are long; joined, it is the same."""
+    if isinstance(value, str) and len(value) > _PIECE:
+        yield b'"'
+        for start in range(0, len(value), _PIECE):
+            yield dumps_text(value[start : start + _PIECE])
+        yield b'"'
+    elif isinstance(value, dict) and value:
+        for index, (name, inner) in enumerate(value.items()):
+            yield (b"," if index else b"{") + dumps(name) + b":"
+            yield from dumps_in_pieces(inner)
+        yield b"}"
+    elif isinstance(value, list | tuple) and value:
+        for index, inner in enumerate(value):
+            yield b"," if index else b"["
+            yield from dumps_in_pieces(inner)
+        yield b"]"
+    else:
+        yield dumps(value)
 
 
 def join_surrogates(text: str) -> str:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.llm.wire.json import dumps, dumps_text, join_surrogates, loads
+from apps.llm.wire import json as wire
+from apps.llm.wire.json import dumps, dumps_in_pieces, dumps_text, join_surrogates, loads
 from tests.llm.wire.strategies import ANY_TEXT, JSON_VALUES, whole
 
 
@@ -27,6 +28,14 @@ def test_what_is_written_is_one_line_to_the_most_naive_splitter(value):
     text = dumps(value).decode("utf-8")
 
     assert len(text.splitlines()) == 1
+
+
+@settings(max_examples=300)
+@given(JSON_VALUES)
+def test_what_is_written_in_pieces_is_the_same(value):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "_PIECE", 2)
+        assert b"".join(dumps_in_pieces(value)) == dumps(value)
 
 
 @settings(max_examples=300)
