@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Collection
 from itertools import chain
 
@@ -78,8 +79,8 @@ class GuardedProtocol(HttpToolsProtocol):
     most_head_bytes = MOST_HEAD_BYTES
     most_headers = MOST_HEADERS
     most_held_bytes = 64 * 1024 * 1024
-    """Of heads that are still arriving and of waiting requests, all together; at the bound those over `small_bytes` are
-    refused with 503."""
+    """Of heads that are still arriving and of waiting requests, all together; at the bound, of the peer that has most,
+    the connection with most is refused with 503, if that is over `small_bytes`."""
     small_bytes = 8 * 1024
     head_s = 10.0
     """From the connection, or from the first byte of a later request, to the end of the head."""
@@ -282,19 +283,42 @@ class GuardedProtocol(HttpToolsProtocol):
         self._undelivered_bytes = 0
 
     def _let_go(self) -> None:
+        self._forget_requests()
+        self._taken()
+
+    def _forget_requests(self) -> None:
         self._delivered()
         _held.bytes -= len(self._unparsed)
         self._unparsed = b""
-        self._taken()
+
+    @property
+    def _held_bytes(self) -> int:
+        return self._undelivered_bytes + len(self._unparsed)
 
     def _check_held(self, held_bytes: int) -> bool:
-        """Refuse this peer if all of them hold too much and it holds more than a little; return whether it may stay."""
+        """Where all connections hold too much, refuse one that makes room; return whether this one may stay."""
         if held_bytes <= self.small_bytes or _held.bytes <= self.most_held_bytes:
             return True
-        self._refuse(
+        one = self._largest_of_who_has_most()
+        one._refuse(
             ServiceUnavailable("Too many large requests are arriving at once. Try again.", code=Code.OVERLOADED)
         )
-        return False
+        return one is not self
+
+    def _largest_of_who_has_most(self) -> GuardedProtocol:
+        """Return the connection that makes room; this one holds more than a little, so that there is one."""
+        large = [
+            one for one in self.connections if isinstance(one, GuardedProtocol) and one._held_bytes > self.small_bytes
+        ]
+        shares: Counter[str] = Counter()
+        for one in large:
+            shares[one._peer] += one._held_bytes
+        most = max(shares, key=shares.__getitem__)
+        return max((one for one in large if one._peer == most), key=lambda one: (one._held_bytes, one is self))
+
+    @property
+    def _peer(self) -> str:
+        return self.client[0] if self.client else ""
 
     # --- what goes out
 
@@ -329,7 +353,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _network(self) -> str:
         forwarded_for = next((value for name, value in self.headers or () if name == b"x-forwarded-for"), b"")
-        return network_of(self.client[0] if self.client else "", forwarded_for.decode("latin-1"))
+        return network_of(self._peer, forwarded_for.decode("latin-1"))
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, its last answer taken or not."""
@@ -376,11 +400,12 @@ class GuardedProtocol(HttpToolsProtocol):
             if cycle.response_started or self._in_head:
                 # An answer is under way, or due: another one would be read as part of it, or in its place.
                 self.transport.abort()
+                self._forget_requests()
                 return
             # Its application still waits for the body; this is its answer.
             cycle.disconnected = True
             cycle.message_event.set()
         self.transport.write(written_refusal(error, self.server_state.default_headers))
         self.transport.close()
-        self._delivered()
+        self._forget_requests()
         self._watch_writing()

@@ -168,6 +168,16 @@ class TestHeadsTogether:
                 await second.send(large)
                 assert_refused(await second.rest(), 503, "overloaded")
             await served.wait_held(len(large))
+            # One that comes with less passes: what is largest makes room.
+            async with served.client() as less:
+                await less.send(HEAD + b"a: " + b"b" * 30 * KIB)
+                assert_refused(await first.rest(), 503, "overloaded")
+                await less.send(b"\r\n\r\n")
+                assert (await less.until(b"ok")).startswith(b"HTTP/1.1 200 ")
+            await served.wait_held(0)
+        async with serving(hello, **bounds) as served, served.client() as first:
+            await first.send(large)
+            await served.wait_held(len(large))
             async with served.client() as small:
                 await small.send(HEAD + b"\r\n")
                 assert (await small.until(b"ok")).startswith(b"HTTP/1.1 200 ")
