@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
-__all__ = ["HeldMemory", "SharedMemory"]
+__all__ = ["HeldMemory", "SharedMemory", "largest_of_who_has_most"]
+
+T = TypeVar("T")
 
 
 class HeldMemory:
@@ -46,7 +49,7 @@ class SharedMemory:
         self.most_bytes = most_bytes
         self.small_bytes = small_bytes
         self.held_bytes = 0
-        self._held: set[HeldMemory] = set()
+        self._held: dict[HeldMemory, None] = {}
 
     def open(self, caller: Hashable, give_up: Callable[[], None]) -> HeldMemory:
         """Return a piece of a caller's, which holds nothing yet. `give_up` is called once at the most."""
@@ -56,22 +59,22 @@ class SharedMemory:
         """Count what a piece holds now."""
         more_bytes, one.size_bytes = size_bytes - one.size_bytes, size_bytes
         self.held_bytes += more_bytes
+        self._held.pop(one, None)
         if size_bytes:
-            self._held.add(one)
-        else:
-            self._held.discard(one)
+            # Behind the others: of equals the one that has just grown makes room.
+            self._held[one] = None
         while more_bytes > 0 and self.held_bytes > self.most_bytes:
-            largest = self._largest_of_who_has_most()
-            if largest is None:
+            large = [(one.caller, one.size_bytes, one) for one in self._held if one.size_bytes > self.small_bytes]
+            if not large:
                 break
-            largest.give_up()
+            largest_of_who_has_most(large).give_up()
 
-    def _largest_of_who_has_most(self) -> HeldMemory | None:
-        shares: Counter[Hashable] = Counter()
-        largest: dict[Hashable, HeldMemory] = {}
-        for one in self._held:
-            if one.size_bytes > self.small_bytes:
-                shares[one.caller] += one.size_bytes
-                if one.caller not in largest or one.size_bytes > largest[one.caller].size_bytes:
-                    largest[one.caller] = one
-        return largest[max(shares, key=shares.__getitem__)] if shares else None
+
+def largest_of_who_has_most(held: Sequence[tuple[Hashable, int, T]]) -> T:
+    """Return the piece that makes room, of at least one piece: its caller, its bytes, itself. The last of equals."""
+    shares: Counter[Hashable] = Counter()
+    for caller, size_bytes, _ in held:
+        shares[caller] += size_bytes
+    most = max(shares, key=shares.__getitem__)
+    *_, largest = sorted((one for one in held if one[0] == most), key=lambda one: one[1])
+    return largest[2]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import Counter
 from collections.abc import Collection
 from itertools import chain
 
@@ -19,7 +18,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from apps.accounts.addresses import network_of
-from apps.core.memory_shares import HeldMemory, SharedMemory
+from apps.core.memory_shares import HeldMemory, SharedMemory, largest_of_who_has_most
 from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout, ServiceUnavailable
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 from promptcraft.server.cycle import PlainCycle
@@ -299,22 +298,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """Where all connections hold too much, refuse one that makes room; return whether this one may stay."""
         if held_bytes <= self.small_bytes or _held.bytes <= self.most_held_bytes:
             return True
-        one = self._largest_of_who_has_most()
-        one._refuse(
-            ServiceUnavailable("Too many large requests are arriving at once. Try again.", code=Code.OVERLOADED)
-        )
+        others = [one for one in self.connections if isinstance(one, GuardedProtocol) and one is not self]
+        large = [(one._peer, one._held_bytes, one) for one in (*others, self) if one._held_bytes > self.small_bytes]
+        one = largest_of_who_has_most(large)
+        one._refuse(ServiceUnavailable("Too many large requests are arriving at once.", code=Code.OVERLOADED))
         return one is not self
-
-    def _largest_of_who_has_most(self) -> GuardedProtocol:
-        """Return the connection that makes room; this one holds more than a little, so that there is one."""
-        large = [
-            one for one in self.connections if isinstance(one, GuardedProtocol) and one._held_bytes > self.small_bytes
-        ]
-        shares: Counter[str] = Counter()
-        for one in large:
-            shares[one._peer] += one._held_bytes
-        most = max(shares, key=shares.__getitem__)
-        return max((one for one in large if one._peer == most), key=lambda one: (one._held_bytes, one is self))
 
     @property
     def _peer(self) -> str:
