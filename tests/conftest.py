@@ -15,8 +15,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from tests.canaries import taken
-from tests.databases import connected, migrated
+from tests.databases import connected, migrate_here, settings_of
 from tests.operations.postgres import postgres_url
+from tests.prepared import copy_database, tables
 from tests.shared import begin_run
 from tests.side_by_side import FilesOfPackages, usable_cores
 from tests.unit import hold_to_marks, mark_processes, running
@@ -62,9 +63,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesOfPacka
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    directory: Path = tmp_path_factory.mktemp("database")
-    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(directory / "test.sqlite3")
+def django_db_modify_db_settings(django_db_blocker, tmp_path_factory) -> None:
+    file = _copied(django_db_blocker, tmp_path_factory)
+    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(file)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """It has its tables already."""
+    return True
 
 
 @pytest.hookimpl(wrapper=True)
@@ -77,16 +84,14 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sqlite_settings(django_db_blocker, tmp_path_factory) -> dict[str, Any]:
-    with django_db_blocker.unblock():
-        return migrated(f"sqlite:///{tmp_path_factory.mktemp('migrated')}/migrated.sqlite3")
+    file = _copied(django_db_blocker, tmp_path_factory)
+    return settings_of(f"sqlite:///{file}")
 
 
 @pytest.fixture(scope="session")
-def postgresql_settings(django_db_blocker) -> Iterator[dict[str, Any]]:
+def postgresql_settings() -> Iterator[dict[str, Any]]:
     with postgres_url() as url:
-        with django_db_blocker.unblock():
-            settings = migrated(url)
-        yield settings
+        yield settings_of(url)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
@@ -96,3 +101,11 @@ def database(request, django_db_blocker) -> Iterator[str]:
     with django_db_blocker.unblock(), connected(settings), transaction.atomic():
         yield request.param
         transaction.set_rollback(True)
+
+
+def _copied(django_db_blocker, tmp_path_factory) -> Path:
+    """Return a migrated file of SQLite's."""
+    file: Path = tmp_path_factory.mktemp("database") / "db.sqlite3"
+    with django_db_blocker.unblock():
+        copy_database(tables(migrate_here), file)
+    return file

@@ -10,7 +10,7 @@ import dj_database_url
 from django.core.management import call_command
 from django.db import connections
 
-__all__ = ["connected", "migrated"]
+__all__ = ["connected", "migrate_here", "settings_of"]
 
 
 @contextmanager
@@ -26,11 +26,15 @@ def connected(settings: dict[str, Any]) -> Iterator[None]:
         connections.settings["default"], connections["default"] = previous, connection
 
 
-def migrated(url: str) -> dict[str, Any]:
-    """Return the settings of a database in which every migration has run."""
+def settings_of(url: str) -> dict[str, Any]:
+    """Return the settings of a database that an address names."""
     database: dict[str, Any] = {**connections.settings["default"], "OPTIONS": {}, **dj_database_url.parse(url)}
     if database["ENGINE"].endswith("sqlite3"):
         database["OPTIONS"] = {"transaction_mode": "IMMEDIATE"}
-    with connected(database):
-        call_command("migrate", verbosity=0, interactive=False)
     return database
+
+
+def migrate_here(url: str) -> None:
+    """Run every migration in a database, in this process."""
+    with connected(settings_of(url)):
+        call_command("migrate", verbosity=0, interactive=False)

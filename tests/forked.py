@@ -11,6 +11,7 @@ environment and imports the project's other modules for itself.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -26,7 +27,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn, Union
+
+from tests.waiting import HANG_S
 
 __all__ = ["Process", "run", "started"]
 
@@ -44,7 +48,6 @@ uvicorn.main uvicorn.protocols.http.httptools_impl uvloop yaml
 Not Channels, Daphne, Redis and LangChain: a server that does not need them does not load them, which tests look at.
 """
 _MOST_ORDER_BYTES = 200_000
-_RUN_S = 60
 _CLOSE_S = 10
 
 
@@ -58,16 +61,15 @@ def started(
     output: int,
     errors: int | None = None,
     given: int | None = None,
-    fork: bool = True,
 ) -> Process:
     """Start `python <arguments>` in the project's directory, with this environment, in a session of its own.
 
-    `arguments` begin with `-m` and a module, or with a script; the descriptors stay the caller's. Without `fork`, or
-    where that is not possible, it is started in the plain way, to the same end.
+    `arguments` begin with `-m` and a module, with `-c` and a program, or with a script; the descriptors stay the
+    caller's. Where it cannot be forked, it is started in the plain way, to the same end.
     """
     with open(os.devnull, "rb") as nothing:
         standard = (nothing.fileno() if given is None else given, output, output if errors is None else errors)
-        if fork and sys.platform == "linux" and "COVERAGE_PROCESS_START" not in env:
+        if sys.platform == "linux" and "COVERAGE_PROCESS_START" not in env:
             return _Forked(arguments, env, standard)
         command, (stdin, stdout, stderr) = [sys.executable, *arguments], standard
         return subprocess.Popen(
@@ -75,15 +77,17 @@ def started(
         )
 
 
-def run(arguments: Sequence[str], env: Mapping[str, str], given: str = "") -> tuple[int, str, str]:
-    """Run one to its end, at most 60 s; return its exit code and what it wrote. Raises subprocess.TimeoutExpired."""
+def run(
+    arguments: Sequence[str], env: Mapping[str, str], given: str = "", *, within_s: float = HANG_S
+) -> tuple[int, str, str]:
+    """Run one to its end; return its exit code and what it wrote. Raises subprocess.TimeoutExpired."""
     with ExitStack() as stack:
         stdin, stdout, stderr = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
         stdin.write(given)
         stdin.seek(0)
         process = started(arguments, env, output=stdout.fileno(), errors=stderr.fileno(), given=stdin.fileno())
         try:
-            code = process.wait(_RUN_S)
+            code = process.wait(within_s)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -183,6 +187,9 @@ def _main(orders: socket.socket) -> None:
     # Whoever breaks them sees it in the processes that need them.
     with suppress(Exception):
         importlib.import_module("apps.templates.rules.preloading").preload()
+    # What they share is not for each of them to look through, and so to copy.
+    gc.collect()
+    gc.freeze()
     running: dict[int, int] = {}
     woken, wake = os.pipe()
     waited_for: list[Any] = [orders, woken]
@@ -239,6 +246,10 @@ def _become(order: Mapping[str, Any], descriptors: Sequence[int], foreign: Seque
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        sys.modules["__main__"] = ModuleType("__main__")
+        exec(compile(arguments[1], "<string>", "exec"), vars(sys.modules["__main__"]))
     else:
         sys.argv = arguments
         runpy.run_path(arguments[0], run_name="__main__")

@@ -1,6 +1,6 @@
 """Databases and users for servers, at no cost: a database is copied, and a user needs no process and no hash.
 
-`python -m tests.prepared <name> <address>` migrates a database and makes its first user, the password on stdin.
+`python -m tests.prepared <name> <address>` makes the first user of a database, the password on stdin.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ import sqlite3
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from django.utils.crypto import salted_hmac
 
-__all__ = ["EMAIL", "PASSWORD", "USERNAME", "access_token", "copy_database"]
+from tests import forked
+from tests.shared import made_once
+
+__all__ = ["EMAIL", "PASSWORD", "USERNAME", "access_token", "copy_database", "migrate", "tables"]
 
 USERNAME = "tester"
 PASSWORD = "tide-table-at-six"
@@ -82,13 +86,32 @@ def copy_database(source: Path, target: Path) -> None:
             shutil.copyfile(part, target.with_name(target.name + suffix))
 
 
+def tables(make: Callable[[str], None]) -> Path:
+    """Return an SQLite database of the run with every table and no rows, to copy. `make` migrates that of an address.
+
+    Where nobody has made it yet.
+    """
+
+    def made(directory: Path) -> None:
+        make(f"sqlite:///{directory / 'db.sqlite3'}")
+
+    return made_once("tables", made) / "db.sqlite3"
+
+
+def migrate(url: str) -> None:
+    """Run every migration in a database, in a process of its own."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    own = {"DEBUG": "0", "SECRET_KEY": "only-for-tables-" + "k7Qp2mZx" * 8, "DATABASE_URL": url}
+    code, output, errors = forked.run(["manage.py", "migrate", "-v", "0"], inherited | own)
+    assert code == 0, output + errors
+
+
 def _main(name: str, address: str) -> None:
     import django
     from django.core.management import call_command
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "promptcraft.settings"
     django.setup()
-    call_command("migrate", verbosity=0, interactive=False)
     call_command("create_user", name, "--email", address, "--password-stdin", stdout=sys.stderr)
 
 

@@ -23,7 +23,7 @@ from typing import Any, Literal, Self
 
 from tests import forked
 from tests.canaries import Canaries, reports, search
-from tests.prepared import EMAIL, PASSWORD, USERNAME, access_token, copy_database
+from tests.prepared import EMAIL, PASSWORD, USERNAME, access_token, copy_database, migrate, tables
 from tests.shared import made_once
 from tests.sse_client import SseStream, open_stream, send_request
 from tests.upstream import VENDOR_NAMES, Gate, UpstreamServer
@@ -35,7 +35,6 @@ __all__ = ["EMAIL", "PASSWORD", "USERNAME", "ServerFailed", "ServerName", "Serve
 ROOT = Path(__file__).resolve().parents[1]
 ServerName = Literal["uvicorn", "daphne", "granian", "runserver", "serve"]
 APPLICATION = "promptcraft.asgi:application"
-_ONE_PROCESS: tuple[ServerName, ...] = ("uvicorn", "daphne")
 _default_server: ServerName = "uvicorn"
 _LIVE = "/api/v2/chat/health/live/"
 # Nothing else of the machine's environment reaches the service.
@@ -64,7 +63,7 @@ class ServerProcess:
     leave every provider without a key; `upstream` points all three at a simulator (`vendors` only some). `library`
     gives it the starter library of templates. Without a
     `server` it is uvicorn, unless the tests were asked to run under another (`other_default_server`).
-    It has its libraries from the start (`tests.forked`), unless it is one that starts others or `fork` is False.
+    It has its libraries from the start (`tests.forked`).
     Leaving the `with` block kills the process at once: a test of shutting down calls `stop()`. What it printed, what
     it reported and what its database holds are searched then for keys, tokens, passwords, addresses, prompts and
     answers that went through here (`tests.canaries`).
@@ -80,7 +79,6 @@ class ServerProcess:
         arguments: Sequence[str] = (),
         application: str = APPLICATION,
         library: bool = False,
-        fork: bool = True,
     ) -> None:
         self.server: ServerName = server or _default_server
         self._application = application
@@ -88,7 +86,6 @@ class ServerProcess:
         self.returncode: int | None = None
         self._arguments = tuple(arguments)
         self._make_database = _make_library if library else _make_database
-        self._fork = fork and self.server in _ONE_PROCESS and "--workers" not in self._arguments
         self._directory = Path(tempfile.mkdtemp(prefix="promptcraft-test-"))
         self.database = self._directory / "db.sqlite3"
         self.log_path = self._directory / "server.log"
@@ -116,7 +113,7 @@ class ServerProcess:
             self.returncode = None
             with self.log_path.open("ab") as log:
                 environment = self.env | {"PORT": str(self.port)}
-                self._process = forked.started(self._command(), environment, output=log.fileno(), fork=self._fork)
+                self._process = forked.started(self._command(), environment, output=log.fileno())
             if not wait or self._wait_live():
                 return self
             if last or "address already in use" not in self.output().lower():
@@ -351,6 +348,7 @@ def _environment(database: Path) -> dict[str, str]:
 
 def _make_database(directory: Path) -> None:
     database = directory / "db.sqlite3"
+    copy_database(tables(migrate), database)
     _run(["-m", "tests.prepared", USERNAME, EMAIL], _environment(database), PASSWORD + "\n")
 
 

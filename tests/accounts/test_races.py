@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.operations.postgres import postgres_url
+from tests.prepared import copy_database, migrate, tables
 from tests.waiting import PROGRAM_HANG_S
 
-ROOT = Path(__file__).resolve().parents[2]
 RACES = 12
 CROWD = 50
 
@@ -29,13 +27,10 @@ def races(url: str, seed: int) -> str:
         "DEBUG": "0",
         "LOG_LEVEL": "ERROR",
     }
-    command = [sys.executable, "-m", "tests.accounts.races", "--count", str(RACES), "--seed", str(seed)]
-    command += ["--crowd", str(CROWD)]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PROGRAM_HANG_S, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    command = ["-m", "tests.accounts.races", "--count", str(RACES), "--seed", str(seed), "--crowd", str(CROWD)]
+    code, output, errors = forked.run(command, environment, within_s=PROGRAM_HANG_S)
+    assert code == 0, output + errors
+    return output
 
 
 def races_on_postgresql(seed: int) -> str:
@@ -47,6 +42,7 @@ def races_on_postgresql(seed: int) -> str:
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[str]]]:
     seed = int.from_bytes(os.urandom(4))
     file = tmp_path_factory.mktemp("races") / "db.sqlite3"
+    copy_database(tables(migrate), file)
     with ThreadPoolExecutor(2) as pool:
         yield {
             "postgresql": pool.submit(races_on_postgresql, seed),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,8 +15,9 @@ import pytest
 
 from apps.chat.checks import one_process
 from promptcraft.server.uvicorn_program import one_worker
+from tests import forked
 from tests.contract.limit_fixtures import CALM, COMPLETIONS, HEALTH, LIVE, Door, error_of, eventually, started
-from tests.server import ROOT, ServerProcess
+from tests.server import ServerProcess
 from tests.upstream import UpstreamServer, unanswering_port
 from tests.waiting import HANG_S
 
@@ -51,11 +50,8 @@ def start(name: str, directory: Path) -> Stopped:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     database = directory / f"{name}.sqlite3"
     environment = {"DEBUG": "0", "SECRET_KEY": SECRET, "DATABASE_URL": f"sqlite:///{database}"} | {wrong: value}
-    command = [sys.executable, *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, timeout=HANG_S, check=False
-    )
-    return Stopped(done.returncode, (done.stdout + done.stderr).splitlines(), database.exists())
+    code, output, errors = forked.run(arguments, inherited | environment)
+    return Stopped(code, (output + errors).splitlines(), database.exists())
 
 
 @pytest.fixture(scope="module")

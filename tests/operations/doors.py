@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import uuid
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests import forked
 from tests.contract.limit_fixtures import COMPLETIONS, HEALTH, LIVE, PROMPT, READY
-from tests.server import PASSWORD, ROOT, ServerProcess
-from tests.waiting import PROGRAM_HANG_S
+from tests.server import PASSWORD, ServerProcess
 
 __all__ = ["AUTHENTICATED", "DOORS", "HANG_S", "OWN_NEEDS", "PUBLIC", "Answer", "Stage", "prepare"]
 
@@ -99,11 +97,9 @@ class Stage:
 def prepare(*servers: ServerProcess) -> list[Stage]:
     """Make the tables, the users and their templates, for servers on one database that are running."""
     first = servers[0]
-    command = [sys.executable, "-c", _PREPARE, PASSWORD, *DOORS]
-    done = subprocess.run(
-        command, cwd=ROOT, env=first.env, check=True, capture_output=True, text=True, timeout=PROGRAM_HANG_S
-    )
-    users = {door: User(*made) for door, made in json.loads(done.stdout).items()}
+    code, output, errors = forked.run(["-c", _PREPARE, PASSWORD, *DOORS], first.env)
+    assert code == 0, errors
+    users = {door: User(*made) for door, made in json.loads(output).items()}
     for server in servers:
         server.canaries.secrets |= {token for user in users.values() for token in (user.used, user.unused)}
     for door in _WITH_TEMPLATE:

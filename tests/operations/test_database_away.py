@@ -9,8 +9,6 @@ import json
 import os
 import socket
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.contract.limit_fixtures import (
     CALM,
     COMPLETIONS,
@@ -33,11 +32,10 @@ from tests.contract.limit_fixtures import (
 )
 from tests.operations.doors import AUTHENTICATED, DOORS, HANG_S, OWN_NEEDS, PUBLIC, Answer, Stage, prepare
 from tests.operations.postgres import PostgresServer
-from tests.server import ROOT, ServerName, ServerProcess
+from tests.server import ServerName, ServerProcess
 from tests.sse_client import SseEvent
 from tests.templates.sockets.client import SEARCH, Client
 from tests.upstream import Gate, UpstreamServer, healthy
-from tests.waiting import PROGRAM_HANG_S
 
 SERVERS: tuple[ServerName, ...] = ("uvicorn", "daphne", "granian")
 ENVIRONMENT = CALM | {
@@ -278,14 +276,11 @@ def test_a_database_that_accepts_and_says_nothing_is_unavailable_from_the_start(
 @pytest.mark.parametrize("url", ["postgres://somebody@127.0.0.1:1/name", "sqlite:////absent/directory/db.sqlite3"])
 def test_a_command_without_a_database_says_so_in_one_line(url: str):
     environment = {"PATH": os.environ["PATH"], "DEBUG": "0", "SECRET_KEY": "k7Qp2mZx" * 8, "DATABASE_URL": url}
-    command = [sys.executable, "manage.py", "migrate"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PROGRAM_HANG_S, check=False
-    )
-    assert done.returncode == 1
-    said = done.stderr.strip().split("\n")
+    code, _, errors = forked.run(["manage.py", "migrate"], environment)
+    assert code == 1
+    said = errors.strip().split("\n")
     assert [line for line in said if line.startswith("promptcraft: ")] == said[-1:]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in errors
 
 
 # --- SQLite

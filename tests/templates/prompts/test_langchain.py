@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.server import ROOT, ServerProcess
+from tests import forked
+from tests.server import ServerProcess
 from tests.templates.workbench import Workbench
 from tests.waiting import PROGRAM_HANG_S
 
@@ -54,21 +53,10 @@ with_langchain = pytest.mark.skipif("not installed()", reason="the extra `langch
 
 
 def run(server: ServerProcess, *arguments: str) -> str:
-    environment = server.env | {
-        "DJANGO_SETTINGS_MODULE": "promptcraft.settings",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
-    }
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PROGRAM_HANG_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    environment = server.env | {"DJANGO_SETTINGS_MODULE": "promptcraft.settings"}
+    code, output, errors = forked.run(arguments, environment, within_s=PROGRAM_HANG_S)
+    assert code == 0, errors
+    return output
 
 
 def test_without_it_one_function_says_what_to_install(by_rules: Workbench):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from tests import forked
 from tests.contract.limit_fixtures import COMPLETIONS, LIVE, send_raw, started
-from tests.server import ROOT, ServerName, ServerProcess
+from tests.server import ServerName, ServerProcess
 from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client
 from tests.templates.sockets.conftest import ORIGIN
 from tests.templates.workbench import Workbench
@@ -51,8 +50,8 @@ class TestOff:
     @pytest.mark.parametrize(("flag", "imported"), [("0", "[]"), ("1", "['channels']")])
     def test_channels_is_not_imported(self, flag: str, imported: str, servers: dict[str, ServerProcess]):
         env = servers["rules"].env | {"LEGACY_WEBSOCKETS": flag}
-        done = subprocess.run([sys.executable, "-c", _IMPORTED], cwd=ROOT, env=env, capture_output=True, text=True)
-        assert done.stdout.strip() == imported, done.stderr
+        _, output, errors = forked.run(["-c", _IMPORTED], env)
+        assert output.strip() == imported, errors
 
     @pytest.mark.parametrize("name", ["uvicorn", "daphne", "granian"])
     def test_handshake(self, name: ServerName):
