@@ -92,11 +92,13 @@ class Relay:
 
     def asked(self, case: Case) -> list[str]:
         """Return the vendors that got a case's request, in order."""
-        return [one.vendor for one in self.upstream.exchanges() if case.marker in json.dumps(one.json)]
+        marker = case.marker.encode()
+        return [one.vendor for one in self.upstream.exchanges() if marker in one.body]
 
     def wait_left(self, case: Case) -> None:
         """Wait until no upstream connection of a case is open any more. Raises JournalTimeout."""
-        self.upstream.wait_for(lambda journal: all(one.over for one in journal if case.marker in json.dumps(one.json)))
+        marker = case.marker.encode()
+        self.upstream.wait_for(lambda journal: all(one.over for one in journal if marker in one.body))
 
 
 def send(server: ServerProcess, case: Case) -> Outcome:
