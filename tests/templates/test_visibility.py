@@ -13,7 +13,7 @@ from apps.accounts.identity import Caller
 from apps.templates.models import Tag, Template
 from apps.templates.search import index_templates, rebuild_index
 from benchmarks.search.generated import store_generated, store_private
-from tests.templates.search.stored import caller_of, search, store
+from tests.templates.search.stored import caller_of, search, store, store_many
 from tests.templates.visibility import Visitor, answers, asks, doors, library, stored, undone, work
 
 pytestmark = pytest.mark.usefixtures("fresh_state", "database")
@@ -27,7 +27,7 @@ def visitor(database):
 # The examples roll back what they write; the database stays one and the same. To make a failing one smaller would take
 # minutes, and the doors that differ say more.
 @settings(
-    max_examples=6,
+    max_examples=4,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -75,12 +75,16 @@ def test_how_common_a_word_is_depends_on_what_is_seen_alone(visitor):
 
 def test_who_is_ranked_is_chosen_among_what_is_seen(visitor):
     """More match than are ranked: which are, and which of equals come first, is decided without hidden rows."""
-    for number in range(170):
-        store(f"plain-{number}", "x", "Zebra", "yak " * (number % 7), uses=number % 3, indexed=False)
+    store_many(
+        (f"plain-{number}" for number in range(170)),
+        *("x", "Zebra"),
+        text=lambda number: "yak " * (number % 7),
+        uses=lambda number: number % 3,
+    )
     rebuild_index()
     before = told(visitor.caller, "zebra yak", '"zebra"', "zeb")
-    for number in range(40):
-        store(f"private-{number}", "Yak zebra", "", "gnu " * 50, owner=visitor.they, public=False, indexed=False)
+    private = (f"private-{number}" for number in range(40))
+    store_many(private, "Yak zebra", text=lambda number: "gnu " * 50, owner=visitor.they, public=False)
     rebuild_index()
     assert told(visitor.caller, "zebra yak", '"zebra"', "zeb") == before
 
@@ -132,10 +136,10 @@ def test_a_page_passes_by_neither_of_one_slug(visitor):
 
 def test_the_work_does_not_grow_with_hidden_rows(visitor, database):
     """Counted in the database's own steps, as time would be measured: rows of others are not even looked at."""
-    store_generated(40)
+    store_generated(20)
     asked = doors(visitor)
     before = {door: work(ask) for door, ask in asked.items()}
-    store_private(120, visitor.they.pk, seed=1)
+    store_private(60, visitor.they.pk, seed=1)
     after = {door: work(ask) for door, ask in asked.items()}
     # Four times the rows; an index is a level or a segment deeper at most.
     grown = {door: (before[door], after[door]) for door in asked if after[door] > 1.5 * before[door] + 60}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -10,7 +11,7 @@ from apps.accounts.identity import Caller
 from apps.templates.models import Label, Tag, Template, Version
 from apps.templates.search import Found, index_templates, template_search
 
-__all__ = ["caller_of", "search", "slugs", "store", "user"]
+__all__ = ["caller_of", "search", "slugs", "store", "store_many", "user"]
 
 NOBODY = Caller(user_id=0, username="nobody")
 
@@ -41,6 +42,32 @@ def store(
     if indexed:
         index_templates([template.pk])
     return template
+
+
+def store_many(
+    slugs: Iterable[str],
+    title: str = "",
+    description: str = "",
+    *,
+    text: Callable[[int], str] = lambda number: "",
+    uses: Callable[[int], int] = lambda number: 0,
+    owner: User | None = None,
+    public: bool = True,
+) -> None:
+    """Write templates in production, each with a text and a use of its number, and index none of them."""
+    templates = Template.objects.bulk_create(
+        Template(
+            slug=slug, title=title, description=description, category="research", language="en", owner=owner,
+            is_public=public, uses=uses(number),
+        )
+        for number, slug in enumerate(slugs)
+    )  # fmt: skip
+    versions = Version.objects.bulk_create(
+        Version(template=template, number=1, text=text(number)) for number, template in enumerate(templates)
+    )
+    Label.objects.bulk_create(
+        Label(template=version.template, name="production", version=version) for version in versions
+    )
 
 
 def search(query: str, caller: Caller = NOBODY, **filters: Any) -> tuple[Found, ...]:
