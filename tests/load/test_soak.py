@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a soak reads /p
 
 def test_everything_is_back_where_it_was(tmp_path: Path):
     report = tmp_path / "soak.json"
-    options = "--quick --minutes 0.1 --streams 40 --users 4 --warm 2 --retention 1.5 --longest 4 --every 2"
+    options = "--quick --minutes 0.05 --streams 30 --users 2 --warm 1 --retention 1 --longest 2 --every 1"
     command = [sys.executable, "-m", "benchmarks.soak", *options.split(), "--json", str(report)]
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=180)
