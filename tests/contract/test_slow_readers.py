@@ -8,14 +8,14 @@ from tests.contract.stream_fixtures import Relay, events_of
 from tests.sse_answer import collect
 from tests.upstream import Answer, healthy
 
-PIECES = tuple(f"{number:06d} {'tide ' * 800}\n" for number in range(1_300))
+PIECES = tuple(f"{number:06d} {'tide ' * 800}\n" for number in range(2_600))
 TEXT = "".join(PIECES)
 READERS = 3
 """Unbounded queues would hold the text once for each."""
 
 
 def test_those_that_read_nothing_cost_little_and_get_everything(relay: Relay):
-    assert len(TEXT) > 5_000_000
+    assert len(TEXT) > 10_000_000
     relay.upstream.script("zai", healthy(answer=Answer(pieces=PIECES, reasoning="")))
     # What one such answer takes in passing, for its row and its JSON, is there to be used again.
     relay.whole(model="glm-4.7")
