@@ -8,14 +8,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.server import ROOT
+from tests import forked
 from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.skipif(
@@ -53,15 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     }
     output = directory / "output"
     with output.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--prepare"],
-            cwd=ROOT,
-            env=inherited | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = forked.started(["manage.py", "serve", "--prepare"], inherited | environment, output=sink.fileno())
     try:
         greeting = _greeting(process, output)
         (line,) = [line for line in greeting if line.startswith("curl")]
@@ -79,7 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         exit_code = process.wait(HANG_S)
     finally:
         if process.poll() is None:
-            process.kill()
+            process.send_signal(signal.SIGKILL)
             process.wait(10)
     return Run(
         port=port,
@@ -91,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
 
 
-def _greeting(process: subprocess.Popen[bytes], output: Path, timeout_s: float = HANG_S) -> list[str]:
+def _greeting(process: forked.Process, output: Path, timeout_s: float = HANG_S) -> list[str]:
     deadline_s = time.monotonic() + timeout_s
     while "curl -N" not in (printed := output.read_text()):
         assert time.monotonic() < deadline_s, f"no greeting: {printed[-2000:]}"
