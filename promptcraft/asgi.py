@@ -20,7 +20,7 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402
 from django.core.checks import Error, run_checks  # noqa: E402
 
-from apps.accounts.addresses import network_of  # noqa: E402
+from apps.accounts.addresses import network_of_headers  # noqa: E402
 from apps.accounts.identity import recall_user_id  # noqa: E402
 from apps.chat.body import CALLER, REFUSED  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
@@ -122,7 +122,7 @@ def _caller_of(scope: Scope, path: str) -> Hashable:
     if user_id is not None:
         return user_id
     client = scope.get("client") or ("",)
-    network = network_of(client[0], headers.get(b"x-forwarded-for", b"").decode("latin-1"))
+    network = network_of_headers(client[0], scope["headers"])
     return (network, path) if path.startswith(_HEALTH) else network
 
 

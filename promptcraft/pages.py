@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ async def asset(request: HttpRequest, path: str) -> HttpResponseBase:
         return HttpResponseNotModified(headers=headers)
     media_type, _ = mimetypes.guess_type(found.path.name)
     headers |= {"Content-Type": media_type or "application/octet-stream", "Content-Length": str(found.size_bytes)}
-    return StreamingHttpResponse(_pieces(found, share), headers=headers)
+    return StreamingHttpResponse(_pieces(found), headers=headers)
 
 
 async def absent(request: HttpRequest) -> HttpResponse:
@@ -125,10 +126,10 @@ class _File:
             return file.read(min(_PIECE_BYTES, self.size_bytes - start))
 
 
-async def _pieces(file: _File, share: Share) -> AsyncIterator[bytes]:
+async def _pieces(file: _File) -> AsyncIterator[bytes]:
     start = 0
-    # It is shorter if it was changed meanwhile.
-    while start < file.size_bytes and (piece := await WORKBENCH.run(share, partial(file.piece, start))):
+    # Past every queue that may refuse: the answer has begun. A file is shorter if it was changed meanwhile.
+    while start < file.size_bytes and (piece := await asyncio.to_thread(file.piece, start)):
         start += len(piece)
         yield piece
 

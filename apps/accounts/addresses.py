@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 from django.conf import settings
 from django.http import HttpRequest
 
-__all__ = ["client_network", "network_of"]
+__all__ = ["client_network", "network_of", "network_of_headers"]
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -41,6 +42,15 @@ def network_of(peer: str, forwarded_for: str) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address.packed, _IPV6_PREFIX), strict=False))
     return str(address)
+
+
+def network_of_headers(peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the client's network by the peer's address and an ASGI scope's headers.
+
+    A proxy may add a line of its own to those that the client sent: together they are one list, in their order.
+    """
+    lines = [value for name, value in headers if name == b"x-forwarded-for"]
+    return network_of(peer, b",".join(lines).decode("latin-1"))
 
 
 def _is_trusted(address: _Address) -> bool:

@@ -47,8 +47,6 @@ BODY_BYTES_PER_S = 128 * 1024
 """A body has so many seconds, and another one for so many bytes that came: a slow uplink passes, a drip does not."""
 MOST_HELD_BYTES = 256 * 1024 * 1024
 """Of bodies that are still arriving, all together; at the bound the largest of who holds most is refused with 503."""
-_SMALL_BYTES = 64 * 1024
-"""A body up to this counts for nothing in what all of them hold."""
 _IMAGE_MARK = b'"image_url"'
 _DISCARD_BYTES = 32 * 1024 * 1024
 _DISCARD_S = 1.0
@@ -161,10 +159,9 @@ async def _read(
                 # One copy is enough while it is looked at.
                 held.clear()
                 return _whole(scope, data)
-            if size_bytes > _SMALL_BYTES:
-                arriving.hold(size_bytes)
-                if arriving.given_up:
-                    return Body(data=b"", crowded=True, unread=True)
+            arriving.hold(size_bytes)
+            if arriving.given_up:
+                return Body(data=b"", crowded=True, unread=True)
             deadline.reschedule(first_deadline_s + size_bytes / BODY_BYTES_PER_S)
             message = await receive()
     finally:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+import heapq
+from collections.abc import Callable, Hashable
 
-__all__ = ["HeldMemory", "SharedMemory", "largest_of_who_has_most"]
-
-T = TypeVar("T")
+__all__ = ["HeldMemory", "SharedMemory"]
 
 
 class HeldMemory:
@@ -40,14 +37,13 @@ class HeldMemory:
 
 
 class SharedMemory:
-    """At most `most_bytes` of all together; pieces of at most `small_bytes` are never given up.
+    """At most `most_bytes` of all together. A piece costs O(1).
 
-    A piece costs O(1), at the bound O(pieces): each of them is at least some KiB there.
+    At the bound an eighth of it is made free at once: looking at all pieces takes O(n log n).
     """
 
-    def __init__(self, most_bytes: int, small_bytes: int = 0) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
-        self.small_bytes = small_bytes
         self.held_bytes = 0
         self._held: dict[HeldMemory, None] = {}
 
@@ -63,18 +59,21 @@ class SharedMemory:
         if size_bytes:
             # Behind the others: of equals the one that has just grown makes room.
             self._held[one] = None
-        while more_bytes > 0 and self.held_bytes > self.most_bytes:
-            large = [(one.caller, one.size_bytes, one) for one in self._held if one.size_bytes > self.small_bytes]
-            if not large:
-                break
-            largest_of_who_has_most(large).give_up()
+        if more_bytes > 0 and self.held_bytes > self.most_bytes:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        pieces: dict[Hashable, list[HeldMemory]] = {}
+        for one in sorted(self._held, key=_size):
+            pieces.setdefault(one.caller, []).append(one)
+        shares = [(-sum(map(_size, theirs)), number, theirs) for number, theirs in enumerate(pieces.values())]
+        heapq.heapify(shares)
+        while self.held_bytes > self.most_bytes - self.most_bytes // 8:
+            share_bytes, number, theirs = shares[0]
+            largest = theirs.pop()
+            heapq.heapreplace(shares, (share_bytes + largest.size_bytes, number, theirs))
+            largest.give_up()
 
 
-def largest_of_who_has_most(held: Sequence[tuple[Hashable, int, T]]) -> T:
-    """Return the piece that makes room, of at least one piece: its caller, its bytes, itself. The last of equals."""
-    shares: Counter[Hashable] = Counter()
-    for caller, size_bytes, _ in held:
-        shares[caller] += size_bytes
-    most = max(shares, key=shares.__getitem__)
-    *_, largest = sorted((one for one in held if one[0] == most), key=lambda one: one[1])
-    return largest[2]
+def _size(one: HeldMemory) -> int:
+    return one.size_bytes

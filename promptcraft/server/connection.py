@@ -17,8 +17,8 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from apps.accounts.addresses import network_of
-from apps.core.memory_shares import HeldMemory, SharedMemory, largest_of_who_has_most
+from apps.accounts.addresses import network_of_headers
+from apps.core.memory_shares import HeldMemory, SharedMemory
 from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout, ServiceUnavailable
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 from promptcraft.server.cycle import PlainCycle
@@ -39,16 +39,10 @@ _STEP_BYTES = 128
 _MOST_STEP_BYTES = _MOST_STEPS * _STEP_BYTES
 
 
-class _Held:
-    """What all connections of the process hold together."""
-
-    bytes = 0
-    """Of heads that have not ended, and of requests that wait for their turn."""
-
-
-_held = _Held()
-_untaken = SharedMemory(most_bytes=256 * 1024 * 1024, small_bytes=128 * 1024)
-"""Of answers, in write buffers that are over their mark; at the bound the largest of who holds most is cut."""
+_waiting = SharedMemory(most_bytes=64 * 1024 * 1024)
+"""Heads that have not ended, and requests that wait for their turn; one that makes room is refused with 503."""
+_untaken = SharedMemory(most_bytes=256 * 1024 * 1024)
+"""Of answers, in write buffers that are over their mark; one that makes room is cut."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -71,16 +65,13 @@ class GuardedProtocol(HttpToolsProtocol):
         "_undelivered_bytes",
         "_unparsed",
         "_untaken",
+        "_waiting",
     )
 
     socket_paths: Collection[str] = frozenset()
     """Where WebSockets are served."""
     most_head_bytes = MOST_HEAD_BYTES
     most_headers = MOST_HEADERS
-    most_held_bytes = 64 * 1024 * 1024
-    """Of heads that are still arriving and of waiting requests, all together; at the bound, of the peer that has most,
-    the connection with most is refused with 503, if that is over `small_bytes`."""
-    small_bytes = 8 * 1024
     head_s = 10.0
     """From the connection, or from the first byte of a later request, to the end of the head."""
     stuck_s = 60.0
@@ -94,6 +85,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unparsed: bytes | bytearray = b""
         self._undelivered_bytes = self._body_bytes = 0
         self._untaken: HeldMemory | None = None
+        self._waiting: HeldMemory | None = None
         self._problem: PromptCraftError | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, self._head_is_late)
         self._next_turn: asyncio.Handle | None = None
@@ -119,20 +111,21 @@ class GuardedProtocol(HttpToolsProtocol):
             self._keep(data)
             if self._next_turn is None:
                 self._go_on()
+            else:
+                self._count_waiting()
         else:
             end = self._parse_turns(data)
             if end < len(data):
                 self._keep(data[end:])
+            self._count_waiting()
 
     def _keep(self, data: bytes) -> None:
         if not self._unparsed:
             self._unparsed = bytearray()
         self._unparsed += data
-        _held.bytes += len(data)
         if len(self._unparsed) > HIGH_WATER_LIMIT:
             self._reading_stopped = True
             self.transport.pause_reading()
-        self._check_held(len(self._unparsed))
 
     def _go_on(self) -> None:
         """Parse what was kept, as far as it is its turn."""
@@ -143,7 +136,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if isinstance(kept, bytes) or self._unparsed is not kept:
             return
         del kept[:end]
-        _held.bytes -= end
+        self._count_waiting()
+        if self.transport.is_closing():
+            return
         if self._reading_stopped and len(self._unparsed) <= HIGH_WATER_LIMIT:
             self._reading_stopped = False
             if not self.flow.read_paused:
@@ -188,7 +183,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def _parse(self, data: bytes) -> bool:
         """Parse; refuse a head, a chunk's extension or trailers that go on and on. Return whether more is wanted."""
         self._undelivered_bytes += len(data)
-        _held.bytes += len(data)
         try:
             try:
                 self.parser.feed_data(data)
@@ -210,7 +204,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._undelivered_bytes > self.most_head_bytes:
             self._refuse(HeadTooLarge())
             return False
-        return self._check_held(self._undelivered_bytes)
+        return True
 
     def _is_handshake(self) -> bool:
         version = self.parser.get_http_version().encode()
@@ -278,7 +272,6 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _delivered(self) -> None:
-        _held.bytes -= self._undelivered_bytes
         self._undelivered_bytes = 0
 
     def _let_go(self) -> None:
@@ -287,26 +280,23 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _forget_requests(self) -> None:
         self._delivered()
-        _held.bytes -= len(self._unparsed)
         self._unparsed = b""
+        self._count_waiting()
 
-    @property
-    def _held_bytes(self) -> int:
-        return self._undelivered_bytes + len(self._unparsed)
+    def _count_waiting(self) -> None:
+        """Count what waits here among all that waits: at the bound this connection or another one makes room."""
+        waiting_bytes = self._undelivered_bytes + len(self._unparsed)
+        if waiting_bytes and self._waiting is None:
+            self._waiting = _waiting.open(self._network(), self._refuse_crowd)
+        if self._waiting is not None:
+            self._waiting.hold(waiting_bytes)
 
-    def _check_held(self, held_bytes: int) -> bool:
-        """Where all connections hold too much, refuse one that makes room; return whether this one may stay."""
-        if held_bytes <= self.small_bytes or _held.bytes <= self.most_held_bytes:
-            return True
-        others = [one for one in self.connections if isinstance(one, GuardedProtocol) and one is not self]
-        large = [(one._peer, one._held_bytes, one) for one in (*others, self) if one._held_bytes > self.small_bytes]
-        one = largest_of_who_has_most(large)
-        one._refuse(ServiceUnavailable("Too many large requests are arriving at once.", code=Code.OVERLOADED))
-        return one is not self
+    def _refuse_crowd(self) -> None:
+        self._refuse(ServiceUnavailable("Too many large requests are arriving at once.", code=Code.OVERLOADED))
 
-    @property
-    def _peer(self) -> str:
-        return self.client[0] if self.client else ""
+    def _network(self) -> str:
+        """Return on whose account this connection's memory is."""
+        return network_of_headers(self.client[0] if self.client else "", self.headers or ())
 
     # --- what goes out
 
@@ -338,10 +328,6 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._untaken is not None:
             self._untaken.close()
             self._untaken = None
-
-    def _network(self) -> str:
-        forwarded_for = next((value for name, value in self.headers or () if name == b"x-forwarded-for"), b"")
-        return network_of(self._peer, forwarded_for.decode("latin-1"))
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, its last answer taken or not."""

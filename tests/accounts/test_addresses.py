@@ -6,7 +6,7 @@ import time
 import pytest
 from django.test import RequestFactory
 
-from apps.accounts.addresses import client_network
+from apps.accounts.addresses import client_network, network_of_headers
 
 PROXIES = tuple(ipaddress.ip_network(item) for item in ("10.0.0.0/8", "2001:db8:ffff::/48"))
 
@@ -42,6 +42,9 @@ def test_client_network(peer, forwarded, expected, settings):
     headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
     request = RequestFactory(REMOTE_ADDR=peer).get("/", headers=headers)
     assert client_network(request) == expected
+    # In lines of their own, as a proxy may add one, they are the same.
+    lines = [] if forwarded is None else [(b"x-forwarded-for", line.encode()) for line in forwarded.split(",")]
+    assert network_of_headers(peer, [(b"host", b"a"), *lines]) == expected
 
 
 def test_nobody_is_trusted_by_default(settings):

@@ -62,8 +62,9 @@ def test_several_make_room_for_one(shared, hold, given_up):
     for size_bytes in (10, 11, 12, 13, 14, 15, 16):
         hold("mal", size_bytes)
     hold("ann", 45)
-    assert given_up == [("mal", 16), ("mal", 15), ("mal", 14)]
-    assert shared.held_bytes == 91
+    # And an eighth of it is free then.
+    assert given_up == [("mal", 16), ("mal", 15), ("mal", 14), ("mal", 13)]
+    assert shared.held_bytes == 78
 
 
 def test_what_grows_may_be_what_is_given_up(hold, given_up):
@@ -74,10 +75,16 @@ def test_what_grows_may_be_what_is_given_up(hold, given_up):
     assert (piece.size_bytes, len(given_up)) == (0, 1)
 
 
-def test_small_pieces_are_never_given_up(shared, hold, given_up):
-    shared.small_bytes = 9
-    for _ in range(12):
-        hold("mal", 9)
-    assert given_up == []
-    hold("ann", 10)
-    assert given_up == [("ann", 10)]
+def test_many_small_pieces_are_a_large_share(hold, given_up):
+    for _ in range(30):
+        hold("mal", 3)
+    assert not hold("ann", 40).given_up
+    assert given_up == [("mal", 3)] * 14
+
+
+def test_callers_take_turns_to_make_room(hold, given_up):
+    for caller in ("mal", "bob"):
+        for _ in range(5):
+            hold(caller, 9)
+    hold("ann", 11)
+    assert sorted(given_up) == [("bob", 9), ("mal", 9)]

@@ -165,7 +165,7 @@ class Served:
 
     async def wait_held(self, size_bytes: int) -> None:
         """Wait until the connections hold so many bytes of heads, or of what frames a body."""
-        await self._wait(lambda: connection._held.bytes == size_bytes)
+        await self._wait(lambda: connection._waiting.held_bytes == size_bytes)
 
     async def wait_kept(self, size_bytes: int) -> None:
         """Wait until the last connection keeps so many bytes of requests whose turn has not come."""

@@ -157,11 +157,10 @@ class TestHeads:
 class TestHeadsTogether:
     """A head may have its bytes; all that do not end share fewer."""
 
-    async def test_at_their_bound_only_small_ones_are_taken(self) -> None:
-        assert GuardedProtocol.most_held_bytes == 64 * KIB * KIB
+    async def test_at_their_bound_the_largest_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
         large = HEAD + b"a: " + b"b" * 40 * KIB
-        bounds = {"most_held_bytes": 64 * KIB, "small_bytes": 8 * KIB}
-        async with serving(hello, **bounds) as served, served.client() as first:
+        monkeypatch.setattr(guarded._waiting, "most_bytes", 64 * KIB)
+        async with serving(hello) as served, served.client() as first:
             await first.send(large)
             await served.wait_held(len(large))
             async with served.client() as second:
@@ -175,7 +174,7 @@ class TestHeadsTogether:
                 await less.send(b"\r\n\r\n")
                 assert (await less.until(b"ok")).startswith(b"HTTP/1.1 200 ")
             await served.wait_held(0)
-        async with serving(hello, **bounds) as served, served.client() as first:
+        async with serving(hello) as served, served.client() as first:
             await first.send(large)
             await served.wait_held(len(large))
             async with served.client() as small:

@@ -136,7 +136,7 @@ class TestShares:
         while state.tasks:
             await asyncio.wait(tuple(state.tasks))
         protocol.connection_lost(None)
-        assert connection._held.bytes == 0
+        assert connection._waiting.held_bytes == 0
         assert heard.requests == requests
 
     async def test_what_comes_meanwhile_waits_behind(self) -> None:
@@ -227,15 +227,16 @@ class TestWaiting:
             async with asyncio.timeout(5):
                 await streaming.left.wait()
             await served.wait_gone()
-            assert connection._held.bytes == 0
+            assert connection._waiting.held_bytes == 0
             served.accepted.clear()
             gc.collect()
             assert held() is None
             assert streaming.begun == 1
 
-    async def test_all_connections_share_a_bound(self) -> None:
+    async def test_all_connections_share_a_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
         streaming = Streaming()
-        async with serving(streaming, most_held_bytes=20 * KIB) as served, served.client() as first:
+        monkeypatch.setattr(connection._waiting, "most_bytes", 20 * KIB)
+        async with serving(streaming) as served, served.client() as first:
             await first.send(GET + b"GET /" + b"a" * 15 * KIB)
             await first.until(b"begun")
             await served.wait_held(15 * KIB + 5)
@@ -281,7 +282,7 @@ class TestUntaken:
             await send({"type": "http.response.start", "status": 200, "headers": head})
             await send({"type": "http.response.body", "body": b"a" * size_bytes})
 
-        monkeypatch.setattr(connection._untaken, "most_bytes", 320 * KIB)
+        monkeypatch.setattr(connection._untaken, "most_bytes", 360 * KIB)
         async with serving(large) as served:
             async with served.client() as first, served.client() as second:
                 for number, client in enumerate((first, second), 1):

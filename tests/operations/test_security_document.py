@@ -72,7 +72,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
             f"{MOST_HEAD_BYTES // KIB} KiB, {MOST_HEADERS} headers, {GuardedProtocol.head_s:g} s"
         ),
         "requests that wait behind another on a connection": f"{HIGH_WATER_LIMIT // KIB} KiB, then nothing is read",
-        "heads that are arriving and requests that wait, together": f"{GuardedProtocol.most_held_bytes // MIB} MiB",
+        "heads that are arriving and requests that wait, together": f"{connection._waiting.most_bytes // MIB} MiB",
         "answers that their readers do not take, together": f"{connection._untaken.most_bytes // MIB} MiB",
         "WebSockets of a user": f"{MOST_SOCKETS_OF_USER}",
         "messages, pings and pongs of a WebSocket, in a second": f"{MOST_FRAMES_PER_S}",
