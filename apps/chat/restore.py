@@ -15,10 +15,15 @@ __all__ = ["restore_log"]
 
 _PIECE = 8_192
 """Characters of an event: a reader holds one whole, and clients with small buffers can take it."""
+_PIECE_OF_CALL = 65_536
+"""Of one that is kept whole with all that is around it, which is little beside that."""
 
 
 def restore_log(stored: StoredCompletion) -> MemoryLog:
-    """Return a closed log with the stored answer's text, finish and usage; its event ids are its own."""
+    """Return a closed log with the stored answer's text, finish and usage; its event ids are its own.
+
+    Raises LogFull for an answer that filled its log, and has a little more around it in this one.
+    """
     log = MemoryLog()
     stamp = Stamp(log, completion_id=stored.id, created=int(stored.created_at.timestamp()))
     stamp.serve(model=stored.model, mock=stored.provider == "mock")
@@ -39,15 +44,15 @@ def restore_log(stored: StoredCompletion) -> MemoryLog:
     return log
 
 
-def _pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), _PIECE):
-        yield text[start : start + _PIECE]
+def _pieces(text: str, size: int = _PIECE) -> Iterator[str]:
+    for start in range(0, len(text), size):
+        yield text[start : start + size]
 
 
 def _call_pieces(call: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield a tool call with the beginning of its arguments, then their rest."""
     function = call.get("function") or {}
-    first, *rest = [*_pieces(function.get("arguments") or "")] or [""]
+    first, *rest = [*_pieces(function.get("arguments") or "", _PIECE_OF_CALL)] or [""]
     yield {**call, "function": {**function, "arguments": first}} if rest else call
     for piece in rest:
         yield {"function": {"arguments": piece}}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
 from apps.accounts.identity import Caller
 from apps.chat.body import MAX_BODY_BYTES, Body
 from apps.chat.engine.generation import Generation, Status, Stop
+from apps.chat.engine.log import LogFull
 from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.reader import Reader
 from apps.chat.engine.restored import RestoredLogs
@@ -56,6 +58,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Told how the caller's rate window stands by the step that looked at it: always, but for errors other than 429."""
 
 
+class StoredHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a completion in front of its answer, which may be large."""
+
+    id: str
+    provider: str
+    model: str
+    fallback_count: int
+
+
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """A completion that was begun or attached to.
 
@@ -66,7 +77,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it was asked for as a stream; None leaves it to the Accept header."""
     reader: Reader
     generation: Generation | None
-    stored: StoredCompletion | None
+    stored: StoredHead | None
     replayed: bool
 
 
@@ -148,10 +159,20 @@ async def resume(*, caller: Caller, completion_id: str, after: int) -> Reader | 
         stored = await run_in_database(completion_get, completion_id=completion_id, user_id=caller.user_id)
         if stored is None:
             raise _absent()
-        raise Gone("The events of this completion are no longer kept. GET /api/v2/chat/completions/{id}/ has its text.")
+        raise _gone()
     if generation.log.terminal is not None and after >= generation.log.last_id:
         return None
     return supervisor.join(generation, after)
+
+
+def find_running(*, caller: Caller, completion_id: str) -> Generation | None:
+    """Return a completion of the caller's if it runs or is kept."""
+    return get_supervisor().find(completion_id, caller.user_id)
+
+
+def answer_turn(caller: Caller) -> AbstractAsyncContextManager[None]:
+    """Return a turn of the caller's to make a large answer. Entering raises RateLimited or ServiceUnavailable."""
+    return get_supervisor().answer_turns.turn(caller.user_id)
 
 
 async def find(*, caller: Caller, completion_id: str) -> Generation | StoredCompletion:
@@ -224,20 +245,34 @@ async def _replay(supervisor: Supervisor, asked: Asked, key: str, body_sha256: s
     # Before the answer is read, which may be large.
     give_back = supervisor.take_reader(user_id)
     try:
-        stored, log = await run_in_database(_stored_with_log, completion_id, user_id, supervisor.restored)
-        reader = supervisor.join_restored(completion_id, user_id, log, give_back)
+        async with supervisor.answer_turns.turn(user_id):
+            stored, log = await run_in_database(_stored_with_log, completion_id, user_id, supervisor.restored)
+            reader = supervisor.join_restored(completion_id, user_id, log, give_back)
     except BaseException:
         give_back()
         raise
     return Opened(stream=stream, reader=reader, generation=None, stored=stored, replayed=True)
 
 
-def _stored_with_log(completion_id: str, user_id: int, restored: RestoredLogs) -> tuple[StoredCompletion, MemoryLog]:
-    """Return a completion's row and its log, made anew unless it is still there. Raises NotFound."""
+def _gone() -> Gone:
+    return Gone("The events of this completion are no longer kept. GET /api/v2/chat/completions/{id}/ has its text.")
+
+
+def _stored_with_log(completion_id: str, user_id: int, restored: RestoredLogs) -> tuple[StoredHead, MemoryLog]:
+    """Return what is said of a completion, and its log, made anew unless it is still there. Raises NotFound, Gone."""
     stored = completion_get(completion_id=completion_id, user_id=user_id)
     if stored is None:
         raise _absent()
-    return stored, restored.find(completion_id) or restore_log(stored)
+    head = StoredHead(
+        id=stored.id,
+        provider=stored.provider,
+        model=stored.model,
+        fallback_count=max(0, len(stored.attempts) - 1),
+    )
+    try:
+        return head, restored.find(completion_id) or restore_log(stored)
+    except LogFull:
+        raise _gone() from None
 
 
 async def _attached(asked: Asked, generation: Generation, body_sha256: str) -> Opened:

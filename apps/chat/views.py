@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 _MAX_EVENT_ID = 2**53
+_SMALL_BYTES = 256 * 1024
+"""Of an answer that is made at once."""
 
 
 async def create_completion(request: HttpRequest, caller: Caller) -> HttpResponseBase:
@@ -90,25 +92,45 @@ async def answer_completion(
         opened.reader.close()
         raise
     opened.reader.close()
-    completion = opened.generation or opened.stored
-    if completion is None:
+    headers = _completion_headers(opened)
+    if opened.generation is not None:
+        return await _whole_answer(caller, opened.generation, headers)
+    if opened.stored is None:
         raise RuntimeError("an opened completion is running or stored")
-    return await large_json_response(await completion_json(completion), headers=_completion_headers(opened))
+    return await _stored_answer(caller, opened.stored.id, headers)
 
 
 async def completion_list(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Answer `GET completions/`: the caller's own, newest first."""
     await add_limits(request, caller)
     limit = _whole_number(request.GET.get("limit", "20"), "limit", 1, 100)
-    return await large_json_response(await list_completions(caller=caller, limit=limit, after=request.GET.get("after")))
+    async with services.answer_turn(caller):
+        page = await list_completions(caller=caller, limit=limit, after=request.GET.get("after"))
+        return await large_json_response(page)
 
 
 async def completion_detail(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponse:
     """Answer `GET completions/{id}/`: the answer so far and how it stands."""
     await add_limits(request, caller)
-    return await large_json_response(
-        await completion_json(await services.find(caller=caller, completion_id=completion_id))
-    )
+    generation = services.find_running(caller=caller, completion_id=completion_id)
+    if generation is not None:
+        return await _whole_answer(caller, generation)
+    return await _stored_answer(caller, completion_id)
+
+
+async def _whole_answer(
+    caller: Caller, generation: Generation, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    if generation.log.size_bytes <= _SMALL_BYTES:
+        return json_response(await completion_json(generation), headers=headers)
+    async with services.answer_turn(caller):
+        return await large_json_response(await completion_json(generation), headers=headers)
+
+
+async def _stored_answer(caller: Caller, completion_id: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    async with services.answer_turn(caller):
+        found = await services.find(caller=caller, completion_id=completion_id)
+        return await large_json_response(await completion_json(found), headers=headers)
 
 
 async def completion_events(request: HttpRequest, caller: Caller, completion_id: str) -> HttpResponseBase:
@@ -146,7 +168,7 @@ def _completion_headers(opened: services.Opened) -> dict[str, str]:
             "X-PromptCraft-Completion-Id": stored.id,
             "X-PromptCraft-Provider": stored.provider,
             "X-PromptCraft-Model": _header_safe(stored.model),
-            "X-PromptCraft-Fallback-Count": str(max(0, len(stored.attempts) - 1)),
+            "X-PromptCraft-Fallback-Count": str(stored.fallback_count),
         }
     return headers
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from apps.chat.conf import ChatConfig
+from apps.chat.engine.answer_turns import AnswerTurns
 from apps.chat.engine.generation import Generation, Status, Stop
 from apps.chat.engine.kept import KeptCompletions
 from apps.chat.engine.log_memory import MemoryLog
@@ -83,6 +84,7 @@ class Supervisor:
         self._running: dict[str, Generation] = {}
         self._kept = KeptCompletions()
         self.restored = RestoredLogs(time.monotonic)
+        self.answer_turns = AnswerTurns()
         self._by_key: dict[tuple[int, str], Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
