@@ -19,6 +19,8 @@ __all__ = ["depth_exceeds", "dumps", "dumps_in_pieces", "dumps_text", "join_surr
 
 _PIECE = 65_536
 """Characters that are written at once."""
+_FEW = 100
+"""Members of a mapping or a list that are looked into: each by itself costs some microseconds."""
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SURROGATE_OR_ESCAPE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
@@ -112,17 +114,24 @@ def dumps_text(text: str) -> bytes:
 
 
 def dumps_in_pieces(value: object) -> Iterator[bytes]:
-    """Write a value as `dumps` does, some 64 KiB at a time where its strings are long; joined, it is the same."""
+    """Write a value as `dumps` does, some 64 KiB at a time where strings and lists are long; joined, it is the same.
+
+    A mapping of many members, and the items of a long list, are written at once however long their strings are.
+    """
     if isinstance(value, str) and len(value) > _PIECE:
         yield b'"'
         for start in range(0, len(value), _PIECE):
             yield dumps_text(value[start : start + _PIECE])
         yield b'"'
-    elif isinstance(value, dict) and value:
+    elif isinstance(value, dict) and 0 < len(value) <= _FEW:
         for index, (name, inner) in enumerate(value.items()):
             yield (b"," if index else b"{") + dumps(name) + b":"
             yield from dumps_in_pieces(inner)
         yield b"}"
+    elif isinstance(value, list | tuple) and len(value) > _FEW:
+        for start in range(0, len(value), _FEW):
+            yield (b"," if start else b"[") + dumps(value[start : start + _FEW])[1:-1]
+        yield b"]"
     elif isinstance(value, list | tuple) and value:
         for index, inner in enumerate(value):
             yield b"," if index else b"["

@@ -31,11 +31,21 @@ def test_what_is_written_is_one_line_to_the_most_naive_splitter(value):
 
 
 @settings(max_examples=300)
-@given(JSON_VALUES)
-def test_what_is_written_in_pieces_is_the_same(value):
+@given(JSON_VALUES, st.integers(1, 3))
+def test_what_is_written_in_pieces_is_the_same(value, few):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wire, "_PIECE", 2)
+        patch.setattr(wire, "_FEW", few)
         assert b"".join(dumps_in_pieces(value)) == dumps(value)
+
+
+def test_many_small_values_are_few_pieces():
+    token = {"token": " a", "logprob": -0.1, "bytes": [32, 97], "top_logprobs": [{"token": "b", "logprob": -1.5}] * 20}
+    answer = {"choices": [{"message": {"content": "x" * 200_000}, "logprobs": {"content": [token] * 7_000}}]}
+    pieces = list(dumps_in_pieces(answer))
+    assert len(pieces) < 200
+    assert max(map(len, pieces)) < 200_000
+    assert b"".join(pieces) == dumps(answer)
 
 
 @settings(max_examples=300)
