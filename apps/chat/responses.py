@@ -16,7 +16,7 @@ from promptcraft.headers import Headers, add_headers, checked_headers, set_heade
 
 __all__ = ["StreamReader", "StreamResponse", "json_response", "large_json_response"]
 
-_STEP_BYTES = 128 * 1024
+_STEP_BYTES = 32 * 1024
 _EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
