@@ -1,9 +1,9 @@
 """How late an event loop comes to what is due, and whose fault that is.
 
-A callback is due every few milliseconds. What it is late by, less the time that the threads of the process stood in the
-kernel's queue for a processor, is what the process itself kept the loop from turning: by computing, by a lock, by a read
-of a file. The queue is other people's doing, on a machine that is shared. All threads count there, since the one in the
-queue may have the interpreter's lock.
+A callback is due every few milliseconds. What it is late by, less the time that the threads of the process stood in
+the kernel's queue for a processor, is what the process itself kept the loop from turning: by computing, by a lock, by a
+read of a file. The queue is other people's doing, on a machine that is shared. All threads count there, since the one
+in the queue may have the interpreter's lock.
 """
 
 from __future__ import annotations
