@@ -27,6 +27,8 @@ def ending(number_of_answers: int, end: Script) -> Script:
                 await peer.request()
                 await peer.send(OK)
             await end(peer)
+            # What still comes on it is no request: the rest of a body may.
+            await peer.gone()
         await answering(OK)(peer)
 
     return script
