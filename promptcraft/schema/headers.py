@@ -111,7 +111,7 @@ PARAMETERS: dict[str, Any] = {
         "after", "query", "The same as `Last-Event-ID`, and wins over it.", whole(minimum=0, maximum=2**53)
     ),
     "after_completion": _sent("after", "query", "The `next` of the page before.", text(minLength=1)),
-    "limit": _sent("limit", "query", "How many; fewer if long.", whole(minimum=1, maximum=100, default=20)),
+    "limit": _sent("limit", "query", "How many at most.", whole(minimum=1, maximum=100, default=20)),
     "format": _sent("format", "query", "Wins over the `Accept` header.", words(("json", "yaml"))),
     "completion_id": _sent("completion_id", "path", "The `id` of a completion.", text()),
     "model": _sent("model", "path", "The `id` of a model; it may hold slashes.", text()),
