@@ -125,7 +125,8 @@ def completion_list(
     within = [size <= most_characters for size in accumulate(size for _, size in sized)]
     count = max(1, sum(within))
     found = list(rows.filter(pk__in=[completion_id for completion_id, _ in sized[:count]]))
-    return found, count < len(sized)
+    # They may have been deleted meanwhile, with their user.
+    return found, bool(found) and count < len(sized)
 
 
 def message_of(row: Completion) -> AssembledMessage:

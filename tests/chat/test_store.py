@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from django.db import connection
 
 from apps.chat.engine.record import CompletionRecord, UsageSource
 from apps.chat.models import Completion
@@ -85,3 +86,19 @@ def test_a_page_ends_before_it_is_too_large(most: int, count: int):
     rows, is_cut = completion_list(user_id=7, limit=4, before=None, most_characters=most)
     assert [row.id for row in rows] == [f"chatcmpl-{number}" for number in (3, 2, 1, 0)][:count]
     assert is_cut == (count < 4)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_page_whose_rows_are_deleted_meanwhile_is_empty():
+    completions_write([record(number) for number in range(2)])
+
+    def deleted_after_the_first(run, sql, values, many, context):
+        result = run(sql, values, many, context)
+        if not seen:
+            seen.append(sql)
+            Completion.objects.all().delete()
+        return result
+
+    seen: list[str] = []
+    with connection.execute_wrapper(deleted_after_the_first):
+        assert completion_list(user_id=7, limit=2, before=None, most_characters=0) == ([], False)
