@@ -7,6 +7,7 @@ protocol start and drain through it; others start with the first request.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from typing import Any
@@ -44,6 +45,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 # uvicorn starts a worker that left with any other code again, and again.
 _STARTUP_FAILED = 3
 _HEALTH = "/api/v2/chat/health/"
+_BEARER_OFFERED = re.compile(rb"(?:^|[ ,])bearer\.([^ ,]+)")
 
 
 class Dispatcher:
@@ -109,7 +111,13 @@ class Dispatcher:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
-        await self._websockets({**scope, "path": safe_path(scope["path"])}, receive, send)
+        try:
+            await LOOP_TURNS.wait(_caller_of(scope, scope["path"]))
+        except PromptCraftError as refusal:
+            await receive()
+            await refuse_handshake(scope, send, refusal)
+        else:
+            await self._websockets({**scope, "path": safe_path(scope["path"])}, receive, send)
 
 
 def _caller_of(scope: Scope, path: str) -> Hashable:
@@ -118,7 +126,8 @@ def _caller_of(scope: Scope, path: str) -> Hashable:
     Health has lines of its own: it does not say how many ask.
     """
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
-    user_id = recall_user_id(headers.get(b"authorization", b""))
+    offered = _BEARER_OFFERED.search(headers.get(b"sec-websocket-protocol", b""))
+    user_id = recall_user_id(b"Bearer " + offered[1] if offered else headers.get(b"authorization", b""))
     if user_id is not None:
         return user_id
     client = scope.get("client") or ("",)

@@ -1,7 +1,8 @@
 """Password hashing is slow on purpose: at most two at a time, so that log-ins never take all the cores.
 
 Whatever hashes a password for a request is done in a thread of this queue, the whole of it. A share is a name as it is
-tried from one network: neither a busy name nor a busy network keeps others out.
+tried from one network: behind a busy name others from there are next, and behind a busy network those from elsewhere
+begin at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ __all__ = ["HASHING", "MOST_HASHING", "MOST_PASSWORD_CHARACTERS", "hashing_share
 MOST_HASHING = 2
 MOST_PASSWORD_CHARACTERS = 4096
 
-HASHING = WorkQueue("hashing", threads=MOST_HASHING, most_running=1, most_waiting_of_share=8, most_waiting=64)
+HASHING = WorkQueue(
+    "hashing",
+    threads=MOST_HASHING,
+    most_running=1,
+    # Whoever comes from elsewhere begins at once.
+    most_running_of_owner=MOST_HASHING - 1,
+    most_waiting_of_share=8,
+    most_waiting=64,
+    is_native=True,
+)
 
 
 def hashing_share(network: str, username: str) -> Share:

@@ -40,7 +40,7 @@ _LOOKS_BEFORE_ALL = 3_200
 """Looks at the middle-aged before one at all. That one takes tens of milliseconds among hundreds of open streams, and
 our own paths leave it nothing to find. A cycle that it alone would find had to live through two of the others first."""
 
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0001
 """What a thread waits for another that computes before it is let in. By default 5 ms: the event loop, which waits so
 after every look at its sockets, would be held up by a busy thread for tens of milliseconds in each request."""
 

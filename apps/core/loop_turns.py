@@ -2,34 +2,56 @@
 
 A loop takes whatever is ready, in its order: of fifty connections that ask again as soon as they are answered it would
 serve all fifty before anybody else's next step. Here each caller has a line; callers with one take turns.
+
+Those who had to wait of late are crowds. While somebody else asks beside them, turns are no faster than leaves the
+process idle for half of the time: a request has many steps, on the loop and in threads, and each needs the interpreter.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import NamedTuple
 
 from apps.llm.errors import Code, RateLimited, ServiceUnavailable
 
-__all__ = ["LOOP_TURNS", "LoopTurns"]
+__all__ = ["LOOP_TURNS", "LoopTurns", "Worked"]
 
 _ALONE = 16
 """What a caller may begin in one turn while nobody else does: enough for a turn's own cost not to matter."""
-_CONTENDED_S = 0.5
-"""How long one caller's start keeps the others to one in a turn."""
+_OF_LATE_S = 0.5
+"""How long one caller's start keeps the others to one in a turn, and a caller who had to wait is a crowd."""
+_SHORTEST_REST_S = 0.001
+"""A loop's timers know no shorter one."""
+_LONGEST_REST_S = 0.02
 _MOST_OF_CALLER = 4_096
 _MOST_WAITING = 16_384
 """Requests that wait. Each is a connection that is open anyway, and nothing of its body was read."""
 
 
+class Worked(NamedTuple):
+    """What was taken of the processors so far, in seconds: by the event loop's thread, and by all of the process."""
+
+    loop_s: float
+    process_s: float
+
+
+def _worked() -> Worked:
+    return Worked(time.thread_time(), time.process_time())
+
+
 class LoopTurns:
     """For one event loop at a time. `wait` suspends nobody who is within their number.
 
-    At 4,096 that wait for one caller, or 16,384 in all, further ones are refused.
+    At 4,096 that wait for one caller, or 16,384 in all, further ones are refused. `clock` tells the time, `worked` is
+    called on the event loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, worked: Callable[[], Worked] = _worked) -> None:
+        self._clock = clock
+        self._work_of = worked
         self._begin_on(None)
 
     def _begin_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -38,9 +60,13 @@ class LoopTurns:
         """In this turn, by caller."""
         self._lines: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
         self._waiting = 0
+        self._crowds: OrderedDict[Hashable, float] = OrderedDict()
+        """Until when each is one; who waited last is last."""
         self._turns_over: asyncio.Handle | None = None
         self._last: Hashable = None
-        self._contended_until = 0.0
+        self._several_until = self._beside_crowds_until = 0.0
+        self._looked_at = self._owed_s = 0.0
+        self._worked = Worked(0.0, 0.0)
 
     async def wait(self, caller: Hashable) -> None:
         """Return when a request of the caller may begin. Raises RateLimited or ServiceUnavailable if too many wait."""
@@ -50,18 +76,24 @@ class LoopTurns:
             self._begin_on(loop)
         if caller != self._last:
             if self._last is not None:
-                self._contended_until = loop.time() + _CONTENDED_S
+                self._several_until = self._clock() + _OF_LATE_S
             self._last = caller
         if self._turns_over is None:
             self._turns_over = loop.call_soon(self._turn, loop)
         begun = self._begun.get(caller, 0)
-        if begun < self._most(loop) and caller not in self._lines:
+        if begun < self._most() and caller not in self._lines:
             self._begun[caller] = begun + 1
+            if (self._crowds or self._lines) and caller not in self._crowds:
+                self._beside_crowds_until = self._clock() + _OF_LATE_S
             return
         await self._wait_in_line(loop, caller)
 
-    def _most(self, loop: asyncio.AbstractEventLoop) -> int:
-        return 1 if loop.time() < self._contended_until else _ALONE
+    def has_several(self) -> bool:
+        """Tell whether more than one caller began something of late. For any thread."""
+        return self._clock() < self._several_until
+
+    def _most(self) -> int:
+        return 1 if self.has_several() else _ALONE
 
     async def _wait_in_line(self, loop: asyncio.AbstractEventLoop, caller: Hashable) -> None:
         line = self._lines.get(caller)
@@ -73,16 +105,15 @@ class LoopTurns:
             line = self._lines[caller] = deque()
         turn: asyncio.Future[None] = loop.create_future()
         line.append(turn)
+        self._crowds[caller] = self._clock() + _OF_LATE_S
+        self._crowds.move_to_end(caller)
         self._waiting += 1
         await turn
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin a turn: each caller's line moves on by what they may have in one."""
         self._begun.clear()
-        self._turns_over = None
-        if not self._lines:
-            return
-        most = 1 if len(self._lines) > 1 else self._most(loop)
+        most = 1 if len(self._lines) > 1 else self._most()
         for caller in tuple(self._lines):
             line = self._lines[caller]
             while line and self._begun.get(caller, 0) < most:
@@ -94,7 +125,26 @@ class LoopTurns:
                     self._begun[caller] = self._begun.get(caller, 0) + 1
             if not line:
                 del self._lines[caller]
-        self._turns_over = loop.call_soon(self._turn, loop)
+        now = self._clock()
+        while self._crowds and next(iter(self._crowds.values())) < now:
+            self._crowds.popitem(last=False)
+        rest_s = self._rest_s(now)
+        if rest_s >= _SHORTEST_REST_S and now < self._beside_crowds_until:
+            self._owed_s = 0.0
+            self._turns_over = loop.call_later(rest_s, self._turn, loop)
+        else:
+            self._turns_over = loop.call_soon(self._turn, loop) if self._lines else None
+
+    def _rest_s(self, now: float) -> float:
+        """Return how long the process is to be idle, for the half of the time that it was not.
+
+        What its threads do, such as to hash passwords, still leaves crowds a third of the loop's time.
+        """
+        worked = self._work_of()
+        owed_s = self._owed_s + 2 * (worked.process_s - self._worked.process_s) - (now - self._looked_at)
+        self._owed_s = min(max(owed_s, 0.0), 2 * (worked.loop_s - self._worked.loop_s), _LONGEST_REST_S)
+        self._looked_at, self._worked = now, worked
+        return self._owed_s
 
 
 LOOP_TURNS = LoopTurns()

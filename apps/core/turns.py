@@ -36,17 +36,20 @@ class _Line(Generic[T]):
 
 
 class Turns(Generic[T]):
-    """Round-robin between owners and between the parts of each; at most `most_running` tickets of a share run at once.
+    """Round-robin between owners and between the parts of each.
 
-    Holds a line for each share with a ticket that waits or runs. How many may wait is for its owner to bound.
+    At most `most_running` tickets of a share run at once, and `most_running_of_owner` of all shares of an owner. Holds
+    a line for each share with a ticket that waits or runs. How many may wait is for its owner to bound.
     """
 
-    def __init__(self, most_running: int) -> None:
+    def __init__(self, most_running: int, most_running_of_owner: int) -> None:
         self._most_running = most_running
+        self._most_running_of_owner = most_running_of_owner
         self._lines: dict[Share, _Line[T]] = {}
         # The shares with a ticket that may be called, in the order of their turns.
         self._ready: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
         self._waiting_of_owner: Counter[str] = Counter()
+        self._running_of_owner: Counter[str] = Counter()
         self.waiting = 0
         """Tickets that wait, of all shares."""
 
@@ -77,10 +80,13 @@ class Turns(Generic[T]):
     def call(self) -> T | None:
         """Take out the ticket that is next and count it as running; None if there is none that may run."""
         for owner, parts in self._ready.items():
+            if self._owner_is_full(owner):
+                continue
             share = Share(owner, next(iter(parts)))
             line = self._lines[share]
             ticket = line.waiting.popleft()
             line.running += 1
+            self._running_of_owner[owner] += 1
             self._counted_out(owner)
             del parts[share.part]
             if parts:
@@ -95,6 +101,9 @@ class Turns(Generic[T]):
         """Count a called ticket of a share as done."""
         line = self._lines[share]
         line.running -= 1
+        self._running_of_owner[share.owner] -= 1
+        if not self._running_of_owner[share.owner]:
+            del self._running_of_owner[share.owner]
         self._enlist(share, line)
         self._forget_if_empty(share, line)
 
@@ -113,6 +122,9 @@ class Turns(Generic[T]):
                     del self._ready[share.owner]
         self._forget_if_empty(share, line)
         return True
+
+    def _owner_is_full(self, owner: str) -> bool:
+        return self._running_of_owner[owner] >= self._most_running_of_owner
 
     def _enlist(self, share: Share, line: _Line[T]) -> None:
         if line.waiting and line.running < self._most_running:

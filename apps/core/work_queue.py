@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
+import os
+import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
+from apps.core.loop_turns import LOOP_TURNS
 from apps.core.turns import Share, Turns
 from apps.llm.errors import Code, PromptCraftError, RateLimited, ServiceUnavailable
 
@@ -24,11 +28,17 @@ __all__ = ["SHARE", "WAIT_S", "Share", "Turn", "WorkQueue", "user_share"]
 WAIT_S = 1.6
 """What work waits at the most before it begins: if it finds no database then, it is still refused within 2 s."""
 
+_LONGEST_REST_S = 0.5
+_NATIVE_NICENESS = 3
 _SERVICE = Share("service")
 SHARE: contextvars.ContextVar[Share] = contextvars.ContextVar("share", default=_SERVICE)
 """On whose account this task works: of the user once there is one. By itself the service's own."""
 
 _T = TypeVar("_T")
+
+
+def _sleep(seconds: float) -> None:
+    threading.Event().wait(seconds)
 
 
 def user_share(user_id: int) -> Share:
@@ -61,10 +71,11 @@ class _Ticket:
 class WorkQueue:
     """A few threads, and in front of them a bounded line for each share.
 
-    A share has at most `most_running` threads at once, and at most `most_waiting_of_share` pieces of work wait in its
-    line: more are refused with 429. At most `most_waiting` wait in all, and of one owner's at most half as many: more
-    are refused with 503. So is work that did not begin within `wait_s`, unless its own share is what it waited for:
-    that is a 429. After `wait_s` everything that waits now has begun or was refused: that is the `Retry-After`.
+    A share has at most `most_running` threads at once, an owner `most_running_of_owner` if that is given. At most
+    `most_waiting_of_share` pieces of work wait in a share's line: more are refused with 429. At most `most_waiting`
+    wait in all, and of one owner's at most half as many: more are refused with 503. So is work that did not begin
+    within `wait_s`, unless its own share is what it waited for: that is a 429. After `wait_s` everything that waits now
+    has begun or was refused: that is the `Retry-After`. `is_native` says that this work needs no interpreter.
     """
 
     def __init__(
@@ -75,15 +86,21 @@ class WorkQueue:
         most_running: int,
         most_waiting_of_share: int,
         most_waiting: int,
+        most_running_of_owner: int = 0,
         wait_s: float = WAIT_S,
+        is_native: bool = False,
         executor: Executor | None = None,
+        sleep: Callable[[float], object] = _sleep,
     ) -> None:
-        self._executor = executor or ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._executor = executor or ThreadPoolExecutor(
+            threads, thread_name_prefix=name, initializer=_yield_processor if is_native else None
+        )
         self._idle_threads = threads
         self.most_waiting_of_share = most_waiting_of_share
         self.most_waiting = most_waiting
         self._wait_s = wait_s
-        self._turns: Turns[_Ticket] = Turns(most_running)
+        self._sleep = sleep
+        self._turns: Turns[_Ticket] = Turns(most_running, most_running_of_owner or threads)
         self._lock = threading.Lock()
         # What threads were asked for and have not begun.
         self._called: deque[_Ticket] = deque()
@@ -146,8 +163,18 @@ class WorkQueue:
         """Do one piece of work after the other, for as long as there is one; in a thread."""
         ticket: _Ticket | None = self._called.popleft()
         while ticket is not None:
+            before_s = time.thread_time()
             _do(ticket)
+            self._rest(ticket.share, time.thread_time() - before_s)
             ticket = self._done(ticket.share)
+
+    def _rest(self, share: Share, worked_s: float) -> None:
+        """Leave the interpreter to others for as long as this share had it, if more of its work waits and others ask.
+
+        Not where somebody's work could want this thread meanwhile.
+        """
+        if self._idle_threads and self._turns.waiting_of(share) and LOOP_TURNS.has_several():
+            self._sleep(min(worked_s, _LONGEST_REST_S))
 
     def _done(self, share: Share) -> _Ticket | None:
         """Count a piece of work as done, and return another for the same thread."""
@@ -179,6 +206,12 @@ class WorkQueue:
         return ServiceUnavailable(
             "The server is busy. Try again in a moment.", code=Code.OVERLOADED, retry_after_s=math.ceil(self._wait_s)
         )
+
+
+def _yield_processor() -> None:
+    """Have the event loop preferred to this thread where both want a processor; only Linux knows this of threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NATIVE_NICENESS)
 
 
 def _do(ticket: _Ticket) -> None:

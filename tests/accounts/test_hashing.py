@@ -78,22 +78,28 @@ class TestWhoseTurnItIs:
 
 
 async def test_one_accounts_crowd_keeps_nobody_out():
-    """Eighty log-ins of one name, which take as long as they like: another name from there has a thread at once."""
-    over, turns = threading.Event(), hashing_share("192.0.2.1", "ada")
+    """Eighty log-ins of one name, which take as long as they like: others begin at once, or next."""
+    over, hashed = threading.Event(), []
 
-    async def log_in() -> str:
+    def hash_for(name: str) -> None:
+        over.wait(30)
+        hashed.append(name)
+
+    async def log_in(network: str, name: str) -> str:
         try:
-            await HASHING.run(turns, lambda: over.wait(30))
+            await HASHING.run(hashing_share(network, name), lambda: hash_for(name))
         except RateLimited:
             return "refused"
         return "served"
 
-    crowd = [asyncio.ensure_future(log_in()) for _ in range(80)]
+    crowd = [asyncio.ensure_future(log_in("192.0.2.1", "ada")) for _ in range(80)]
+    neighbour = asyncio.ensure_future(log_in("192.0.2.1", "bob"))
     try:
         await asyncio.sleep(0)
-        for other in (hashing_share("192.0.2.1", "bob"), hashing_share("192.0.2.2", "ada")):
-            assert await HASHING.run(other, lambda: "hashed") == "hashed"
+        assert await HASHING.run(hashing_share("192.0.2.2", "ada"), lambda: "at once") == "at once"
         assert sum(one.done() for one in crowd) == 80 - 1 - 8, "its line is bounded, and what is over it told at once"
     finally:
         over.set()
     assert sorted(await asyncio.gather(*crowd)) == ["refused"] * 71 + ["served"] * 9
+    assert await neighbour == "served"
+    assert hashed[:2] == ["ada", "bob"], "a neighbour's turn is the next"

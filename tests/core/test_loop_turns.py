@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from apps.core import loop_turns
-from apps.core.loop_turns import LoopTurns
+from apps.core.loop_turns import LoopTurns, Worked
 from apps.llm.errors import RateLimited, ServiceUnavailable
 
 
@@ -116,3 +118,133 @@ def test_another_loop_begins_anew():
         return turns._waiting
 
     assert asyncio.run(ask()) == 0
+
+
+class Timed(asyncio.SelectorEventLoop):
+    """An event loop whose clock the test turns; timers wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 100.0
+        self.worked_s = 0.0
+        self.threads_s = 0.0
+        self.timers: list[float] = []
+        """What was asked for, in seconds."""
+        self.turns = LoopTurns(clock=self.time, worked=lambda: Worked(self.worked_s, self.worked_s + self.threads_s))
+
+    def time(self) -> float:
+        return self.now
+
+    async def turn(self, *, worked_s: float, of_threads_s: float = 0.0) -> None:
+        """Let two turns go by, enough for any line to move if it may, after so much work."""
+        self.worked_s += worked_s
+        self.threads_s += of_threads_s
+        self.now += worked_s
+        for _ in range(2):
+            await asyncio.sleep(0)
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        self.timers.append(delay)
+        return super().call_later(delay, callback, *args, context=context)
+
+
+@pytest.fixture
+def timed() -> Iterator[Timed]:
+    loop = Timed()
+    yield loop
+    loop.close()
+
+
+async def crowd_beside(
+    loop: Timed, *, bob: bool, cost_s: float = 0.005, of_threads_s: float = 0.0, carl: int = 0
+) -> list[str]:
+    """Have a crowd of Ann's begin, of which each has its cost, and Bob or a crowd beside it; return who began."""
+    begun: list[str] = []
+    tasks = await crowd_of(loop.turns, "ann", 60, begun)
+    tasks += await crowd_of(loop.turns, "carl", carl, begun)
+    # Carl was nobody yet when he began, as Bob is.
+    for _ in range(3):
+        loop.now += 0.2
+        tasks += await crowd_of(loop.turns, "ann", 10, begun)
+        tasks += await crowd_of(loop.turns, "carl", carl // 6, begun)
+        await loop.turn(worked_s=0.005)
+    loop.timers.clear()
+    if bob:
+        assert is_at_once(loop.turns, "bob")
+    for _ in range(6):
+        await loop.turn(worked_s=cost_s, of_threads_s=of_threads_s)
+    for one in tasks:
+        one.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return begun
+
+
+def test_a_crowd_rests_for_as_long_as_it_works_while_somebody_asks_beside_it(timed):
+    timed.run_until_complete(crowd_beside(timed, bob=True))
+    assert timed.timers
+    assert all(0.004 < rest_s < 0.011 for rest_s in timed.timers)
+
+
+def test_work_of_threads_makes_the_rest_longer_up_to_twice_the_work_of_the_loop(timed):
+    timed.run_until_complete(crowd_beside(timed, bob=True, cost_s=0.001, of_threads_s=0.1))
+    # The loop has worked for 1 ms, and for 5 ms before Bob asked.
+    assert timed.timers[0] == pytest.approx(2 * 0.006)
+
+
+def test_a_crowd_alone_never_rests(timed):
+    timed.run_until_complete(crowd_beside(timed, bob=False))
+    assert timed.timers == []
+
+
+def test_crowds_beside_each_other_never_rest(timed):
+    timed.run_until_complete(crowd_beside(timed, bob=False, carl=60))
+    assert timed.timers == []
+
+
+def test_a_crowd_is_one_between_its_lines_too(timed):
+    async def ask() -> None:
+        begun: list[str] = []
+        tasks = []
+        for _ in range(4):
+            for name in ("ann", "carl"):
+                tasks += await crowd_of(timed.turns, name, 20, begun)
+            timed.now += 0.2
+            await asyncio.gather(*tasks)
+        timed.timers.clear()
+        for name in ("ann", "carl", "ann"):
+            assert is_at_once(timed.turns, name)
+            await timed.turn(worked_s=0.005)
+
+    timed.run_until_complete(ask())
+    assert timed.timers == []
+
+
+def test_a_rest_ends_and_the_line_moves_on(timed):
+    async def ask() -> None:
+        begun: list[str] = []
+        tasks = await crowd_of(timed.turns, "ann", 40, begun)
+        await timed.turn(worked_s=0.005)
+        assert is_at_once(timed.turns, "bob")
+        for _ in range(100):
+            await timed.turn(worked_s=0.005)
+            timed.now += 0.02
+        assert begun == ["ann"] * 40
+        await asyncio.gather(*tasks)
+
+    timed.run_until_complete(ask())
+    assert timed.timers
+
+
+def test_whoever_waited_long_ago_is_no_crowd(timed):
+    async def ask() -> None:
+        begun: list[str] = []
+        await asyncio.gather(*await crowd_of(timed.turns, "ann", 20, begun))
+        timed.now += 1.0
+        await timed.turn(worked_s=0.005)
+        assert is_at_once(timed.turns, "ann")
+        await timed.turn(worked_s=0.005)
+        assert not timed.turns._crowds
+
+    timed.run_until_complete(ask())

@@ -24,10 +24,11 @@ STEPS = st.lists(
 class Threads:
     """So many threads that do what is called, and end when the test says so."""
 
-    def __init__(self, count: int, most_running: int) -> None:
+    def __init__(self, count: int, most_running: int, most_running_of_owner: int) -> None:
         self.count = count
         self.most_running = most_running
-        self.turns: Turns[tuple[Share, int]] = Turns(most_running)
+        self.most_running_of_owner = most_running_of_owner
+        self.turns: Turns[tuple[Share, int]] = Turns(most_running, most_running_of_owner)
         self.waiting: dict[Share, list[tuple[Share, int]]] = defaultdict(list)
         self.running: list[tuple[Share, int]] = []
         self.called: list[tuple[Share, int]] = []
@@ -37,7 +38,12 @@ class Threads:
 
     def may_be_called(self) -> set[str]:
         running = Counter(share for share, _ in self.running)
-        return {share.owner for share, line in self.waiting.items() if line and running[share] < self.most_running}
+        of_owner = Counter(share.owner for share, _ in self.running)
+        return {
+            share.owner
+            for share, line in self.waiting.items()
+            if line and running[share] < self.most_running and of_owner[share.owner] < self.most_running_of_owner
+        }
 
     def add(self, share: Share) -> None:
         ticket = (share, self.numbers)
@@ -79,6 +85,7 @@ class Threads:
             self.running.append(ticket)
             self.called.append(ticket)
             assert sum(one == share for one, _ in self.running) <= self.most_running
+            assert sum(one.owner == share.owner for one, _ in self.running) <= self.most_running_of_owner
             for owner in owners - {share.owner}:
                 self.overtaken[owner][share.owner] += 1
             self.overtaken[share.owner].clear()
@@ -86,9 +93,9 @@ class Threads:
         assert self.turns.waiting == sum(map(len, self.waiting.values()))
 
 
-@given(steps=STEPS, count=st.integers(1, 4), most_running=st.integers(1, 2))
-def test_nobody_is_overtaken_twice_by_the_same(steps, count, most_running):
-    threads = Threads(count, most_running)
+@given(steps=STEPS, count=st.integers(1, 4), most_running=st.integers(1, 2), most_running_of_owner=st.integers(1, 4))
+def test_nobody_is_overtaken_twice_by_the_same(steps, count, most_running, most_running_of_owner):
+    threads = Threads(count, most_running, most_running_of_owner)
     for step, argument in steps:
         getattr(threads, step)(argument)
         for since in threads.overtaken.values():
@@ -99,10 +106,11 @@ def test_nobody_is_overtaken_twice_by_the_same(steps, count, most_running):
     assert not threads.turns._lines
     assert not threads.turns._ready
     assert not threads.turns._waiting_of_owner
+    assert not threads.turns._running_of_owner
 
 
 def test_a_crowd_of_names_from_one_network_is_one_owner():
-    turns: Turns[str] = Turns(1)
+    turns: Turns[str] = Turns(1, 4)
     for number in range(50):
         turns.add(Share("net", f"name {number}"), f"guess {number}")
     turns.add(Share("net", "name 0"), "guess again")
@@ -111,8 +119,19 @@ def test_a_crowd_of_names_from_one_network_is_one_owner():
 
 
 def test_the_parts_of_an_owner_take_turns():
-    turns: Turns[str] = Turns(2)
+    turns: Turns[str] = Turns(2, 4)
     for number in range(3):
         turns.add(Share("net", "busy"), f"busy {number}")
     turns.add(Share("net", "quiet"), "quiet")
     assert [turns.call() for _ in range(3)] == ["busy 0", "quiet", "busy 1"]
+
+
+def test_an_owner_leaves_a_thread_to_others_whatever_its_parts_ask():
+    turns: Turns[str] = Turns(1, 1)
+    turns.add(Share("net", "x"), "x")
+    turns.add(Share("net", "y"), "y")
+    assert [turns.call(), turns.call()] == ["x", None]
+    turns.add(Share("home", "ann"), "ann")
+    assert turns.call() == "ann"
+    turns.finish(Share("net", "x"))
+    assert turns.call() == "y"

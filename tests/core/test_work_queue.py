@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from apps.core.loop_turns import LOOP_TURNS
 from apps.core.work_queue import Share, WorkQueue
 from apps.llm.errors import Code, RateLimited, ServiceUnavailable
 
@@ -185,3 +186,33 @@ async def test_real_threads_do_it_side_by_side_and_off_the_loop():
         queue = queue_of(pool)
         seen = await asyncio.gather(queue.run(ANN, meet), queue.run(BOB, meet))
     assert len({*seen, threading.current_thread()}) == 3
+
+
+async def rests_of(threads: Threads, *askers: str, of_bob: int = 0) -> list[float]:
+    """Return what a thread rests, in seconds, between three pieces of Ann's work, if so many of Bob's run meanwhile."""
+    for asker in askers:
+        await LOOP_TURNS.wait(asker)
+    rests: list[float] = []
+    queue = queue_of(threads, sleep=rests.append)  # type: ignore[arg-type]
+    works = [queue.run(ANN, lambda: sum(range(1_000))) for _ in range(3)]
+    tasks = await begun(*works, *(queue.run(BOB, int) for _ in range(of_bob)))
+    while threads.given:
+        threads.work()
+    await asyncio.gather(*tasks)
+    return rests
+
+
+async def test_a_crowd_leaves_the_interpreter_to_others_for_as_long_as_it_had_it(threads):
+    rests = await rests_of(threads, "ann", "bob")
+    # Not behind the last: nothing of hers waits.
+    assert len(rests) == 2
+    assert all(0 < rest_s <= 0.5 for rest_s in rests)
+
+
+async def test_whoever_is_alone_rests_nowhere(threads):
+    assert await rests_of(threads, "ann", "ann") == []
+
+
+async def test_no_thread_rests_that_somebody_could_want(threads):
+    # The other thread has work: it is not begun before the first has done Ann's.
+    assert await rests_of(threads, "ann", "bob", of_bob=1) == []

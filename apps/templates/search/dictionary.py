@@ -16,6 +16,7 @@ import orjson
 from django.db import connection
 
 from apps.templates.models import EVERYBODY, audiences
+from apps.templates.search.rows import rows_of
 
 __all__ = ["MAX_WORDS_PER_ENTRY", "MAX_WORDS_PER_USER", "Dictionary", "pieces", "words_change"]
 
@@ -141,6 +142,4 @@ def _size(audience: int) -> int:
 
 
 def _words(statement: str, parameters: Sequence[str | int | list[str]]) -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return [row[0] for row in cursor.fetchall()]
+    return [row[0] for row in rows_of(statement, "word", parameters)]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from django.db import connection
 
 from apps.accounts.identity import Caller
-from apps.templates.models import Tag, Template
 from apps.templates.search.databases import search_index
 from apps.templates.search.dictionary import Dictionary
 from apps.templates.search.entries import entries_count
@@ -17,6 +16,7 @@ from apps.templates.search.highlights import Highlight, highlights
 from apps.templates.search.index import COUNT_BOUND, Asked, Candidate, Scope
 from apps.templates.search.query import PREFIX_QUALITY, Group, Variant, parse_query
 from apps.templates.search.ranking import group_weight, rank
+from apps.templates.search.rows import rows_of
 from apps.templates.search.stems import stem
 from apps.templates.search.typos import near_words
 from apps.templates.search.words import is_spaceless
@@ -146,23 +146,30 @@ def _candidates(
 
 
 def _found(ids: Sequence[int], scores: dict[int, float], groups: Sequence[Group]) -> tuple[Found, ...]:
-    templates = Template.objects.in_bulk(ids)
-    tags: defaultdict[int, list[str]] = defaultdict(list)
-    for template_id, name in Tag.objects.filter(template_id__in=ids).values_list("template_id", "name"):
-        tags[template_id].append(name)
-    return tuple(
-        Found(
-            template_id=template.id,
-            slug=template.slug,
-            title=template.title,
-            description=template.description,
-            category=template.category,
-            tags=tuple(tags[template.id]),
-            score=scores.get(template.id, 0.0),
-            highlights=(
-                *highlights("title", template.title, groups),
-                *highlights("description", template.description, groups),
-            ),
-        )
-        for template in (templates[template_id] for template_id in ids if template_id in templates)
+    if not ids:
+        return ()
+    places = ", ".join(["%s"] * len(ids))
+    templates = rows_of(
+        f"SELECT id, slug, title, description, category FROM prompt_templates_template WHERE id IN ({places})",
+        "id, slug, title, description, category",
+        ids,
     )
+    tags: defaultdict[int, list[str]] = defaultdict(list)
+    of_templates = f"SELECT template_id, name FROM prompt_templates_tag WHERE template_id IN ({places}) ORDER BY name"
+    for template_id, name in rows_of(of_templates, "template_id, name", ids):
+        tags[template_id].append(name)
+    found = {
+        template_id: Found(
+            template_id=template_id,
+            slug=slug,
+            title=title,
+            description=description,
+            category=category,
+            tags=tuple(tags[template_id]),
+            score=scores.get(template_id, 0.0),
+            highlights=(*highlights("title", title, groups), *highlights("description", description, groups)),
+        )
+        for template_id, slug, title, description, category in templates
+    }
+    # One that was deleted meanwhile is not there.
+    return tuple(found[template_id] for template_id in ids if template_id in found)

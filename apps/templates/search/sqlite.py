@@ -13,6 +13,7 @@ from django.db import connection
 from apps.templates.models import audiences
 from apps.templates.search.index import COUNT_BOUND, Asked, Candidate, Entry, Scope, namespace
 from apps.templates.search.query import Group, Variant
+from apps.templates.search.rows import rows_of
 
 __all__ = ["SQLiteIndex"]
 
@@ -78,21 +79,21 @@ class SQLiteIndex:
                 looks += [points, f"{match}{needed}"]
                 looks += [_NAMED_POINTS * points, f"({{title tags}} : {match}){needed}"]
         look = "SELECT rowid AS id, %s AS points FROM prompt_templates_search WHERE prompt_templates_search MATCH %s"
-        with connection.cursor() as cursor:
-            # CROSS JOIN: in this order, or each of the user's templates is looked up in the index.
-            cursor.execute(
-                "SELECT s.template_id, s.title, s.tags, s.description, s.text, s.label, chosen.uses FROM ("
-                "SELECT t.id, t.uses, found.points FROM ("
-                f"SELECT id, sum(points) AS points FROM ({' UNION ALL '.join([look] * (len(looks) // 2))}) GROUP BY id"
-                ") found CROSS JOIN prompt_templates_template t ON t.id = found.id "
-                f"WHERE {condition} ORDER BY found.points DESC, t.uses DESC, t.id LIMIT %s) chosen "
-                "CROSS JOIN prompt_templates_search_row s ON s.template_id = chosen.id",
-                [*looks, *parameters, limit],
-            )
-            return [
-                Candidate(template_id=row[0], fields=(row[1], row[2], row[3], row[4]), label=row[5], uses=row[6])
-                for row in cursor.fetchall()
-            ]
+        # CROSS JOIN: in this order, or each of the user's templates is looked up in the index.
+        rows = rows_of(
+            "SELECT s.template_id, s.title, s.tags, s.description, s.text, s.label, chosen.uses FROM ("
+            "SELECT t.id, t.uses, found.points FROM ("
+            f"SELECT id, sum(points) AS points FROM ({' UNION ALL '.join([look] * (len(looks) // 2))}) GROUP BY id"
+            ") found CROSS JOIN prompt_templates_template t ON t.id = found.id "
+            f"WHERE {condition} ORDER BY found.points DESC, t.uses DESC, t.id LIMIT %s) chosen "
+            "CROSS JOIN prompt_templates_search_row s ON s.template_id = chosen.id",
+            "template_id, title, tags, description, text, label, uses",
+            [*looks, *parameters, limit],
+        )
+        return [
+            Candidate(template_id=row[0], fields=(row[1], row[2], row[3], row[4]), label=row[5], uses=row[6])
+            for row in rows
+        ]
 
 
 def _any(group: Group, user_id: int) -> str:

@@ -244,15 +244,16 @@ class Session:
 
     async def _authenticate(self, token: str, request_id: RequestId | None) -> None:
         try:
-            await authenticate_token(token)
+            caller = await authenticate_token(token)
+            # A known token is recalled, and cheap; its claims are read of those only who may stay.
+            if not self._ending and not sockets.name_user(self, caller.user_id):
+                self._shut(Close.TOO_MANY)
+                return
             claims = verify_access(token)
         except Exception as error:
             self._shut(Close.UNAUTHORIZED if (ours := translate(error)).http_status == 401 else _code_of(ours))
             return
         if self._ending:
-            return
-        if not sockets.name_user(self, claims.user_id):
-            self._shut(Close.TOO_MANY)
             return
         self._token, self.family_id = token, claims.family_id
         if self._clock is not None:
