@@ -1,0 +1,38 @@
+"""Rows as they are read from the search's tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+
+from apps.templates.search.rows import rows_of
+
+ODD = ['say "so"\\', "one\ntwo\x01", "na\u00efve \U0001f600", ""]
+
+
+def stored(words: list[str]) -> str:
+    places = " UNION ALL ".join(["SELECT %s AS number, CAST(%s AS text) AS word"] * len(words))
+    return f"SELECT number, word FROM ({places}) stored ORDER BY number DESC"
+
+
+def test_whatever_is_stored_in_the_order_of_the_statement(database: str):
+    asked = [part for numbered in enumerate(ODD) for part in numbered]
+    expected = [[number, word] for number, word in reversed(list(enumerate(ODD)))]
+    assert [list(row) for row in rows_of(stored(ODD), "number, word", asked)] == expected
+    assert rows_of("SELECT 1 AS number WHERE 1 = 2", "number", []) == []
+
+
+def test_sqlite_is_asked_for_one_row(database: str):
+    sent: list[tuple[str, Any]] = []
+
+    def noted(run, sql, values, many, context):
+        sent.append((sql, values))
+        return run(sql, values, many, context)
+
+    with connection.execute_wrapper(noted):
+        rows_of(stored(ODD), "word", [part for numbered in enumerate(ODD) for part in numbered])
+    ((statement, values),) = sent
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        assert len(cursor.fetchall()) == (1 if database == "sqlite" else len(ODD))
