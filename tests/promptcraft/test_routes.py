@@ -9,12 +9,22 @@ from apps.accounts.access import Access
 from tests.promptcraft.surface import API_ROUTES, ROUTES, walk
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE")
-each_route = pytest.mark.parametrize("route", API_ROUTES, ids=lambda route: route.path)
 
 
-def methods_of(caller, route):
-    """Return the methods that a route has, OPTIONS aside."""
-    allow = caller.options(route.sample).headers["Allow"]
+@pytest.fixture(params=API_ROUTES, ids=lambda route: route.path, scope="module")
+def route(request):
+    return request.param
+
+
+@pytest.fixture
+def allow(caller, route):
+    """What the route tells its caller that it takes."""
+    return caller.options(route.sample).headers["Allow"]
+
+
+@pytest.fixture
+def methods(allow):
+    """The methods that the route has, OPTIONS aside."""
     return [method for method in allow.split(", ") if method != "OPTIONS"]
 
 
@@ -58,9 +68,8 @@ def test_who_may_what():
     }, "Whoever opens a route to everybody says so here as well."
 
 
-@each_route
-def test_only_public_routes_answer_a_visitor(client, caller, route):
-    for method in methods_of(caller, route):
+def test_only_public_routes_answer_a_visitor(client, route, methods):
+    for method in methods:
         answer = client.request(method, route.sample)
         if route.access is Access.PUBLIC:
             assert answer.status_code in (200, 400), method
@@ -72,42 +81,37 @@ def test_only_public_routes_answer_a_visitor(client, caller, route):
             assert answer.json()["error"]["type"] == "authentication_error"
 
 
-@each_route
-@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c"])
-def test_a_bad_token_opens_nothing(client, caller, route, token):
-    for method in methods_of(caller, route):
-        answer = client.request(method, route.sample, headers={"Authorization": f"Bearer {token}".strip()})
-        if route.access is Access.PUBLIC:
-            assert answer.status_code in (200, 400), method
-        else:
-            assert answer.status_code == 401, method
-            assert answer.headers["WWW-Authenticate"] == "Bearer"
+def test_a_bad_token_opens_nothing(client, route, methods):
+    for token in ("", "nonsense", "a.b.c"):
+        for method in methods:
+            answer = client.request(method, route.sample, headers={"Authorization": f"Bearer {token}".strip()})
+            if route.access is Access.PUBLIC:
+                assert answer.status_code in (200, 400), (token, method)
+            else:
+                assert answer.status_code == 401, (token, method)
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@each_route
-@pytest.mark.parametrize("token", [None, "nonsense"])
-def test_options_tells_everybody_the_same(client, caller, route, token):
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    asked, known = client.options(route.sample, headers=headers), caller.options(route.sample)
-    assert (asked.status_code, asked.content) == (204, b"")
-    assert asked.headers["Allow"] == known.headers["Allow"]
+def test_options_tells_everybody_the_same(client, route, allow):
+    for headers in ({}, {"Authorization": "Bearer nonsense"}):
+        asked = client.options(route.sample, headers=headers)
+        assert (asked.status_code, asked.content) == (204, b""), headers
+        assert asked.headers["Allow"] == allow, headers
 
 
-@each_route
-@pytest.mark.parametrize("signed_in", [False, True], ids=["visitor", "user"])
-def test_slash_or_not_is_the_same(server, clients, route, signed_in):
-    sender = clients(server, signed_in=signed_in)
-    for method in METHODS:
-        with_slash, without = (sender.request(method, sent) for sent in (route.sample, route.sample.rstrip("/")))
-        assert told(with_slash) == told(without), method
-        assert with_slash.headers.get("Allow") == without.headers.get("Allow")
-        assert not with_slash.is_redirect
-        assert not with_slash.is_server_error
+def test_slash_or_not_is_the_same(client, caller, route, methods):
+    """Of the methods that the route has and of one that it has not: `test_a_method_that_is_not_there` asks all."""
+    absent = next(method for method in ("PUT", "PATCH", "PURGE") if method not in methods)
+    for sender in (client, caller):
+        for method in (*methods, "OPTIONS", absent):
+            with_slash, without = (sender.request(method, sent) for sent in (route.sample, route.sample.rstrip("/")))
+            assert told(with_slash) == told(without), method
+            assert with_slash.headers.get("Allow") == without.headers.get("Allow")
+            assert not with_slash.is_redirect
+            assert not with_slash.is_server_error
 
 
-@each_route
-def test_a_method_that_is_not_there(caller, route):
-    allow = caller.options(route.sample).headers["Allow"]
+def test_a_method_that_is_not_there(caller, route, allow):
     assert sorted(allow.split(", ")) == sorted({*allow.split(", "), "OPTIONS"})
     for method in set(METHODS) - set(allow.split(", ")) - {"HEAD"}:
         answer = caller.request(method, route.sample)
@@ -116,7 +120,6 @@ def test_a_method_that_is_not_there(caller, route):
         assert answer.json()["error"]["code"] == "method_not_allowed"
 
 
-@each_route
 def test_head_is_get_without_a_body(caller, route):
     got, asked = caller.get(route.sample), caller.head(route.sample)
     assert asked.status_code == got.status_code
