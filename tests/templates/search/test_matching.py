@@ -5,33 +5,38 @@ from __future__ import annotations
 import pytest
 
 from tests.templates.search.stored import slugs, store
+from tests.templates.visibility import undone
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
-@pytest.mark.parametrize(
-    ("title", "query"),
-    [
-        ("Summaries of meetings", "summarize meeting"),
-        ("Summarise a report", "summary of reports"),
-        ("Translation of contracts", "translate contract"),
-        ("Optimisation of colours", "optimize color"),
-        ("Categories of stories", "category story"),
-        ("Negotiating a salary", "negotiation"),
-        ("Data analysis", "analyze"),
-        ("Planned releases", "planning"),
-    ],
-)
-def test_other_forms_of_a_word(title: str, query: str):
-    store("one", title)
-    store("other", "Nothing of the kind")
-    assert slugs(query) == ["one"]
+FORMS = [
+    ("Summaries of meetings", "summarize meeting"),
+    ("Summarise a report", "summary of reports"),
+    ("Translation of contracts", "translate contract"),
+    ("Optimisation of colours", "optimize color"),
+    ("Categories of stories", "category story"),
+    ("Negotiating a salary", "negotiation"),
+    ("Data analysis", "analyze"),
+    ("Planned releases", "planning"),
+]
 
 
-@pytest.mark.parametrize("query", ["summ", "summar", "summarisat", "quick summari", "SUMM", "quick  su "])
-def test_the_last_word_may_be_typed_by_half(query: str):
+def test_other_forms_of_a_word():
+    failures = []
+    for title, query in FORMS:
+        with undone():
+            store("one", title)
+            store("other", "Nothing of the kind")
+            if slugs(query) != ["one"]:
+                failures.append((title, query))
+    assert failures == []
+
+
+def test_the_last_word_may_be_typed_by_half():
     store("one", "Quick summarisation of a report")
-    assert slugs(query) == ["one"]
+    queries = ["summ", "summar", "summarisat", "quick summari", "SUMM", "quick  su "]
+    assert {query: slugs(query) for query in queries} == {query: ["one"] for query in queries}
 
 
 def test_only_the_last_word_is_taken_for_a_half():
@@ -45,18 +50,15 @@ def test_a_half_word_past_the_stem_is_completed():
     assert slugs("generat") == slugs("generato") == ["one"]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_typos():
+    store("one", "Newsletter and code negotiation")
+    store("other", "Nothing of the kind")
+    queries = [
         *("newsleter", "newslettter", "newzletter", "newslteter", "ewsletter", "nwesletetr", "newslette"),
         *("cdoe", "coed", "ocde", "codr", "xode", "coode"),
         *("negociation", "neogtiation", "negotation"),
-    ],
-)
-def test_typos(query: str):
-    store("one", "Newsletter and code negotiation")
-    store("other", "Nothing of the kind")
-    assert slugs(query) == ["one"]
+    ]
+    assert {query: slugs(query) for query in queries} == {query: ["one"] for query in queries}
 
 
 def test_typos_in_other_scripts():
@@ -64,10 +66,10 @@ def test_typos_in_other_scripts():
     assert slugs("письом") == slugs("клеенту") == ["one"]
 
 
-@pytest.mark.parametrize("query", ["abx", "neswltr", "zzzzzz", "cod3"])
-def test_what_is_too_far_off_is_not_guessed(query: str):
+def test_what_is_too_far_off_is_not_guessed():
     store("one", "Newsletter code abc")
-    assert slugs(query) == []
+    queries = ["abx", "neswltr", "zzzzzz", "cod3"]
+    assert {query: slugs(query) for query in queries} == {query: [] for query in queries}
 
 
 def test_the_word_itself_comes_before_its_neighbour():
@@ -82,31 +84,34 @@ def test_a_template_that_has_the_typo_does_not_hide_what_was_meant():
     assert set(slugs("emial")) == {"meant", "mistyped"}
 
 
-@pytest.mark.parametrize(
-    ("title", "query"),
-    [
-        ("Résumé à revoir", "resume a revoir"),
-        ("Resume", "résumé"),
-        ("Wiadomość po łódzkich targach", "wiadomosc lodzkich"),
-        ("Größe und Straße", "grosse strasse"),
-        ("Größe", "GRÖSSE"),
-        ("Smørrebrød", "smorrebrod"),
-        ("Cafe\u0301", "café"),
-        ("ﬁnance Ｗｉｄｅ", "finance wide"),
-        ("Ёлка", "елка"),
-        ("Ναύτης", "ναυτησ"),
-    ],
-)
-def test_accents_case_and_letter_forms_do_not_matter(title: str, query: str):
-    store("one", title)
-    assert slugs(query) == ["one"]
+LETTERS = [
+    ("Résumé à revoir", "resume a revoir"),
+    ("Resume", "résumé"),
+    ("Wiadomość po łódzkich targach", "wiadomosc lodzkich"),
+    ("Größe und Straße", "grosse strasse"),
+    ("Größe", "GRÖSSE"),
+    ("Smørrebrød", "smorrebrod"),
+    ("Cafe\u0301", "café"),
+    ("ﬁnance Ｗｉｄｅ", "finance wide"),
+    ("Ёлка", "елка"),
+    ("Ναύτης", "ναυτησ"),
+]
 
 
-@pytest.mark.parametrize("query", ["stand-up e-mail", "standup email", "stand up e mail", "Stand-Up"])
-@pytest.mark.parametrize("title", ["Stand-up e-mail"])
-def test_compounds_are_found_in_one_and_in_parts(title: str, query: str):
-    store("one", title)
-    assert slugs(query) == ["one"]
+def test_accents_case_and_letter_forms_do_not_matter():
+    failures = []
+    for title, query in LETTERS:
+        with undone():
+            store("one", title)
+            if slugs(query) != ["one"]:
+                failures.append((title, query))
+    assert failures == []
+
+
+def test_compounds_are_found_in_one_and_in_parts():
+    store("one", "Stand-up e-mail")
+    queries = ["stand-up e-mail", "standup email", "stand up e mail", "Stand-Up"]
+    assert {query: slugs(query) for query in queries} == {query: ["one"] for query in queries}
 
 
 def test_what_is_in_quotes_has_to_be_there():
@@ -127,18 +132,18 @@ def test_a_phrase_does_not_run_from_one_field_into_the_next():
     assert slugs('"alpha beta"') == ["one"]
 
 
-@pytest.mark.parametrize("query", ["会议纪要", "纪要", "要", "会议 纪要模板", "“议纪”", "写一份会议纪要"])
-def test_chinese_is_found_by_any_piece(query: str):
+def test_chinese_is_found_by_any_piece():
     store("one", "会议纪要模板", "把录音整理成纪要")
     store("other", "产品说明")
-    assert slugs(query) == ["one"]
+    queries = ["会议纪要", "纪要", "要", "会议 纪要模板", "“议纪”", "写一份会议纪要"]
+    assert {query: slugs(query) for query in queries} == {query: ["one"] for query in queries}
 
 
-@pytest.mark.parametrize("query", ["メール", "お詫び", "ール", "ガイド", "회의록", "회의", "ประชุม"])
-def test_other_scripts_without_spaces(query: str):
+def test_other_scripts_without_spaces():
     store("one", "お詫びメールのガイド", "회의록을 쓰다", "บันทึกการประชุม")
     store("other", "English")
-    assert slugs(query) == ["one"]
+    queries = ["メール", "お詫び", "ール", "ガイド", "회의록", "회의", "ประชุม"]
+    assert {query: slugs(query) for query in queries} == {query: ["one"] for query in queries}
 
 
 def test_abbreviations_are_known():

@@ -15,6 +15,7 @@ from apps.templates.search.postgres import PostgreSQLIndex
 from apps.templates.search.query import parse_query
 from apps.templates.search.sqlite import SQLiteIndex
 from tests.templates.search.stored import caller_of, search, slugs, store, store_many, user
+from tests.templates.visibility import undone
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -101,13 +102,13 @@ def test_filters():
         assert slugs(query, category="seo", language="en") == []
 
 
-@pytest.mark.parametrize("name", ["category", "tag", "language"])
-@pytest.mark.parametrize("value", ["", "unknown", "\x00", "\ud800", "' OR 1=1 --", "%", "x" * 10_000])
-def test_a_filter_that_nothing_passes_finds_nothing(name: str, value: str):
+def test_a_filter_that_nothing_passes_finds_nothing():
     store("one", "Zebra", tags=("hoof",))
-    filters: dict[str, Any] = {name: value}
-    assert slugs("zebra", **filters) == []
-    assert slugs("", **filters) == []
+    for name in ("category", "tag", "language"):
+        for value in ("", "unknown", "\x00", "\ud800", "' OR 1=1 --", "%", "x" * 10_000):
+            filters: dict[str, Any] = {name: value}
+            assert slugs("zebra", **filters) == [], filters
+            assert slugs("", **filters) == [], filters
 
 
 def test_limits_are_bounded():
@@ -133,18 +134,25 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("query", HOSTILE, ids=range(len(HOSTILE)))
-def test_no_query_is_an_error(query: str):
-    store("one", "Zebra", "½ ﷺ ㍿ ゛ 1/2/3/4/5 \\ ' \" |", query.replace("\x00", "").replace("\ud800", ""))
-    assert set(slugs(query)) <= {"one"}
+def test_no_query_is_an_error():
+    failures: list[object] = []
+    for number, query in enumerate(HOSTILE):
+        with undone():
+            try:
+                store("one", "Zebra", "½ ﷺ ㍿ ゛ 1/2/3/4/5 \\ ' \" |", query.replace("\x00", "").replace("\ud800", ""))
+                found = slugs(query)
+            except Exception as error:
+                failures.append((number, query[:50], error))
+            else:
+                if not set(found) <= {"one"}:
+                    failures.append((number, query[:50], found))
+    assert failures == []
 
 
-@pytest.mark.parametrize(
-    "query", ["zebra*", "title:zebra", "NOT zebra", "(zebra", "zebra & | !", "\ud800 zebra", "-zebra"]
-)
-def test_operators_are_text(query: str):
+def test_operators_are_text():
     store("one", "Zebra")
-    assert slugs(query) == ["one"]
+    queries = ["zebra*", "title:zebra", "NOT zebra", "(zebra", "zebra & | !", "\ud800 zebra", "-zebra"]
+    assert {query: slugs(query) for query in queries} == {query: ["one"] for query in queries}
 
 
 def test_the_text_is_of_production_or_else_the_newest():
