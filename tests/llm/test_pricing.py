@@ -8,6 +8,7 @@ from apps.llm.price_rows import PRICE_ROWS, PRICES
 from apps.llm.pricing import PriceBook, PriceRow, cost_nano_usd, usd
 from apps.llm.providers import DIALECTS
 from apps.llm.wire.openai import Usage
+from tests.each import each
 
 BEIJING = timezone(timedelta(hours=8))
 # A Wednesday.
@@ -44,7 +45,7 @@ def test_prices_are_exact():
         usd("0.0000000001")
 
 
-@pytest.mark.parametrize(
+@each(
     ("provider", "model", "used", "nano_usd"),
     [
         # 1,000 x 0.15 + 500 x 0.60, in millionths of a USD: 150 + 300 = 450, which is 450,000 nano-USD.
@@ -73,7 +74,7 @@ def test_costs_computed_by_hand(provider, model, used, nano_usd):
     assert cost(provider, model, used) == nano_usd
 
 
-@pytest.mark.parametrize(
+@each(
     ("prompt", "nano_usd"),
     [
         # 272,000 x 0.10 + 100 x 0.50 = 27,200 + 50.
@@ -95,7 +96,7 @@ def test_models_before_5_5_have_no_long_price():
     assert cost("openai", "gpt-5.4", usage(300_000)) == 750_000_000
 
 
-@pytest.mark.parametrize(
+@each(
     ("at", "nano_usd"),
     [
         (PEAK, 900_000),
@@ -126,7 +127,7 @@ def test_deepseek_peaks(at, nano_usd):
     assert cost("deepseek", "deepseek-flash", usage(1_000, 500), at) == nano_usd
 
 
-@pytest.mark.parametrize(
+@each(
     ("at", "nano_usd"),
     [
         # 1,000 x 0.14 + 500 x 0.28 = 280: the old list, without peaks. The change came on a Sunday.
@@ -142,14 +143,12 @@ def test_prices_are_dated(at, nano_usd):
     assert cost("deepseek", "deepseek-flash", usage(1_000, 500), at) == nano_usd
 
 
-@pytest.mark.parametrize(
-    ("provider", "model"), [("deepseek", "fake-model"), ("openai", "deepseek-flash"), ("nobody", "mock")]
-)
+@each(("provider", "model"), [("deepseek", "fake-model"), ("openai", "deepseek-flash"), ("nobody", "mock")])
 def test_unknown_price_is_none(provider, model):
     assert cost(provider, model, usage(1, 1)) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("price", "tokens", "nano_usd"),
     [(1, 499_999, 0), (1, 500_000, 1), (1, 1_499_999, 1), (1, 1_500_000, 2), (3, 166_667, 1)],
 )
@@ -193,7 +192,7 @@ def test_instants_need_a_time_zone():
         row(effective_from=datetime(2026, 1, 1))
 
 
-@pytest.mark.parametrize("vendor", DIALECTS)
+@each("vendor", DIALECTS)
 def test_every_model_of_the_catalogues_has_a_price(vendor):
     unpriced = [facts.id for facts in DIALECTS[vendor].catalogue if PRICES.find(vendor, facts.id, OFF_PEAK) is None]
     assert unpriced == []

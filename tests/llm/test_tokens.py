@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from apps.llm.tokens import estimate_prompt_tokens, estimate_tokens
+from tests.each import each
 from tests.llm.providers.asking import request_of
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "tokens"),
     [
         ("", 0),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from apps.llm.providers import DIALECTS, VENDOR_NAMES, owner_of
+from tests.each import each
 from tests.llm.providers.asking import USER_HASH, body_of, call_of, request_of, target_of
 
 TOOL = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
@@ -26,17 +26,15 @@ def lacking(vendor: str, model: str | None = None, **fields: Any) -> str | None:
 # --- every vendor
 
 
-@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-@pytest.mark.parametrize(
-    ("vendor", "taken"), [("deepseek", "max_tokens"), ("zai", "max_tokens"), ("openai", "max_completion_tokens")]
-)
+@each("name", ["max_tokens", "max_completion_tokens"])
+@each(("vendor", "taken"), [("deepseek", "max_tokens"), ("zai", "max_tokens"), ("openai", "max_completion_tokens")])
 def test_both_names_of_the_limit_become_the_vendors(vendor, taken, name):
     limit: dict[str, Any] = {name: 77}
     body = body_of(vendor, **limit)
     assert {key: value for key, value in body.items() if key.startswith("max_")} == {taken: 77}
 
 
-@pytest.mark.parametrize(
+@each(
     ("vendor", "model", "asked", "sent"),
     [
         ("deepseek", None, 400_000, 384_000),
@@ -50,9 +48,7 @@ def test_limits_over_what_the_model_writes_are_its_own(vendor, model, asked, sen
     assert body.get("max_tokens", body.get("max_completion_tokens")) == sent
 
 
-@pytest.mark.parametrize(
-    ("vendor", "name"), [("deepseek", "user_id"), ("zai", "user_id"), ("openai", "safety_identifier")]
-)
+@each(("vendor", "name"), [("deepseek", "user_id"), ("zai", "user_id"), ("openai", "safety_identifier")])
 def test_user_is_replaced_by_the_hashed_tenant(vendor, name):
     body = body_of(vendor, user="alice@example.test", safety_identifier="alice", user_id="alice")
     assert body[name] == USER_HASH
@@ -60,7 +56,7 @@ def test_user_is_replaced_by_the_hashed_tenant(vendor, name):
     assert "user" not in body
 
 
-@pytest.mark.parametrize(
+@each(
     ("vendor", "user_hash", "sent"),
     [("deepseek", "", None), ("zai", "abcde", None), ("zai", "abcdef", "abcdef"), ("openai", "a" * 99, "a" * 64)],
 )
@@ -70,7 +66,7 @@ def test_tenants_that_the_vendor_would_refuse(vendor, user_hash, sent):
     assert body.get("user_id", body.get("safety_identifier")) == sent
 
 
-@pytest.mark.parametrize("vendor", VENDOR_NAMES)
+@each("vendor", VENDOR_NAMES)
 def test_fields_that_are_not_the_vendors_are_dropped(vendor):
     body = body_of(
         vendor,
@@ -91,13 +87,13 @@ def test_fields_that_are_not_the_vendors_are_dropped(vendor):
     assert body["stream_options"]["include_usage"] is True
 
 
-@pytest.mark.parametrize(("vendor", "role"), [("deepseek", "system"), ("zai", "system"), ("openai", "developer")])
+@each(("vendor", "role"), [("deepseek", "system"), ("zai", "system"), ("openai", "developer")])
 def test_developer_role_is_the_vendors(vendor, role):
     body = body_of(vendor, messages=[{"role": "developer", "content": "Be brief."}])
     assert body["messages"] == [{"role": role, "content": "Be brief."}]
 
 
-@pytest.mark.parametrize("vendor", VENDOR_NAMES)
+@each("vendor", VENDOR_NAMES)
 def test_messages_lose_fields_that_are_null_or_unknown(vendor):
     calls = [{"id": "c1", "type": "function", "function": {"name": "tide", "arguments": "{}"}}]
     message = {
@@ -114,7 +110,7 @@ def test_messages_lose_fields_that_are_null_or_unknown(vendor):
     assert body["messages"][1] == {"role": "tool", "tool_call_id": "c1", "content": "high"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("vendor", "model", "kept"),
     [
         ("deepseek", None, True),
@@ -132,7 +128,7 @@ def test_reasoning_of_the_history_goes_to_those_who_take_it(vendor, model, kept)
     assert ("reasoning_content" in body_of(vendor, model, messages=history)["messages"][0]) is kept
 
 
-@pytest.mark.parametrize(
+@each(
     ("vendor", "model", "content"),
     [
         ("deepseek", None, PARTS[0]["content"]),
@@ -154,7 +150,7 @@ def test_parts_that_are_not_text_are_left_for_the_vendor_to_refuse():
     assert body_of("zai", messages=refused)["messages"][0]["content"] == refused[0]["content"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("vendor", "model", "fields", "name"),
     [
         ("deepseek", None, {"messages": IMAGE}, None),
@@ -215,7 +211,7 @@ def test_tools_stop_and_format_are_passed_on():
     assert body["top_p"] == 0.5
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "owner"),
     [
         ("deepseek-chat", "deepseek"),
@@ -237,7 +233,7 @@ def test_models_have_owners(model, owner):
 # --- DeepSeek
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "fields", "thinking", "effort"),
     [
         (None, {}, False, None),
@@ -271,7 +267,7 @@ def test_deepseek_gets_no_seed():
 # --- Z.AI
 
 
-@pytest.mark.parametrize(("asked", "sent"), [(0, 0.01), (0.01, 0.01), (0.5, 0.5), (0.999, 0.99), (1, 0.99), (2, 0.99)])
+@each(("asked", "sent"), [(0, 0.01), (0.01, 0.01), (0.5, 0.5), (0.999, 0.99), (1, 0.99), (2, 0.99)])
 def test_zai_sampling_stays_inside_its_open_interval(asked, sent):
     body = body_of("zai", temperature=asked, top_p=min(asked, 1))
     assert (body["temperature"], body["top_p"]) == (sent, sent)
@@ -290,7 +286,7 @@ def test_zai_serves_tool_choice_none_without_tools():
     assert "tool_choice" not in body
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "fields", "thinking", "effort"),
     [
         (None, {}, None, None),
@@ -313,7 +309,7 @@ def test_zai_thinking(model, fields, thinking, effort):
 # --- OpenAI
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "fields", "effort"),
     [
         (None, {}, "none"),
@@ -353,14 +349,14 @@ SAMPLING = {
 }
 
 
-@pytest.mark.parametrize("model", [None, "gpt-5", "gpt-5.9-next", "o4-mini"])
+@each("model", [None, "gpt-5", "gpt-5.9-next", "o4-mini"])
 def test_openai_reasoning_models_get_no_sampling_fields(model):
     body = body_of("openai", model, **SAMPLING, seed=7, verbosity="low")
     assert not set(SAMPLING) & set(body)
     assert (body["seed"], body["verbosity"]) == (7, "low")
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1-mini", "fake-model"])
+@each("model", ["gpt-4o", "gpt-4.1-mini", "fake-model"])
 def test_openai_other_models_get_them(model):
     body = body_of("openai", model, **SAMPLING)
     assert {name: body[name] for name in SAMPLING} == SAMPLING
@@ -373,6 +369,6 @@ def test_openai_is_asked_for_no_padding_and_no_lonely_parallel_tool_calls():
     assert body_of("openai", parallel_tool_calls=False, tools=[TOOL])["parallel_tool_calls"] is False
 
 
-@pytest.mark.parametrize("vendor", ["deepseek", "zai"])
+@each("vendor", ["deepseek", "zai"])
 def test_padding_is_openais(vendor):
     assert body_of(vendor)["stream_options"] == {"include_usage": True}

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from apps.llm.errors import Failure, ProviderError
+from tests.each import each
 from tests.llm.providers.asking import Kept
 from tests.llm.providers.connecting import EVENT, KEY, call, failure_of, provider_of
 from tests.llm.providers.scripted import ScriptedUpstream, chunked, response
@@ -23,7 +24,7 @@ class Broken(httpx.AsyncBaseTransport):
         raise self.error
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "failure"),
     [
         (httpx.ConnectTimeout(""), Failure.CONNECT_TIMEOUT),
@@ -93,7 +94,7 @@ async def test_host_that_cannot_be_a_name(vendor):
     assert caught.value.failure is Failure.CONNECT_FAILED
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "then"),
     [
         pytest.param(b"", "close", id="closed before the status line"),

@@ -8,6 +8,7 @@ import pytest
 
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
+from tests.each import each
 from tests.llm.providers.asking import Kept
 from tests.llm.providers.connecting import EVENT, call, provider_of
 from tests.llm.providers.scripted import ScriptedUpstream, chunked, response
@@ -25,7 +26,7 @@ async def cancelled(provider: OpenAICompatibleProvider, upstream: ScriptedUpstre
     await upstream.hung_up.wait()
 
 
-@pytest.mark.parametrize(
+@each(
     "answer",
     [
         pytest.param(b"", id="before the status line"),
@@ -88,9 +89,7 @@ async def test_closing_the_provider_ends_its_streams(vendor):
             await run
 
 
-@pytest.mark.parametrize(
-    "error", [ProviderError(Failure.BAD_RESPONSE), KeyError("a fault of ours")], ids=["ours", "bug"]
-)
+@each("error", [ProviderError(Failure.BAD_RESPONSE), KeyError("a fault of ours")], ids=["ours", "bug"])
 async def test_what_the_sink_raises_passes_through_and_closes_the_connection(vendor, error):
     async with (
         ScriptedUpstream(chunked(EVENT, end=False)) as upstream,

@@ -11,6 +11,7 @@ from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
 from apps.llm.wire.json import loads
 from apps.llm.wire.openai import parse_chunk
 from apps.llm.wire.sse import Decoder
+from tests.each import each
 from tests.fixtures import STREAMS
 from tests.llm.providers.asking import Kept
 from tests.llm.providers.connecting import EVENT, KEY, call, provider_of
@@ -47,7 +48,7 @@ async def test_request_is_a_post_that_asks_for_a_stream_with_usage(vendor):
     assert body["stream_options"]["include_usage"] is True
 
 
-@pytest.mark.parametrize("ending", ["", "/", "///"])
+@each("ending", ["", "/", "///"])
 async def test_base_url_is_joined_with_or_without_a_slash(ending):
     async with (
         ScriptedUpstream(response(200, EVENT)) as upstream,
@@ -187,14 +188,14 @@ def test_keys_show_nowhere(vendor):
     assert vendor in repr(provider)
 
 
-@pytest.mark.parametrize("key", ["", "sk a", "sk-\n", "sk-é", "sk-\x00"])
+@each("key", ["", "sk a", "sk-\n", "sk-é", "sk-\x00"])
 def test_keys_that_cannot_be_sent_are_refused_without_showing_them(key):
     with pytest.raises(ValueError, match="printable ASCII") as caught:
         ProviderConfig(api_key=key)
     assert not key.strip() or key not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     "base_url",
     [
         "api.example",

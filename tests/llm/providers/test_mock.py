@@ -13,6 +13,7 @@ from apps.llm.providers.mock import SCENARIOS, MockProvider, parse_scenario
 from apps.llm.wire.json import loads
 from apps.llm.wire.openai import Chunk, parse_chunk
 from apps.llm.wire.sse import Decoder
+from tests.each import each
 from tests.llm.providers.asking import Kept, call_of
 
 TOOL = {
@@ -95,7 +96,7 @@ async def test_quotes_text_parts_of_the_last_user_message():
     assert "“What is it?”" in content(await chunks_of(messages=messages))
 
 
-@pytest.mark.parametrize("limit", [1, 5])
+@each("limit", [1, 5])
 async def test_max_tokens_cuts_with_length(limit):
     chunks = await chunks_of(max_tokens=limit)
     assert len([chunk for chunk in chunks if chunk.content]) == limit
@@ -116,7 +117,7 @@ async def test_json_mode_answers_json():
     assert answer["provider"] == "mock"
 
 
-@pytest.mark.parametrize(
+@each(
     ("schema", "answer"),
     [
         ({"properties": {"a": {"type": "string"}, "b": {"type": "number"}}}, {"a": "mock", "b": 0}),
@@ -142,9 +143,7 @@ async def test_recursive_and_broken_schemas_end():
         loads(content(await chunks_of(response_format=form)))
 
 
-@pytest.mark.parametrize(
-    "fields", [{"tool_choice": "required"}, {"tool_choice": {"type": "function", "function": {"name": "tide"}}}]
-)
+@each("fields", [{"tool_choice": "required"}, {"tool_choice": {"type": "function", "function": {"name": "tide"}}}])
 async def test_demanded_tools_are_called(fields):
     chunks = await chunks_of(tools=[TOOL], **fields)
     fragments = [fragment for chunk in chunks for fragment in chunk.tool_calls]
@@ -179,7 +178,7 @@ async def test_tool_call_scenario_works_without_tools():
     assert finish(chunks) == ["tool_calls"]
 
 
-@pytest.mark.parametrize(("scenario", "fields"), [("reasoning", {}), (None, {"reasoning_effort": "low"})])
+@each(("scenario", "fields"), [("reasoning", {}), (None, {"reasoning_effort": "low"})])
 async def test_reasoning_comes_before_the_content(scenario, fields):
     chunks = await chunks_of(scenario, **fields)
     kinds = ["r" if chunk.reasoning else "c" for chunk in chunks if chunk.has_content]
@@ -201,7 +200,7 @@ async def test_long_is_2000_tokens():
     assert finish(await chunks_of("long", max_tokens=50)) == ["length"]
 
 
-@pytest.mark.parametrize(("scenario", "tokens"), [("cut_after_n", 3), ("cut_after_0", 0), ("cut_after_7", 7)])
+@each(("scenario", "tokens"), [("cut_after_n", 3), ("cut_after_0", 0), ("cut_after_7", 7)])
 async def test_cut_ends_inside_an_event(scenario, tokens):
     data = await data_of(scenario)
     assert not data.endswith(b"\n\n")
@@ -215,7 +214,7 @@ async def test_cut_after_more_than_there_is_loses_the_finish():
     assert finish(chunks) == []
 
 
-@pytest.mark.parametrize(("scenario", "tokens"), [("error_after_n", 3), ("error_after_5", 5)])
+@each(("scenario", "tokens"), [("error_after_n", 3), ("error_after_5", 5)])
 async def test_error_after_is_an_error_event(scenario, tokens):
     chunks = await chunks_of(scenario)
     assert len([chunk for chunk in chunks if chunk.content]) == tokens
@@ -285,12 +284,12 @@ async def test_delays(monkeypatch, scenario, waits):
     assert asked == waits
 
 
-@pytest.mark.parametrize("header", SCENARIOS)
+@each("header", SCENARIOS)
 def test_scenarios_are_known(header):
     assert parse_scenario(f" {header} ") == header
 
 
-@pytest.mark.parametrize("header", ["cut_after_0", "error_after_1234"])
+@each("header", ["cut_after_0", "error_after_1234"])
 def test_counts_may_be_written(header):
     assert parse_scenario(header) == header
 
@@ -299,9 +298,7 @@ def test_empty_scenario_is_none():
     assert parse_scenario("  ") is None
 
 
-@pytest.mark.parametrize(
-    "header", ["nope", "cut_after_", "cut_after_-1", "cut_after_99999", "stall_3", "LONG", "long\n\nx"]
-)
+@each("header", ["nope", "cut_after_", "cut_after_-1", "cut_after_99999", "stall_3", "LONG", "long\n\nx"])
 def test_unknown_scenarios_are_refused(header):
     with pytest.raises(InvalidRequest) as caught:
         parse_scenario(header)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import pytest
-
 from apps.llm.errors import BreakerVerdict, Failure
 from apps.llm.providers import DIALECTS
 from apps.llm.providers.refusal import failure_of_status, known_field, read_refusal
+from tests.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "failure"),
     [
         (400, "request_rejected"),
@@ -35,7 +34,7 @@ def test_statuses(status, failure):
     assert failure_of_status(status) == failure
 
 
-@pytest.mark.parametrize(
+@each(
     ("document", "code", "message"),
     [
         ({"error": {"code": 1113, "message": "Arrears"}}, "1113", "arrears"),
@@ -62,7 +61,7 @@ def test_messages_are_bounded_and_hidden():
     assert "abcd" not in repr(refusal)
 
 
-@pytest.mark.parametrize(
+@each(
     ("param", "known"),
     [
         ("messages", "messages"),
@@ -83,7 +82,7 @@ def test_only_our_own_fields_are_named(param, known):
     assert known_field(param) == known
 
 
-@pytest.mark.parametrize(
+@each(
     ("vendor", "error", "failure"),
     [
         ("zai", {"code": "1113"}, "out_of_funds"),
@@ -106,7 +105,7 @@ def test_phrases_do_not_overrule_a_clear_status():
     assert DIALECTS["deepseek"].classify(refusal).failure is Failure.OVERLOADED
 
 
-@pytest.mark.parametrize(
+@each(
     ("vendor", "status", "error", "verdict"),
     [
         ("zai", 429, {"code": "1113"}, BreakerVerdict.OPEN_NOW),

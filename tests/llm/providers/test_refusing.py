@@ -11,6 +11,7 @@ from apps.llm.providers import DIALECTS, ProviderConfig
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
 from apps.llm.wire.openai import parse_chunk
 from apps.llm.wire.sse import Decoder
+from tests.each import each
 from tests.fixtures import RESPONSES, WHOLE_JSON
 from tests.llm.providers.asking import Kept
 from tests.llm.providers.connecting import EVENT, KEY, call, failure_of, provider_of
@@ -20,7 +21,7 @@ from tests.upstream.vendor_errors import ERRORS
 # --- refusals
 
 
-@pytest.mark.parametrize("row", ERRORS, ids=lambda row: row.name)
+@each("row", ERRORS, ids=lambda row: row.name)
 async def test_refusals_mean_what_the_vendor_says(row):
     kind = "text/html" if row.error is None else "application/json"
     failed = await failure_of(row.vendor, response(row.status, row.body(KEY), kind))
@@ -31,7 +32,7 @@ async def test_refusals_mean_what_the_vendor_says(row):
     assert KEY[-4:] not in repr(failed)
 
 
-@pytest.mark.parametrize("sample", RESPONSES.values(), ids=str)
+@each("sample", RESPONSES.values(), ids=str)
 async def test_recorded_refusals(sample):
     failed = await failure_of(sample.vendor, sample.wire)
     assert failed.failure == sample.failure
@@ -39,7 +40,7 @@ async def test_recorded_refusals(sample):
     assert failed.retry_after_s == (float(sample.headers["retry-after"]) if "retry-after" in sample.headers else None)
 
 
-@pytest.mark.parametrize("status", [204, 206, 301, 302, 307, 308, 405, 415, 418])
+@each("status", [204, 206, 301, 302, 307, 308, 405, 415, 418])
 async def test_statuses_nobody_expects_are_bad_responses(vendor, status):
     answer = response(status, b"", None, Location="http://127.0.0.1:9/elsewhere")
     failed = await failure_of(vendor, answer)
@@ -47,7 +48,7 @@ async def test_statuses_nobody_expects_are_bad_responses(vendor, status):
     assert failed.status == status
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b"",
@@ -91,7 +92,7 @@ async def test_error_body_that_calls_itself_compressed_is_not_read(vendor):
     assert failed.failure is Failure.RATE_LIMITED
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "seconds"),
     [
         ({"Retry_After": "7"}, 7.0),
@@ -114,7 +115,7 @@ async def test_retry_after_is_read(headers, seconds):
 # --- a 200 that is no stream
 
 
-@pytest.mark.parametrize(
+@each(
     "answer",
     [
         pytest.param(response(200, b"<html>Sign in</html>", "text/html"), id="html"),
@@ -141,7 +142,7 @@ async def test_json_answer_becomes_a_stream_of_one_event(vendor):
     assert done == b"[DONE]"
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "failure"),
     [
         (b'\n\n{"error":{"code":"insufficient_quota","message":"x"}}', Failure.OUT_OF_FUNDS),
@@ -157,7 +158,7 @@ async def test_json_error_in_a_200_is_classified(vendor, body, failure):
 # --- error events inside a 200
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "failure"),
     [
         ({"message": "The server had an error", "type": "server_error", "param": None, "code": None}, "stream_error"),

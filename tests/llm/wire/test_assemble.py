@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from apps.llm.wire.json import dumps, dumps_text, join_surrogates
 from apps.llm.wire.openai import AssembledMessage, assembling
 from apps.llm.wire.sse import Decoder
+from tests.each import each
 from tests.llm.wire.reading import assembled
 
 STREAMS = Path(__file__).parents[2] / "fixtures" / "streams"
@@ -32,7 +33,7 @@ def message(**fields: object) -> AssembledMessage:
     return AssembledMessage(**{**silent, "tool_calls": (), **fields})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "expected"),
     [
         ("f1_openai_normal.sse", message(content="Owls\u2028café 🦉", finish_reason="stop")),

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from apps.llm.errors import Code, InvalidRequest
 from apps.llm.wire.openai import parse_request
+from tests.each import each
 from tests.llm.wire.requests import BAD_BODIES, HELLO, INVALID, MISSING, PIXEL, UNSUPPORTED, parse
 
 
-@pytest.mark.parametrize(("changes", "code", "param"), BAD_BODIES)
+@each(("changes", "code", "param"), BAD_BODIES)
 def test_a_bad_field_is_named(changes, code, param):
     with pytest.raises(InvalidRequest) as caught:
         parse(**changes)
@@ -22,7 +23,7 @@ def test_a_bad_field_is_named(changes, code, param):
     assert len(caught.value.message) < 250
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "message"),
     [
         (b" ", "The body is empty. Send a JSON object with `messages`."),
@@ -56,7 +57,7 @@ def test_the_message_says_what_to_send(body, message):
     assert caught.value.message == message
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "echo"),
     [("y" * 58, f"'{'y' * 58}'"), ("y" * 59, f"'{'y' * 58}…"), ("é\n" * 500, "'" + "é\\n" * 19 + "é…")],
 )
@@ -67,7 +68,7 @@ def test_a_value_is_echoed_up_to_sixty_characters(value, echo):
     assert caught.value.message == f"`stream` must be true or false, not {echo}."
 
 
-@pytest.mark.parametrize("fields", [{"model": "sk-secret " * 50}, {"stream": "y" * 5000}, {"stop": ["x"] * 5000}])
+@each("fields", [{"model": "sk-secret " * 50}, {"stream": "y" * 5000}, {"stop": ["x"] * 5000}])
 def test_a_long_value_is_not_echoed(fields):
     with pytest.raises(InvalidRequest) as caught:
         parse(**fields)

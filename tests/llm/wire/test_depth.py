@@ -4,11 +4,11 @@ import json
 import random
 import time
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.llm.wire.depth import depth_exceeds
+from tests.each import each
 
 MEBIBYTE = 1 << 20
 TEXT = st.text(alphabet='[]{}"\\, é\n', max_size=8)
@@ -37,10 +37,8 @@ def test_it_agrees_with_the_parsed_value_at_every_limit(value, ensure_ascii, ind
     assert depth == 0 or depth_exceeds(data, depth - 1)
 
 
-@pytest.mark.parametrize("depth", [63, 64, 65, 66, 500])
-@pytest.mark.parametrize(
-    ("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[0,{"]":', b"}]")], ids=["array", "object", "both"]
-)
+@each("depth", [63, 64, 65, 66, 500])
+@each(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[0,{"]":', b"}]")], ids=["array", "object", "both"])
 def test_the_limit_is_exact(depth, opening, closing):
     levels = opening.count(b"[") + opening.count(b"{")
     data = opening * (depth // levels) + b"[" * (depth % levels) + b"1" + b"]" * (depth % levels)
@@ -50,7 +48,7 @@ def test_the_limit_is_exact(depth, opening, closing):
     assert depth_exceeds(data, 64) is (depth > 64)
 
 
-@pytest.mark.parametrize("prefix", range(17))
+@each("prefix", range(17))
 def test_a_peak_is_found_wherever_it_lies(prefix):
     data = b"[" + b"[]," * prefix + b"[" * 64 + b"]" * 64 + b",[]" * 50 + b"]"
 
@@ -58,7 +56,7 @@ def test_a_peak_is_found_wherever_it_lies(prefix):
     assert not depth_exceeds(data, 65)
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         b'["' + b"[" * 100 + b'"]',
@@ -74,16 +72,14 @@ def test_brackets_inside_strings_do_not_count(data):
     assert not depth_exceeds(data, 1)
 
 
-@pytest.mark.parametrize("backslashes", range(6))
+@each("backslashes", range(6))
 def test_an_even_number_of_backslashes_lets_the_quote_end_the_string(backslashes):
     data = b'["' + b"\\" * backslashes + b'"' + b"[" * 10
 
     assert depth_exceeds(data, 5) is (backslashes % 2 == 0)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b'"', b"\\", b'"\\', b"]" * 100 + b"[" * 100, b'"' * 201 + b"[" * 99, b"\xff[" * 99]
-)
+@each("data", [b"", b'"', b"\\", b'"\\', b"]" * 100 + b"[" * 100, b'"' * 201 + b"[" * 99, b"\xff[" * 99])
 def test_malformed_input_gets_an_answer(data):
     assert depth_exceeds(data, 64) in (True, False)
 
@@ -104,7 +100,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@each("name", HOSTILE)
 def test_a_hostile_mebibyte_costs_little(name):
     unit = HOSTILE[name]
     data = b"[" * 70 + unit * (MEBIBYTE // len(unit))

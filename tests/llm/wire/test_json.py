@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from apps.llm.wire import json as wire
 from apps.llm.wire.json import dumps, dumps_in_pieces, dumps_text, join_surrogates, loads
+from tests.each import each
 from tests.llm.wire.strategies import ANY_TEXT, JSON_VALUES, whole
 
 
@@ -63,7 +64,7 @@ def test_every_character_is_written_the_same_alone_and_beside_a_lone_surrogate()
         assert dumps_text(text) + b"\\udfff" == dumps_text(text + "\udfff")
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "written"),
     [("\x85", b"\\u0085"), ("\u2028", b"\\u2028"), ("\u2029", b"\\u2029"), ("é", b"\xc3\xa9"), ("\ud83e", b"\\ud83e")],
 )
@@ -83,7 +84,7 @@ def test_a_lone_surrogate_stays():
     assert join_surrogates("a\udd89\ud83e b\ud83e\udd89") == "a\udd89\ud83e b🦉"
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         b"",
@@ -131,7 +132,7 @@ def test_halves_of_a_pair_can_be_refused():
         loads(rb'"\ud83e"', lone_surrogates=False)
 
 
-@pytest.mark.parametrize("number", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63), 2**64 - 1, 2**64, -(2**63) - 1, 10**40])
+@each("number", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63), 2**64 - 1, 2**64, -(2**63) - 1, 10**40])
 def test_numbers_read_alike_beside_a_lone_surrogate(number):
     alone = loads(b"[%d]" % number)[0]
     beside = loads(b'["\\ud83e",%d]' % number)[1]

@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.llm.wire.keys import keys_repeat
 from apps.llm.wire.values import MAX_VALUES
+from tests.each import each
 
 
 class Pairs(list):
@@ -47,7 +47,7 @@ def test_tells_exactly_the_texts_that_repeat_one(value, spaces, colon):
     assert keys_repeat(text, json.loads(text)) is repeats(value)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         b'{"a":1,"a":1}',
@@ -65,7 +65,7 @@ def test_one_twice(text):
     assert keys_repeat(text, json.loads(text))
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         b"{}",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from apps.llm.wire.openai import MAX_TOOL_CALLS, Chunk, Usage, parse_chunk
 from apps.llm.wire.sse import Decoder, is_done
+from tests.each import each
 from tests.llm.wire.reading import assembled
 
 STREAMS = Path(__file__).parents[2] / "fixtures" / "streams"
@@ -31,7 +32,7 @@ def chunks_of(name: str, step: int = 7) -> list[Chunk]:
 
 
 class TestFixtures:
-    @pytest.mark.parametrize("name", ["f1_openai_normal.sse", "f1b_raw_separators.sse"])
+    @each("name", ["f1_openai_normal.sse", "f1b_raw_separators.sse"])
     def test_openai(self, name):
         first, text, finish, usage = chunks_of(name)
 
@@ -104,11 +105,11 @@ class TestFixtures:
 
 
 class TestTolerance:
-    @pytest.mark.parametrize("empty", [{}, {"content": None}, {"content": ""}, {"role": "assistant"}, None])
+    @each("empty", [{}, {"content": None}, {"content": ""}, {"role": "assistant"}, None])
     def test_a_delta_that_says_nothing(self, empty):
         assert delta(empty) == Chunk()
 
-    @pytest.mark.parametrize("text", ["0", " ", "\n", "null", "False", "\0", "\ud83e"])
+    @each("text", ["0", " ", "\n", "null", "False", "\0", "\ud83e"])
     def test_falsy_looking_text_is_content(self, text):
         assert delta({"content": text}) == Chunk(content=text)
         assert delta({"reasoning_content": text}).has_content
@@ -128,7 +129,7 @@ class TestTolerance:
             content="a"
         )
 
-    @pytest.mark.parametrize("finish", [None, ""])
+    @each("finish", [None, ""])
     def test_no_finish(self, finish):
         assert delta({}, finish_reason=finish).finish_reason is None
 
@@ -154,7 +155,7 @@ class TestTolerance:
 
         assert chunk.tool_calls == [{**calls[0], "index": 0}, {**calls[1], "index": 1}]
 
-    @pytest.mark.parametrize(
+    @each(
         ("error", "expected"),
         [
             ({"code": "1302", "message": "busy"}, {"code": "1302", "message": "busy"}),
@@ -168,13 +169,13 @@ class TestTolerance:
         assert parse(error=error, choices=[]).error == expected
         assert parse(error=error, choices="broken").error == expected
 
-    @pytest.mark.parametrize("error", [None, "", {}, False, []])
+    @each("error", [None, "", {}, False, []])
     def test_an_empty_error_is_none(self, error):
         assert parse(error=error, choices=[{"delta": {"content": "a"}}]) == Chunk(content="a")
 
 
 class TestUsage:
-    @pytest.mark.parametrize(
+    @each(
         ("usage", "expected"),
         [
             ({"prompt_tokens": 3, "completion_tokens": 0}, (3, 0, 0, 0)),
@@ -199,14 +200,14 @@ class TestUsage:
         assert read is not None
         assert (read.prompt_tokens, read.completion_tokens, read.cached_tokens, read.reasoning_tokens) == expected
 
-    @pytest.mark.parametrize("count", [-1, None, "5", True, [], 10**9 + 1, 1e300, -0.5])
-    @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+    @each("count", [-1, None, "5", True, [], 10**9 + 1, 1e300, -0.5])
+    @each("name", ["prompt_tokens", "completion_tokens"])
     def test_a_count_that_cannot_be_leaves_no_usage(self, name, count):
         usage = {"prompt_tokens": 5, "completion_tokens": 5, name: count}
 
         assert parse(choices=[{"delta": {"content": "a"}}], usage=usage) == Chunk(content="a")
 
-    @pytest.mark.parametrize("usage", [None, {}, [], "none", 3, {"total_tokens": 9}])
+    @each("usage", [None, {}, [], "none", 3, {"total_tokens": 9}])
     def test_no_usage(self, usage):
         assert parse(choices=[], usage=usage).usage is None
 
@@ -256,7 +257,7 @@ NOT_CHUNKS = [
 ]
 
 
-@pytest.mark.parametrize("data", NOT_CHUNKS, ids=range(len(NOT_CHUNKS)))
+@each("data", NOT_CHUNKS, ids=range(len(NOT_CHUNKS)))
 def test_what_is_not_a_chunk_is_a_value_error(data):
     with pytest.raises(ValueError):  # noqa: PT011 - the class alone is the promise
         parse_chunk(data)

@@ -6,6 +6,7 @@ import pytest
 
 from apps.llm.errors import Code, InvalidRequest
 from apps.llm.wire.openai import CompletionRequest, parse_request
+from tests.each import each
 from tests.llm.wire.requests import CALL, HELLO, PIXEL, TOOL, image, parse, user
 
 
@@ -96,7 +97,7 @@ def test_null_is_absent_everywhere():
     assert parse({**HELLO, "name": None}, {"role": "assistant", "content": "a", "tool_calls": None, "refusal": None})
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "least", "most", "step"),
     [
         ("temperature", 0, 2, 0.001),
@@ -119,12 +120,12 @@ def test_numbers_are_taken_up_to_their_bounds(name, least, most, step):
         assert caught.value.param == name
 
 
-@pytest.mark.parametrize("model", ["", "auto"])
+@each("model", ["", "auto"])
 def test_no_model_in_particular(model):
     assert parse(model=model).model is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "expected"),
     [({"max_tokens": 5}, 5), ({"max_completion_tokens": 6}, 6), ({"max_tokens": 5, "max_completion_tokens": 1}, 1)],
 )
@@ -135,17 +136,17 @@ def test_both_names_of_the_token_limit(fields, expected):
     assert request.parameters == {}
 
 
-@pytest.mark.parametrize(("stop", "expected"), [("a", ("a",)), (["a"] * 16, ("a",) * 16), ([], ())])
+@each(("stop", "expected"), [("a", ("a",)), (["a"] * 16, ("a",) * 16), ([], ())])
 def test_stop(stop, expected):
     assert parse(stop=stop).stop == expected
 
 
-@pytest.mark.parametrize("tools", [[], [TOOL] * 128, [{"type": "function", "function": {"name": "a-Z_0" + "x" * 59}}]])
+@each("tools", [[], [TOOL] * 128, [{"type": "function", "function": {"name": "a-Z_0" + "x" * 59}}]])
 def test_tools(tools):
     assert parse(tools=tools).tools == tuple(tools)
 
 
-@pytest.mark.parametrize("choice", ["none", "auto"])
+@each("choice", ["none", "auto"])
 def test_a_tool_choice_without_tools_means_nothing(choice):
     assert parse(tool_choice=choice).tool_choice is None
     assert parse(tool_choice=choice, tools=[TOOL]).tool_choice == choice
@@ -176,9 +177,7 @@ def test_a_conversation_of_every_role():
     assert not request.has_images
 
 
-@pytest.mark.parametrize(
-    "url", ["https://example.org/a.png", "HTTP://example.org", PIXEL, "data:image/svg+xml;base64,a"]
-)
+@each("url", ["https://example.org/a.png", "HTTP://example.org", PIXEL, "data:image/svg+xml;base64,a"])
 def test_images(url):
     request = parse(user({"type": "text", "text": "What?"}, image(url, detail="low")), HELLO)
 
@@ -225,7 +224,7 @@ BAD_JSON = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_JSON)
+@each("name", BAD_JSON)
 def test_a_body_that_is_no_json_object(name):
     with pytest.raises(InvalidRequest) as caught:
         parse_request(BAD_JSON[name])

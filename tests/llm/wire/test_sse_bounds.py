@@ -6,12 +6,13 @@ import tracemalloc
 import pytest
 
 from apps.llm.wire.sse import MAX_EVENT_BYTES, Decoder, EventTooLarge
+from tests.each import each
 from tests.llm.wire.reading import decode
 
 
 class TestBound:
-    @pytest.mark.parametrize("before", [b"", b"data: a\n\n"])
-    @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+    @each("before", [b"", b"data: a\n\n"])
+    @each("line_end", [b"\n", b"\r\n"])
     def test_a_line_may_take_all_of_it_and_not_a_byte_more(self, before, line_end):
         line = b"data: " + b"x" * (MAX_EVENT_BYTES - 6)
         assert decode([before, line + line_end * 2])[-1] == line[6:]
@@ -21,7 +22,7 @@ class TestBound:
         with pytest.raises(EventTooLarge):
             decoder.feed(line + b"x" + line_end * 2)
 
-    @pytest.mark.parametrize("step", [1000, 4096, MAX_EVENT_BYTES])
+    @each("step", [1000, 4096, MAX_EVENT_BYTES])
     def test_nor_when_it_comes_in_pieces(self, step):
         line = b"data: " + b"x" * (MAX_EVENT_BYTES - 6)
         pieces = [line[place : place + step] for place in range(0, len(line), step)]
@@ -40,7 +41,7 @@ class TestBound:
         with pytest.raises(EventTooLarge):
             decode([lines + b"data: xy\n\n"], max_event_bytes=21)
 
-    @pytest.mark.parametrize("line", [b":", b"foo", b"event: ", b"id: ", b"\xef\xbb\xbf"])
+    @each("line", [b":", b"foo", b"event: ", b"id: ", b"\xef\xbb\xbf"])
     def test_every_kind_of_line_is_bound(self, line):
         with pytest.raises(EventTooLarge):
             decode([line, b"x" * 100], max_event_bytes=99)
@@ -66,7 +67,7 @@ class TestBound:
         assert isinstance(caught.value, ValueError)
         assert not decoder.close()
 
-    @pytest.mark.parametrize("piece", [b"x" * 65_536, b"data:" + b"x" * 65_530 + b"\n"], ids=["line", "data"])
+    @each("piece", [b"x" * 65_536, b"data:" + b"x" * 65_530 + b"\n"], ids=["line", "data"])
     def test_an_endless_event_never_holds_more_than_the_bound(self, piece):
         decoder, refused = Decoder(), 0
         tracemalloc.start()
@@ -99,7 +100,7 @@ class TestLinearTime:
             spent_s.append(time.process_time() - before_s)
         return min(spent_s)
 
-    @pytest.mark.parametrize(
+    @each(
         "stream",
         [
             b"data: " + b"x" * 20_000,
@@ -117,7 +118,7 @@ class TestLinearTime:
 
         assert four < 10 * one
 
-    @pytest.mark.parametrize("unit", [b"data: x\n", b"data: x\n\n", b"\n", b"data\n\r", b":\r\n"])
+    @each("unit", [b"data: x\n", b"data: x\n\n", b"\n", b"data\n\r", b":\r\n"])
     def test_in_one_read(self, unit):
         one, four = unit * 20_000, unit * 80_000
 

@@ -4,6 +4,7 @@ import pytest
 
 from apps.llm.wire.json import loads
 from apps.llm.wire.sse import Decoder, NamedEvent, is_done
+from tests.each import each
 from tests.llm.wire.reading import decode
 
 
@@ -21,7 +22,7 @@ class TestDecoder:
         assert decoder.feed(b"\n") == []
         assert not decoder.close()
 
-    @pytest.mark.parametrize("cut_at", [0, 1, 2, 3, 4])
+    @each("cut_at", [0, 1, 2, 3, 4])
     def test_one_leading_byte_order_mark_is_dropped_wherever_it_is_cut(self, cut_at):
         stream = b"\xef\xbb\xbfdata: a\n\n"
 
@@ -46,7 +47,7 @@ class TestDecoder:
             assert is_done(done)
             assert not isinstance(second, NamedEvent)
 
-    @pytest.mark.parametrize("text", ["\u2028", "\u2029", "\x85", "\x0b\x0c", "\x1c\x1d\x1e", "\0"])
+    @each("text", ["\u2028", "\u2029", "\x85", "\x0b\x0c", "\x1c\x1d\x1e", "\0"])
     def test_only_cr_and_lf_end_lines(self, text):
         assert decode([b"data: a%bb\n\n" % text.encode()]) == [b"a%bb" % text.encode()]
 
@@ -58,7 +59,7 @@ class TestDecoder:
 
         assert careful == plain == [b'{"n":%d}' % n for n in range(50)]
 
-    @pytest.mark.parametrize(
+    @each(
         ("stream", "events"),
         [
             (b"data: a\ndata: b\n\n", [b"a\nb"]),
@@ -126,7 +127,7 @@ class TestDecoder:
         assert decoder.feed(b"<html>\n<body>502: Bad Gateway</body>\n\n: ping\nretry: 5\nid: 1\n\n") == []
         assert decoder.unknown_lines == 2
 
-    @pytest.mark.parametrize(
+    @each(
         ("stream", "unfinished"),
         [
             (b"", False),

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import pytest
-
 from apps.llm.wire.sse import DONE, PING, encode_event, is_done
+from tests.each import each
 from tests.llm.wire.reading import decode
 
 
@@ -13,7 +12,7 @@ class TestEncoder:
         assert encode_event(None, b"[DONE]") == DONE
         assert PING == b": ping\n"
 
-    @pytest.mark.parametrize("data", [b'{"id":"x",\n"a":1}', b"{\r\n}", b"a\rb"])
+    @each("data", [b'{"id":"x",\n"a":1}', b"{\r\n}", b"a\rb"])
     def test_data_with_line_ends_stays_one_event(self, data):
         (event,) = decode([encode_event(1, data)])
 
@@ -26,10 +25,10 @@ class TestEncoder:
             b"[DONE]",
         ]
 
-    @pytest.mark.parametrize("data", [b"[DONE]", b" [DONE]", b"[DONE] ", b"[DONE]\n"])
+    @each("data", [b"[DONE]", b" [DONE]", b"[DONE] ", b"[DONE]\n"])
     def test_done_is_recognised_with_stray_space(self, data):
         assert is_done(data)
 
-    @pytest.mark.parametrize("data", [b"", b"{}", b'{"a":"[DONE]"}', b"[]"])
+    @each("data", [b"", b"{}", b'{"a":"[DONE]"}', b"[]"])
     def test_other_data_is_not_done(self, data):
         assert not is_done(data)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.llm.wire.values import MAX_VALUES, values_exceed
+from tests.each import each
 
 MIB = 1024 * 1024
 TEXT = st.text(st.sampled_from('ab"\\[]{},: \n'), max_size=30)
@@ -35,7 +35,7 @@ def test_it_is_exact_for_json(value: Any, limit: int) -> None:
     assert values_exceed(data, limit) == (marks_of(value) > limit and len(data) > limit)
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "exceeds"),
     [
         (b"[" + b",".join([b"[]"] * (MAX_VALUES // 2)) + b"]", False),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.llm.providers.push_answer import MOST_HEAD_BYTES, Answer
+from tests.each import each
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -26,7 +26,7 @@ def fed(*reads: bytes) -> tuple[Answer, bytes]:
     return answer, b"".join(answer.feed(data) for data in reads)
 
 
-@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+@each("wire", WIRES.values(), ids=WIRES)
 @given(data=st.data())
 def test_cuts_change_nothing(wire: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, len(wire) - 1))))
@@ -40,7 +40,7 @@ def test_cuts_change_nothing(wire: bytes, data: st.DataObject) -> None:
     assert not {b"Link", b"Checksum"} & {name for name, _ in answer.headers}
 
 
-@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+@each("wire", WIRES.values(), ids=WIRES)
 def test_whatever_is_short_of_a_whole_answer_is_not_complete(wire: bytes) -> None:
     for length in range(len(wire)):
         answer, _ = fed(wire[:length])
@@ -51,8 +51,8 @@ def test_whatever_is_short_of_a_whole_answer_is_not_complete(wire: bytes) -> Non
         assert answer.fault
 
 
-@pytest.mark.parametrize("surplus", SURPLUS, ids=["a byte", "an answer", "garbage"])
-@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+@each("surplus", SURPLUS, ids=["a byte", "an answer", "garbage"])
+@each("wire", WIRES.values(), ids=WIRES)
 def test_surplus_is_not_of_the_answer_and_forbids_reuse(wire: bytes, surplus: bytes) -> None:
     for cut in range(1, len(wire + surplus)):
         answer = Answer()
@@ -76,12 +76,12 @@ def test_body_that_ends_with_its_connection() -> None:
     assert state() == (False, True, False, "")
 
 
-@pytest.mark.parametrize("wire", [*WIRES.values()][:2])
+@each("wire", [*WIRES.values()][:2])
 def test_body_with_an_end_of_its_own_does_not_end_with_its_connection(wire: bytes) -> None:
     assert not fed(wire[:-3])[0].ends_with_connection
 
 
-@pytest.mark.parametrize("field", [b"Connection: close", b"Connection: x, Close", b"Proxy-Connection: close"])
+@each("field", [b"Connection: close", b"Connection: x, Close", b"Proxy-Connection: close"])
 def test_peer_that_will_close_forbids_reuse(field: bytes) -> None:
     answer, body = fed(HEAD + field + b"\r\nContent-Length: 2\r\n\r\nhi")
     assert (answer.complete, answer.reusable, body) == (True, False, b"hi")
@@ -93,21 +93,21 @@ def test_http_1_0_is_reused_only_if_it_says_so() -> None:
     assert fed(old + b"Connection: keep-alive\r\n\r\nhi")[0].reusable
 
 
-@pytest.mark.parametrize("status", [b"101", b"099", b"000"])
+@each("status", [b"101", b"099", b"000"])
 def test_statuses_that_cannot_be(status: bytes) -> None:
     answer, _ = fed(HEAD.replace(b"200", status) + b"Content-Length: 0\r\n\r\n")
     assert "status" in answer.fault
     assert not answer.complete
 
 
-@pytest.mark.parametrize("version", [b"0.9", b"1.2", b"2.0", b"3.0"])
+@each("version", [b"0.9", b"1.2", b"2.0", b"3.0"])
 def test_versions_that_cannot_be(version: bytes) -> None:
     answer, _ = fed(HEAD.replace(b"1.1", version) + b"Content-Length: 0\r\n\r\n")
     assert answer.fault
     assert not answer.complete
 
 
-@pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"identity", b"chunked, chunked", b""])
+@each("coding", [b"gzip", b"gzip, chunked", b"identity", b"chunked, chunked", b""])
 def test_transfer_codings_that_were_not_asked_for(coding: bytes) -> None:
     answer, _ = fed(HEAD + b"Transfer-Encoding: " + coding + b"\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
     assert answer.fault
@@ -143,8 +143,8 @@ def test_head_may_reach_its_bound_and_not_pass_it() -> None:
     assert not answer.complete
 
 
-@pytest.mark.parametrize("size", [1, 100, 5000])
-@pytest.mark.parametrize(
+@each("size", [1, 100, 5000])
+@each(
     ("begun", "more"),
     [
         (b"HTTP/1.1 200 ", b"v"),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 
-import pytest
-
 from apps.llm.providers.push_stream import MOST_QUEUED_BYTES, PushStream
+from tests.each import each
 from tests.llm.providers.transport.certificates import Authority
 from tests.llm.providers.transport.faces import PUSHED, Face, opened, whole
 from tests.llm.providers.transport.peer import Peer, Server
@@ -61,7 +60,7 @@ async def test_a_sink_is_never_made_to_wait() -> None:
     assert taken == [PIECE] * 20
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
+@each("secure", [False, True], ids=["TCP", "TLS"])
 async def test_provider_waits_for_a_slow_reader(
     face: Face, authority: Authority, trusting: ssl.SSLContext, secure: bool
 ) -> None:

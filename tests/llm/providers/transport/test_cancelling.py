@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
+from tests.each import each
 from tests.llm.providers.transport.certificates import Authority
 from tests.llm.providers.transport.faces import PUSHED, Face, opened, whole
 from tests.llm.providers.transport.peer import Peer, Server, answering, turns
@@ -35,7 +36,7 @@ async def test_connecting(face: Face) -> None:
                 await cancelled(whole(face, transport, f"http://127.0.0.1:{port}/"), turns)
 
 
-@pytest.mark.parametrize("count", range(8))
+@each("count", range(8))
 async def test_any_turn_of_connecting(ours: Face, count: int) -> None:
     # Among them the one in which the connection is there and its task does not know yet.
     async with Server(answering()) as server, ours.transport() as transport:
@@ -44,7 +45,7 @@ async def test_any_turn_of_connecting(ours: Face, count: int) -> None:
             await peer.left.wait()
 
 
-@pytest.mark.parametrize("count", [*range(0, 40, 3)])
+@each("count", [*range(0, 40, 3)])
 async def test_any_turn_of_a_tls_exchange(
     ours: Face, authority: Authority, trusting: ssl.SSLContext, count: int
 ) -> None:
@@ -65,7 +66,7 @@ async def test_tls_handshake(ours: Face) -> None:
         await server.peers[0].left.wait()
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
+@each("secure", [False, True], ids=["TCP", "TLS"])
 async def test_writing(face: Face, authority: Authority, trusting: ssl.SSLContext, secure: bool) -> None:
     async def reluctant(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
@@ -92,9 +93,9 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize("times", [1, 4], ids=["once", "again and again"])
-@pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
-@pytest.mark.parametrize("sent", PHASES.values(), ids=PHASES)
+@each("times", [1, 4], ids=["once", "again and again"])
+@each("secure", [False, True], ids=["TCP", "TLS"])
+@each("sent", PHASES.values(), ids=PHASES)
 async def test_answer(
     ours: Face, authority: Authority, trusting: ssl.SSLContext, sent: bytes, secure: bool, times: int
 ) -> None:
@@ -142,7 +143,7 @@ async def test_kept_connection_is_not_left_half_used(ours: Face) -> None:
 # --- what the sink raises
 
 
-@pytest.mark.parametrize("sent", [OK, OK[:-1]], ids=["with the whole answer", "in the body"])
+@each("sent", [OK, OK[:-1]], ids=["with the whole answer", "in the body"])
 async def test_sink_that_raises_later(sent: bytes) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -256,8 +257,8 @@ async def test_closing_with_exchanges_under_way(ours: Face) -> None:
     assert len(server.peers) == 4
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
-@pytest.mark.parametrize("count", range(1, 30, 2))
+@each("secure", [False, True], ids=["TCP", "TLS"])
+@each("count", range(1, 30, 2))
 async def test_closing_while_connecting(
     ours: Face, authority: Authority, trusting: ssl.SSLContext, secure: bool, count: int
 ) -> None:

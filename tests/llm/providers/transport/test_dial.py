@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from apps.llm.providers.push_dial import addresses_of, first_to_connect
+from tests.each import each
 from tests.llm.providers.transport.peer import turns
 
 
@@ -97,7 +98,7 @@ async def test_what_connects_too_late_is_hung_up_on() -> None:
     assert not attempts.cancelled
 
 
-@pytest.mark.parametrize("count", range(6))
+@each("count", range(6))
 async def test_cancelling_ends_every_attempt(count: int) -> None:
     attempts = Attempts(head_start_s=0)
     task = asyncio.ensure_future(attempts.first("silent 1", "silent 2", "slow"))
@@ -108,7 +109,7 @@ async def test_cancelling_ends_every_attempt(count: int) -> None:
     assert {*attempts.cancelled, *attempts.hung_up, *(one for one in got if isinstance(one, str))} == {*attempts.tried}
 
 
-@pytest.mark.parametrize("literal", ["127.0.0.1", "::1", "2001:db8::7"])
+@each("literal", ["127.0.0.1", "::1", "2001:db8::7"])
 async def test_literals_are_their_own_address(literal: str) -> None:
     assert list(await addresses_of(literal, 443)) == [literal]
 

@@ -7,6 +7,7 @@ import asyncio
 import httpx
 import pytest
 
+from tests.each import each
 from tests.llm.providers.transport.faces import Face, opened, over_faces, whole
 from tests.llm.providers.transport.peer import Peer, Server, answering
 
@@ -21,19 +22,19 @@ def chunks(*pieces: bytes) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
 
 
-def each(data: bytes) -> tuple[bytes, ...]:
+def one_by_one(data: bytes) -> tuple[bytes, ...]:
     return tuple(bytes((byte,)) for byte in data)
 
 
 WHOLE = {
     "length": (LENGTH, BODY),
-    "length, a byte at a time": each(LENGTH + BODY),
+    "length, a byte at a time": one_by_one(LENGTH + BODY),
     "length, with its head": (LENGTH + BODY,),
     "length, in lower case": (b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(BODY), BODY),
     "chunks": (CHUNKED, *(chunks(event) for event in EVENTS), b"0\r\n\r\n"),
-    "chunks, a byte at a time": each(CHUNKED + chunks(*EVENTS[:5]) + chunks(b"".join(EVENTS[5:])) + b"0\r\n\r\n"),
+    "chunks, a byte at a time": one_by_one(CHUNKED + chunks(*EVENTS[:5]) + chunks(b"".join(EVENTS[5:])) + b"0\r\n\r\n"),
     "chunks, all in one write": (CHUNKED + chunks(*EVENTS) + b"0\r\n\r\n",),
-    "chunks of one byte": (CHUNKED, chunks(*each(BODY)) + b"0\r\n\r\n"),
+    "chunks of one byte": (CHUNKED, chunks(*one_by_one(BODY)) + b"0\r\n\r\n"),
     "chunks with extensions": (CHUNKED, chunks(BODY).replace(b"\r\n", b";name=value\r\n", 1) + b"0\r\n\r\n"),
     "chunks with trailers": (CHUNKED, chunks(BODY) + b"0\r\nChecksum: 7\r\nServer-Timing: 1\r\n\r\n"),
     "after 100": (b"HTTP/1.1 100 Continue\r\n\r\n", LENGTH, BODY),
@@ -45,7 +46,7 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("writes", WHOLE.values(), ids=WHOLE)
+@each("writes", WHOLE.values(), ids=WHOLE)
 async def test_bodies(face: Face, writes: tuple[bytes, ...]) -> None:
     async with Server(answering(*writes)) as server, face.transport() as transport:
         first = await whole(face, transport, server.url())
@@ -72,7 +73,7 @@ CLOSED = {
 
 
 # httpx's own transport keeps a connection that had more than the answer on it.
-@pytest.mark.parametrize(("face", "writes"), over_faces(CLOSED, ours_alone={"length, and something behind"}))
+@each(("face", "writes"), over_faces(CLOSED, ours_alone={"length, and something behind"}))
 async def test_bodies_that_end_their_connection(face: Face, writes: tuple[bytes, ...]) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -87,7 +88,7 @@ async def test_bodies_that_end_their_connection(face: Face, writes: tuple[bytes,
     assert len(server.peers) == 2
 
 
-@pytest.mark.parametrize(
+@each(
     "writes",
     [
         (PLAIN + b"Content-Length: 0\r\n\r\n",),
@@ -104,7 +105,7 @@ async def test_empty_bodies(face: Face, writes: tuple[bytes, ...]) -> None:
     assert len(server.peers) == 1
 
 
-@pytest.mark.parametrize("status", [200, 201, 206, 301, 307, 400, 401, 402, 404, 429, 500, 503, 529, 599, 999])
+@each("status", [200, 201, 206, 301, 307, 400, 401, 402, 404, 429, 500, 503, 529, 599, 999])
 async def test_statuses(face: Face, status: int) -> None:
     answer = b"HTTP/1.1 %d Whatever\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 2\r\n\r\nhi" % status
     async with Server(answering(answer)) as server, face.transport() as transport:
@@ -241,7 +242,7 @@ GARBAGE = {
 }
 
 
-@pytest.mark.parametrize(("face", "answer"), over_faces(GARBAGE, ours_alone={"HTTP/2", "chunk size over all bounds"}))
+@each(("face", "answer"), over_faces(GARBAGE, ours_alone={"HTTP/2", "chunk size over all bounds"}))
 async def test_garbage(face: Face, answer: bytes) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -263,7 +264,7 @@ LONG_HEADS = {
 
 
 # httpx's own transport bounds what it has not parsed yet, at 100 KiB.
-@pytest.mark.parametrize(("face", "writes"), over_faces(LONG_HEADS, ours_alone=set(LONG_HEADS) - {"many fields"}))
+@each(("face", "writes"), over_faces(LONG_HEADS, ours_alone=set(LONG_HEADS) - {"many fields"}))
 async def test_headers_over_their_bound(face: Face, writes: tuple[bytes, ...]) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -276,7 +277,7 @@ async def test_headers_over_their_bound(face: Face, writes: tuple[bytes, ...]) -
         await server.peers[0].left.wait()
 
 
-@pytest.mark.parametrize(
+@each(
     "endless",
     [
         pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, id="1xx"),
@@ -297,7 +298,7 @@ async def test_what_never_ends_is_cut(ours: Face, endless: bytes) -> None:
         await server.peers[0].left.wait()
 
 
-@pytest.mark.parametrize(
+@each(
     "headers",
     [{"X-One": "1\r\nX-Two: 2"}, {"X-One": "1\n"}, {"X-One": "a\0b"}, {"X One": "1"}, {"": "1"}, {"X-One:": "1"}],
     ids=repr,
@@ -309,7 +310,7 @@ async def test_header_injection_is_refused(face: Face, headers: dict[str, str]) 
     assert not server.requests
 
 
-@pytest.mark.parametrize(
+@each(
     "request_",
     [
         {"method": "HEAD"},

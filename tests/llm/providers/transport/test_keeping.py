@@ -10,6 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from tests.each import each
 from tests.llm.providers.transport.faces import PUSHED, Face, opened, whole
 from tests.llm.providers.transport.peer import Peer, Script, Server, answering, turns
 
@@ -60,7 +61,7 @@ async def test_newest_connection_is_used_first(ours: Face) -> None:
     assert [len(peer.requests) for peer in server.peers] == [2, 1]
 
 
-@pytest.mark.parametrize("sent", [OK[:-1], OK[:-2]], ids=["cut in the body", "cut before it"])
+@each("sent", [OK[:-1], OK[:-2]], ids=["cut in the body", "cut before it"])
 async def test_answer_that_is_left_early_closes_its_connection(face: Face, sent: bytes) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -84,9 +85,7 @@ async def test_whole_answer_that_nobody_took_may_keep_its_connection(ours: Face)
     assert len(server.peers) == 1
 
 
-@pytest.mark.parametrize(
-    "answer", [OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK + b"H"], ids=["close", "H"]
-)
+@each("answer", [OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK + b"H"], ids=["close", "H"])
 async def test_connection_that_is_not_kept_is_closed_with_its_answer(ours: Face, answer: bytes) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -105,12 +104,12 @@ async def test_connection_that_is_not_kept_is_closed_with_its_answer(ours: Face,
 # --- bytes that nobody asked for
 
 
-@pytest.mark.parametrize(
+@each(
     "behind",
     [EVIL, EVIL[:20], b"H", b"garbage\r\n\r\n", EVIL + EVIL, b"HTTP/1.1 100 Continue\r\n\r\n"],
     ids=["an answer", "half an answer", "a byte", "garbage", "two answers", "a 100"],
 )
-@pytest.mark.parametrize(
+@each(
     "answer",
     [OK, OK.replace(b"Content-Length: 2\r\n\r\nhi", b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")],
     ids=["length", "chunks"],
@@ -188,7 +187,7 @@ async def rst(peer: Peer) -> None:
     peer.reset()
 
 
-@pytest.mark.parametrize("end", [fin, rst])
+@each("end", [fin, rst])
 async def test_server_closes_an_idle_connection(face: Face, end: Script) -> None:
     async with Server(ending(1, end)) as server, face.transport() as transport:
         await whole(face, transport, server.url())
@@ -197,7 +196,7 @@ async def test_server_closes_an_idle_connection(face: Face, end: Script) -> None
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("end", [fin, rst])
+@each("end", [fin, rst])
 async def test_server_closes_an_idle_connection_that_the_loop_has_yet_to_read(face: Face, end: Script) -> None:
     async with Server(answering(OK)) as server, face.transport() as transport:
         await whole(face, transport, server.url())
@@ -208,8 +207,8 @@ async def test_server_closes_an_idle_connection_that_the_loop_has_yet_to_read(fa
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("content", [b"question", b"x" * (8 << 20)], ids=["small", "large"])
-@pytest.mark.parametrize("end", [fin, rst])
+@each("content", [b"question", b"x" * (8 << 20)], ids=["small", "large"])
+@each("end", [fin, rst])
 async def test_kept_connection_that_closes_on_the_request_is_replaced(ours: Face, end: Script, content: bytes) -> None:
     async def read_and_end(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
@@ -223,7 +222,7 @@ async def test_kept_connection_that_closes_on_the_request_is_replaced(ours: Face
     assert server.peers[1].requests[0].endswith(b"\r\n\r\n" + content)
 
 
-@pytest.mark.parametrize("end", [fin, rst])
+@each("end", [fin, rst])
 async def test_kept_connection_is_replaced_once(ours: Face, end: Script) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -240,7 +239,7 @@ async def test_kept_connection_is_replaced_once(ours: Face, end: Script) -> None
     assert len(server.peers) == 2
 
 
-@pytest.mark.parametrize("end", [fin, rst])
+@each("end", [fin, rst])
 async def test_new_connection_is_not_replaced(face: Face, end: Script) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -254,8 +253,8 @@ async def test_new_connection_is_not_replaced(face: Face, end: Script) -> None:
     assert isinstance(caught.value, httpx.ReadError if end is rst else httpx.RemoteProtocolError)
 
 
-@pytest.mark.parametrize("begun", [OK[:1], OK[:20], OK[:-1], b"HTTP/1.1 100 Continue\r\n\r\n"], ids=len)
-@pytest.mark.parametrize("end", [fin, rst])
+@each("begun", [OK[:1], OK[:20], OK[:-1], b"HTTP/1.1 100 Continue\r\n\r\n"], ids=len)
+@each("end", [fin, rst])
 async def test_connection_that_has_begun_to_answer_is_not_replaced(face: Face, end: Script, begun: bytes) -> None:
     async def begin_and_end(peer: Peer) -> None:
         await peer.request()

@@ -7,6 +7,7 @@ import ssl
 import httpx
 import pytest
 
+from tests.each import each
 from tests.llm.providers.transport.certificates import Authority
 from tests.llm.providers.transport.faces import Face, whole
 from tests.llm.providers.transport.peer import Peer, Server, answering
@@ -37,7 +38,7 @@ async def test_large_request_and_answer(face: Face, authority: Authority, trusti
     assert len(server.peers) == 1
 
 
-@pytest.mark.parametrize("fault", ["name", "address", "expired", "unknown authority", "no TLS"])
+@each("fault", ["name", "address", "expired", "unknown authority", "no TLS"])
 async def test_servers_that_are_not_believed(
     face: Face, authority: Authority, trusting: ssl.SSLContext, fault: str
 ) -> None:
@@ -84,7 +85,7 @@ async def test_body_that_ends_without_one(ours: Face, authority: Authority, trus
             await whole(ours, transport, server.url())
 
 
-@pytest.mark.parametrize("end", [Peer.close, Peer.cut])
+@each("end", [Peer.close, Peer.cut])
 async def test_body_that_ends_too_early(
     face: Face, authority: Authority, trusting: ssl.SSLContext, end: object
 ) -> None:
@@ -98,7 +99,7 @@ async def test_body_that_ends_too_early(
             await whole(face, transport, server.url())
 
 
-@pytest.mark.parametrize("end", [Peer.close, Peer.cut])
+@each("end", [Peer.close, Peer.cut])
 async def test_kept_connection_that_closes_on_the_request_is_replaced(
     ours: Face, authority: Authority, trusting: ssl.SSLContext, end: object
 ) -> None:
