@@ -17,6 +17,7 @@ from apps.accounts.tokens import AccessClaims, RefreshClaims, issue_pair, verify
 from apps.llm.errors import AuthenticationFailed
 from tests.accounts.conftest import error_of
 from tests.accounts.forgery import claims_of, encode, forge, good_claims, header_of
+from tests.each import each
 
 PUBLIC_KEY = b"-----BEGIN PUBLIC KEY-----\nMFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAK\n-----END PUBLIC KEY-----\n"
 
@@ -170,7 +171,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("make", "code"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@each(("make", "code"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_bad_tokens_are_refused_without_a_query(make, code, pair, me, django_assert_num_queries):
     header = make(pair)
 
@@ -183,7 +184,7 @@ def test_bad_tokens_are_refused_without_a_query(make, code, pair, me, django_ass
     assert error_of(response)["type"] == "authentication_error"
 
 
-@pytest.mark.parametrize(("make", "code"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@each(("make", "code"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 async def test_async_views_refuse_the_same(make, code):
     class Pair:
         access = forge(good_claims())
@@ -195,7 +196,7 @@ async def test_async_views_refuse_the_same(make, code):
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("spelling", ["Bearer {}", "bearer {}", "BEARER {}", "bEaReR {}", "Bearer   {}", " Bearer {} "])
+@each("spelling", ["Bearer {}", "bearer {}", "BEARER {}", "bEaReR {}", "Bearer   {}", " Bearer {} "])
 def test_the_scheme_has_no_case_and_spaces_are_free(spelling, pair, me):
     assert me(spelling.format(pair.access)).status_code == 200
 

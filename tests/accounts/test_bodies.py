@@ -8,6 +8,7 @@ from django.core.handlers.asgi import ASGIRequest
 from apps.accounts.bodies import json_object
 from apps.llm.errors import BodyTooLarge
 from tests.accounts.conftest import AUTH, PASSWORD, error_of
+from tests.each import each
 
 PATHS = ["token/", "token/refresh/", "token/verify/", "logout/", "register/"]
 
@@ -17,8 +18,8 @@ def _registration(settings, db):
     settings.REGISTRATION_OPEN = True
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(
+@each("path", PATHS)
+@each(
     ("body", "code"),
     [
         (b"", "invalid_json"),
@@ -44,16 +45,14 @@ def test_bad_bodies(path, body, code, api):
     assert (response.status_code, error_of(response)["code"]) == (400, code)
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(
-    "kind", ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "text/json"]
-)
+@each("path", PATHS)
+@each("kind", ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "text/json"])
 def test_other_kinds_of_bodies(path, kind, api):
     response = api.post(AUTH + path, b"{}", content_type=kind)
     assert (response.status_code, error_of(response)["code"]) == (415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize(
+@each(
     "kind",
     [
         "application/json",
@@ -87,8 +86,8 @@ def test_bodies_without_a_length_are_bounded_and_read(settings):
         json_object(request(b" " * 101))
 
 
-@pytest.mark.parametrize("field", ["username", "password"])
-@pytest.mark.parametrize("value", ["nul\0inside", "", None, 7, True, [], {}, "x" * 5_000])
+@each("field", ["username", "password"])
+@each("value", ["nul\0inside", "", None, 7, True, [], {}, "x" * 5_000])
 def test_bad_fields_of_a_log_in(field, value, api):
     body = {"username": "ada", "password": "wrong", field: value}
     response = api.post(f"{AUTH}token/", body, format="json")

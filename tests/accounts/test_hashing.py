@@ -16,6 +16,7 @@ from apps.core.work_queue import Share, user_share
 from apps.llm.errors import AuthenticationFailed, RateLimited
 from promptcraft.context import RequestContext, set_context
 from promptcraft.database import DATABASE
+from tests.each import each
 
 
 def request_of(body: object, *, peer: str = "192.0.2.1", method: str = "POST", **headers: str) -> ASGIRequest:
@@ -37,7 +38,7 @@ def request_of(body: object, *, peer: str = "192.0.2.1", method: str = "POST", *
 
 
 class TestWhoseTurnItIs:
-    @pytest.mark.parametrize("view", [TokenView, RegisterView])
+    @each("view", [TokenView, RegisterView])
     async def test_a_name_as_it_is_tried_from_a_network(self, view):
         first = await view.admit(request_of({"username": "ada", "password": "x"}))
         assert first.queue is HASHING
@@ -49,7 +50,7 @@ class TestWhoseTurnItIs:
         elsewhere = await view.admit(request_of({"username": "ada"}, peer="192.0.2.2"))
         assert elsewhere.share.owner != first.share.owner
 
-    @pytest.mark.parametrize(
+    @each(
         "body", [b"", b"{", b"[]", b'{"username": 1}', b'{"username": "%b"}' % (b"n" * 70_000), b'{"username": "\xff"}']
     )
     async def test_whatever_is_sent_as_a_name(self, body):

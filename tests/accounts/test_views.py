@@ -9,6 +9,7 @@ from apps.accounts.json_view import JsonView
 from apps.accounts.urls import urlpatterns
 from apps.llm.errors import Forbidden
 from tests.accounts.conftest import AUTH, error_of
+from tests.each import each
 
 VIEWS = {str(pattern.pattern): pattern.callback.cls for pattern in urlpatterns}  # type: ignore[attr-defined]
 
@@ -64,9 +65,7 @@ def test_public_views_do_not_look_at_the_header(user, api):
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed"), [("token/", "POST, OPTIONS"), ("logout/", "POST, OPTIONS"), ("me/", "GET, HEAD, OPTIONS")]
-)
+@each(("path", "allowed"), [("token/", "POST, OPTIONS"), ("logout/", "POST, OPTIONS"), ("me/", "GET, HEAD, OPTIONS")])
 def test_other_methods(path, allowed, api, pair):
     headers = {"authorization": f"Bearer {pair.access}"}
     response = api.delete(AUTH + path, headers=headers)
@@ -76,7 +75,7 @@ def test_other_methods(path, allowed, api, pair):
     assert (response.status_code, response.headers["Allow"], response.content) == (204, allowed, b"")
 
 
-@pytest.mark.parametrize("accept", ["text/html", "application/xml", "text/event-stream", "nonsense"])
+@each("accept", ["text/html", "application/xml", "text/event-stream", "nonsense"])
 def test_the_answer_is_json_whatever_is_accepted(accept, api, db):
     for response in (
         api.get(f"{AUTH}me/?format=html", headers={"accept": accept}),

@@ -19,6 +19,7 @@ from apps.chat.body import (
     read_body,
 )
 from apps.llm.errors import HeadTooLarge
+from tests.each import each
 
 IMAGE = b'{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,'
 DISCONNECT: Mapping[str, Any] = {"type": "http.disconnect"}
@@ -75,14 +76,14 @@ async def test_a_message_may_leave_its_fields_out() -> None:
     assert await read_body(scope(), Sent([{"type": "http.request"}])) == Body(data=b"")
 
 
-@pytest.mark.parametrize("before", [0, 1, 3])
+@each("before", [0, 1, 3])
 async def test_a_client_that_leaves_has_no_body(before: int) -> None:
     pieces = [{"type": "http.request", "body": b"x", "more_body": True}] * before
     assert await read_body(scope(), Sent([*pieces, DISCONNECT])) is None
 
 
 class TestImages:
-    @pytest.mark.parametrize(("beyond", "overflowed"), [(0, False), (1, True)])
+    @each(("beyond", "overflowed"), [(0, False), (1, True)])
     async def test_have_a_bound_of_20_mib(self, beyond: int, overflowed: bool) -> None:
         piece = b"a" * (1024 * 1024)
         tail = b"a" * (MAX_BODY_WITH_IMAGES_BYTES + beyond - 19 * len(piece) - len(IMAGE))
@@ -105,7 +106,7 @@ UNREAD = Body(data=b"", overflowed=True, unread=True)
 
 
 class TestOverflow:
-    @pytest.mark.parametrize("declared", [b"%d" % (MAX_BODY_WITH_IMAGES_BYTES + 1), b"9" * 100_000, b"0020971521"])
+    @each("declared", [b"%d" % (MAX_BODY_WITH_IMAGES_BYTES + 1), b"9" * 100_000, b"0020971521"])
     async def test_a_declared_length_is_refused_before_a_byte_is_asked_for(self, declared: bytes) -> None:
         """Asking is what has a server write `100 Continue`."""
         sent = Sent(parts(b"a" * 100))
@@ -118,7 +119,7 @@ class TestOverflow:
         assert await read_body(declared, sent, images=False) == UNREAD
         assert await read_body(declared, sent) == Body(data=b"{}")
 
-    @pytest.mark.parametrize("declared", [b"", b"-1", b"1e9", b"x", b"\xd9\xa3", b"0"])
+    @each("declared", [b"", b"-1", b"1e9", b"x", b"\xd9\xa3", b"0"])
     async def test_a_false_length_is_not_believed(self, declared: bytes) -> None:
         assert await read_body(scope(declared), Sent(parts(b"{}"))) == Body(data=b"{}")
 

@@ -14,6 +14,7 @@ from apps.accounts.access import Access
 from apps.chat.endpoint import public, signed_in
 from apps.llm.errors import NotFound
 from promptcraft.context import RequestContext, set_context
+from tests.each import each
 
 SECRET = "sk-secret-8831"
 
@@ -48,15 +49,15 @@ def test_every_view_declares_who_may() -> None:
     assert signed_in(GET=echo).access is Access.AUTHENTICATED  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("method", "answer"), [("GET", b"GET {'id': 'x'}"), ("HEAD", b"HEAD {'id': 'x'}")])
+@each(("method", "answer"), [("GET", b"GET {'id': 'x'}"), ("HEAD", b"HEAD {'id': 'x'}")])
 async def test_get_answers_head_as_well(method: str, answer: bytes) -> None:
     response = await public(GET=echo)(made(method), id="x")
     assert isinstance(response, HttpResponse)
     assert response.content == answer
 
 
-@pytest.mark.parametrize("declare", [public, signed_in])
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "BREW"])
+@each("declare", [public, signed_in])
+@each("method", ["PUT", "PATCH", "DELETE", "TRACE", "BREW"])
 async def test_other_methods_are_405_and_name_those_that_are_not(declare: Any, method: str) -> None:
     response = await declare(GET=echo, POST=echo)(made(method))
     assert response.status_code == 405
@@ -64,13 +65,13 @@ async def test_other_methods_are_405_and_name_those_that_are_not(declare: Any, m
     assert error_of(response)["code"] == "method_not_allowed"
 
 
-@pytest.mark.parametrize("declare", [public, signed_in])
+@each("declare", [public, signed_in])
 async def test_options_needs_nobody(declare: Any) -> None:
     response = await declare(POST=echo)(made("OPTIONS"))
     assert (response.status_code, response["Allow"]) == (204, "OPTIONS, POST")
 
 
-@pytest.mark.parametrize(
+@each(
     ("header", "code"),
     [
         (None, "missing_token"),
@@ -101,7 +102,7 @@ async def test_our_errors_keep_their_words() -> None:
     assert (response.status_code, error_of(response)["message"]) == (404, "Look elsewhere.")
 
 
-@pytest.mark.parametrize("error", [ValueError(SECRET), TypeError(SECRET), RecursionError(SECRET), TimeoutError(SECRET)])
+@each("error", [ValueError(SECRET), TypeError(SECRET), RecursionError(SECRET), TimeoutError(SECRET)])
 async def test_other_errors_are_a_500_without_theirs(error: Exception) -> None:
     response = await public(GET=raising(error))(made("GET"))
     assert response.status_code == 500

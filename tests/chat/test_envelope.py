@@ -24,6 +24,7 @@ from apps.llm.errors import (
     RateLimited,
     ServiceUnavailable,
 )
+from tests.each import each
 
 MEMBERS = {"message", "type", "code", "param", "request_id", "retryable", "retry_after"}
 SECRET = "sk-secret-8831"
@@ -47,7 +48,7 @@ def one_of_each() -> list[PromptCraftError]:
     return made
 
 
-@pytest.mark.parametrize("error", one_of_each(), ids=lambda error: type(error).__name__)
+@each("error", one_of_each(), ids=lambda error: type(error).__name__)
 def test_every_error_has_the_one_shape(error: PromptCraftError) -> None:
     response = error_response(error, "req_1")
     body: dict[str, Any] = json.loads(response.content)
@@ -91,7 +92,7 @@ def test_statuses_have_their_types() -> None:
     assert (timeout.http_status, timeout.type) == (504, "provider_timeout")
 
 
-@pytest.mark.parametrize(
+@each(
     ("raised", "status", "code"),
     [
         (drf.ParseError(SECRET), 400, "invalid_json"),
@@ -129,7 +130,7 @@ def test_ours_passes_as_it_is() -> None:
     assert translate(error) is error
 
 
-@pytest.mark.parametrize(
+@each(
     ("detail", "param", "code"),
     [
         ({"name": ["Too long."]}, "name", "invalid_value"),
@@ -174,7 +175,7 @@ def test_attempts_say_who_and_why() -> None:
     assert "x-should-retry" not in error.headers
 
 
-@pytest.mark.parametrize(("billed", "should_retry"), [(False, None), (True, "false")])
+@each(("billed", "should_retry"), [(False, None), (True, "false")])
 def test_an_answer_that_was_paid_for_and_not_recorded_is_not_asked_for_again(billed: bool, should_retry: str | None):
     error = ServiceUnavailable("Away.", code=Code.OVERLOADED, may_have_billed=billed)
     assert error.headers.get("x-should-retry") == should_retry
@@ -182,7 +183,7 @@ def test_an_answer_that_was_paid_for_and_not_recorded_is_not_asked_for_again(bil
     assert error.retryable == (should_retry is None)
 
 
-@pytest.mark.parametrize(
+@each(
     ("code", "billed", "should_retry"),
     [
         (None, False, None),

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import unicodedata
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.core import look_alikes
 from apps.core.look_alikes import folded, forms, latin_form
+from tests.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "other"),
     [
         ("alice", "\u0430lice"),  # Cyrillic a
@@ -50,7 +50,7 @@ def test_they_look_alike(name, other):
     assert forms(name) & forms(other)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "other"),
     [
         ("alice", "alicia"),
@@ -68,7 +68,7 @@ def test_they_do_not(name, other):
     assert not forms(name) & forms(other)
 
 
-@pytest.mark.parametrize("name", ["", "\u200b", "\u3164", "\uffa0", "\ufe0f\u202e"])
+@each("name", ["", "\u200b", "\u3164", "\uffa0", "\ufe0f\u202e"])
 def test_what_shows_nothing_has_the_empty_form(name):
     assert forms(name) == {""}
 

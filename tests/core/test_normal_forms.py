@@ -6,11 +6,11 @@ import sys
 import unicodedata
 from typing import Literal, get_args
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.core.normal_forms import MOST_MARKS, normalize
+from tests.each import each
 
 Form = Literal["NFC", "NFKC", "NFD", "NFKD"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -51,7 +51,7 @@ def test_every_character_that_is_taken_apart_into_marks_counts_as_one():
         assert longest_run(normalize("NFKD", character * 4 * MOST_MARKS)) <= 2 * MOST_MARKS
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each("form", FORMS)
 def test_letters_of_every_script_are_left_as_they_are(form: Form):
     text = "語" * 1_000 + "ä̈" * 500 + "한국어" * 300 + "🦉" * 100
     assert normalize(form, text) == unicodedata.normalize(form, text)

@@ -11,6 +11,7 @@ from django.db import DataError, IntegrityError, InterfaceError, InternalError, 
 
 from apps.core import outage
 from apps.core.outage import database_is_away, log_outage
+from tests.each import each
 
 
 def caused_by(error: Exception, cause: BaseException) -> Exception:
@@ -18,7 +19,7 @@ def caused_by(error: Exception, cause: BaseException) -> Exception:
     return error
 
 
-@pytest.mark.parametrize(
+@each(
     "error",
     [
         OperationalError("database is locked"),
@@ -32,7 +33,7 @@ def test_a_database_that_may_come_back_is_away(error: Exception):
     assert database_is_away(error)
 
 
-@pytest.mark.parametrize(
+@each(
     "error",
     [
         IntegrityError("twice"),

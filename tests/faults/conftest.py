@@ -110,8 +110,9 @@ def send(server: ServerProcess, case: Case) -> Outcome:
 
 @pytest.fixture(scope="package")
 def relay(request: pytest.FixtureRequest) -> Iterator[Relay]:
-    params = [getattr(item, "callspec", Nothing).params for item in request.session.items]
-    selected: list[Case] = [one["case"] for one in params if "case" in one]
+    tests = {getattr(item, "function", None) for item in request.session.items}
+    cases = [case for test in tests for values in getattr(test, "cases", ()) for case in values]
+    selected = [case for case in cases if isinstance(case, Case)]
     with (
         UpstreamServer() as upstream,
         started(
@@ -141,9 +142,3 @@ def relay(request: pytest.FixtureRequest) -> Iterator[Relay]:
         yield Relay((one, *many.values()), upstream, outcomes)
         for outcome in outcomes.values():
             outcome.cancel()
-
-
-class Nothing:
-    """A test without parameters."""
-
-    params: Mapping[str, Any] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tests.faults.conftest import Case, Relay
 from tests.upstream.catalogue import CATALOGUE
 from tests.upstream.scenario import Outcome
@@ -51,7 +52,7 @@ def assert_envelope(error: dict[str, Any], case: Case, codes: set[str]) -> None:
     assert CANARY not in json.dumps(error)
 
 
-@pytest.mark.parametrize("case", cases(Outcome.ANSWERS, streams=(True,)))
+@each("case", cases(Outcome.ANSWERS, streams=(True,)))
 def test_answers_as_a_stream(relay: Relay, case: Case) -> None:
     outcome = relay.outcome(case)
     answer = outcome.collected
@@ -75,7 +76,7 @@ def test_answers_as_a_stream(relay: Relay, case: Case) -> None:
         assert expected in (None, said)
 
 
-@pytest.mark.parametrize("case", cases(Outcome.ANSWERS, streams=(False,)))
+@each("case", cases(Outcome.ANSWERS, streams=(False,)))
 def test_answers_whole(relay: Relay, case: Case) -> None:
     outcome = relay.outcome(case)
     assert outcome.status == 200, outcome.document
@@ -91,7 +92,7 @@ def test_answers_whole(relay: Relay, case: Case) -> None:
         assert expected in (None, said)
 
 
-@pytest.mark.parametrize("case", cases(Outcome.FAILS_FIRST))
+@each("case", cases(Outcome.FAILS_FIRST))
 def test_fails_alone_with_its_true_status(relay: Relay, case: Case) -> None:
     outcome = relay.outcome(case)
     assert outcome.status in (502, 504)
@@ -100,7 +101,7 @@ def test_fails_alone_with_its_true_status(relay: Relay, case: Case) -> None:
     relay.wait_left(case)
 
 
-@pytest.mark.parametrize("case", cases(Outcome.FAILS_FIRST, fallback=True))
+@each("case", cases(Outcome.FAILS_FIRST, fallback=True))
 def test_next_provider_answers(relay: Relay, case: Case) -> None:
     outcome = relay.outcome(case)
     assert outcome.status == 200, outcome.document
@@ -115,7 +116,7 @@ def test_next_provider_answers(relay: Relay, case: Case) -> None:
     relay.wait_left(case)
 
 
-@pytest.mark.parametrize("case", cases(Outcome.FAILS_LATER, streams=(True,), fallback=True))
+@each("case", cases(Outcome.FAILS_LATER, streams=(True,), fallback=True))
 def test_fails_later_in_the_stream_without_done(relay: Relay, case: Case) -> None:
     outcome = relay.outcome(case)
     answer = outcome.collected
@@ -131,7 +132,7 @@ def test_fails_later_in_the_stream_without_done(relay: Relay, case: Case) -> Non
     relay.wait_left(case)
 
 
-@pytest.mark.parametrize("case", cases(Outcome.FAILS_LATER, streams=(False,), fallback=True))
+@each("case", cases(Outcome.FAILS_LATER, streams=(False,), fallback=True))
 def test_fails_later_whole(relay: Relay, case: Case) -> None:
     outcome = relay.outcome(case)
     assert outcome.status == 502
@@ -140,7 +141,7 @@ def test_fails_later_whole(relay: Relay, case: Case) -> None:
     relay.wait_left(case)
 
 
-@pytest.mark.parametrize("case", cases(Outcome.CLIENTS_FAULT, fallback=True))
+@each("case", cases(Outcome.CLIENTS_FAULT, fallback=True))
 def test_clients_fault_is_a_400_of_ours(relay: Relay, case: Case) -> None:
     outcome = relay.outcome(case)
     assert outcome.status == 400
@@ -151,7 +152,7 @@ def test_clients_fault_is_a_400_of_ours(relay: Relay, case: Case) -> None:
     assert relay.asked(case) == [case.vendor]
 
 
-@pytest.mark.parametrize("case", cases(Outcome.OPEN))
+@each("case", cases(Outcome.OPEN))
 def test_open_ones_end_truthfully(relay: Relay, case: Case) -> None:
     outcome = relay.outcome(case)
     if outcome.collected is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.limits.limiter import Window, parse_rate
+from tests.each import each
 
 
 def test_headers_are_the_drafts_and_the_older_ones() -> None:
@@ -28,7 +28,7 @@ def test_headers_are_whole_numbers(limit: int, window_s: float, remaining: int, 
     assert headers["RateLimit"] == f'"chat";r={headers["X-RateLimit-Remaining"]};t={headers["X-RateLimit-Reset"]}'
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "rate"),
     [
         ("5/m", (5, 60.0)),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from django.http.cookie import parse_cookie
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from promptcraft.cookies import read_cookies
+from tests.each import each
 
 headers = st.text(st.sampled_from('ab=;" \\07123é,'), max_size=40)
 
@@ -20,7 +20,7 @@ def test_as_django_reads_them(header: str):
     assert read_cookies(header) == parse_cookie(header)
 
 
-@pytest.mark.parametrize(
+@each(
     ("header", "cookies"),
     [
         ("", {}),

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tests.each import each
 from tests.promptcraft import chromium
 
 DOCS = "/api/v2/docs/"
@@ -53,7 +54,7 @@ def test_what_the_page_reads_is_served(client):
     assert client.get(url).json()["openapi"].startswith("3.1")
 
 
-@pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*", "image/png"])
+@each("accept", ["text/html", "application/json", "*/*", "image/png"])
 def test_the_page_is_html_whatever_is_wanted(client, accept):
     answer = client.get(DOCS, headers={"Accept": accept})
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -120,7 +121,9 @@ def test_a_browser_shows_it_and_can_try_it(production, browser):
 
 def test_a_link_does_not_choose_another_schema(production, browser):
     browser.open(production.url(f"{DOCS}?url=https://evil.example/openapi.json&configUrl=https://evil.example/c.json"))
-    assert browser.wait_for("performance.getEntriesByType('resource').some((one) => one.name.includes('/api/v2/schema'))")
+    assert browser.wait_for(
+        "performance.getEntriesByType('resource').some((one) => one.name.includes('/api/v2/schema'))"
+    )
     assert [url for url in browser.requests if not own(url, production)] == []
     # What the page makes of it is another test's: it costs seconds.
     browser.open("about:blank")

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-import pytest
+from tests.each import each
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "not json of an account": ("POST", AUTH, {"content": b"{}", "headers": {"Content-Type": "text/plain"}}, 415),
     "failed": ("POST", CHAT, {"json": HELLO, "headers": {"X-Mock-Scenario": "error_first"}}, 502),
 }
-each_kind = pytest.mark.parametrize("kind", KINDS)
+each_kind = each("kind", KINDS)
 
 
 def ask(caller, kind, **more_headers):
@@ -94,12 +94,12 @@ def test_takes_part_in_the_id_and_the_trace(caller, kind):
         assert answer.json()["error"]["request_id"] == "mine-1"
 
 
-@pytest.mark.parametrize("given", ["a", "A.b_c-9", "7", "x" * 128])
+@each("given", ["a", "A.b_c-9", "7", "x" * 128])
 def test_an_id_of_the_right_form_is_echoed(client, given):
     assert client.get("/nothing", headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
 
 
-@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a/b", "a:b", "<b>", "na\xefve".encode("latin-1"), b"a\tb"])
+@each("given", ["", "x" * 129, "a b", "a/b", "a:b", "<b>", "na\xefve".encode("latin-1"), b"a\tb"])
 def test_an_id_of_another_form_is_replaced(client, given):
     answers = [client.get("/nothing", headers={"X-Request-Id": given}) for _ in range(2)]
     ids = [answer.headers["X-Request-Id"] for answer in answers]
@@ -108,7 +108,7 @@ def test_an_id_of_another_form_is_replaced(client, given):
     assert [answer.json()["error"]["request_id"] for answer in answers] == ids
 
 
-@pytest.mark.parametrize(
+@each(
     "given",
     [
         "",
@@ -127,15 +127,15 @@ def test_a_broken_trace_is_replaced(client, given):
     assert TRACE not in trace
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil host", "", "127.0.0.1@evil", "a/b"])
-@pytest.mark.parametrize("path", ["/", "/nothing", "/api/v2/docs/", "/api/v2/chat/health/", "/api/v2/models/", AUTH])
+@each("host", ["evil.example", "127.0.0.1.evil.example", "evil host", "", "127.0.0.1@evil", "a/b"])
+@each("path", ["/", "/nothing", "/api/v2/docs/", "/api/v2/chat/health/", "/api/v2/models/", AUTH])
 def test_a_host_that_is_not_served(caller, path, host):
     answer = caller.get(path, headers={"Host": host})
     assert error_of(answer, 400, "invalid_value")["param"] == "Host"
     assert not host or host not in answer.text
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b"",
@@ -160,21 +160,21 @@ def test_a_host_that_is_not_served(caller, path, host):
     ],
     ids=lambda body: repr(body[:24]),
 )
-@pytest.mark.parametrize("path", [AUTH, CHAT])
+@each("path", [AUTH, CHAT])
 def test_a_body_that_is_not_json(caller, path, body):
     answer = caller.post(path, content=body, headers={"Content-Type": "application/json"})
     error_of(answer, 400, "invalid_json")
 
 
-@pytest.mark.parametrize("value", [[], "text", 7, None, True])
-@pytest.mark.parametrize("path", [AUTH, CHAT])
+@each("value", [[], "text", 7, None, True])
+@each("path", [AUTH, CHAT])
 def test_a_body_that_is_no_object(caller, path, value):
     answer = caller.post(path, content=json.dumps(value), headers={"Content-Type": "application/json"})
     assert answer.json()["error"]["code"] in ("invalid_json", "invalid_value")
     error_of(answer, 400, answer.json()["error"]["code"])
 
 
-@pytest.mark.parametrize("field", ["username", "password"])
+@each("field", ["username", "password"])
 def test_nul_in_an_account_is_refused(client, field):
     body = {"username": "somebody", "password": "something", field: "a\0b"}
     assert error_of(client.post(AUTH, json=body), 400, "invalid_value")["param"] == field
@@ -187,8 +187,8 @@ def test_nul_in_a_message_is_text(caller):
     assert kept["status"] == "completed"
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("path", ["token/", "token/refresh/", "token/verify/", "logout/", "register/"])
+@each("chunked", [False, True])
+@each("path", ["token/", "token/refresh/", "token/verify/", "logout/", "register/"])
 def test_a_body_over_its_bound(client, path, chunked):
     body = b'{"a":"' + b"x" * MIB + b'"}'
     sent = iter([body[:MIB], body[MIB:]]) if chunked else body
@@ -202,7 +202,7 @@ def test_a_body_at_its_bound(client):
     error_of(answer, 400, "missing_field")
 
 
-@pytest.mark.parametrize(
+@each(
     "target",
     [
         "/<script>alert(1)</script>",

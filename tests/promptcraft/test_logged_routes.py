@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from django.test import RequestFactory
 from django.urls import resolve
 
 from promptcraft.routes import completion_id_of, method_of, route_of
+from tests.each import each
 from tests.promptcraft.surface import ROUTES
 
 ID = "chatcmpl-0b2f6e5ad1c94c0e9b7d3c1f8a6e4d20"
@@ -20,8 +20,8 @@ def asked(path, method="GET", *, resolved=True):
     return request
 
 
-@pytest.mark.parametrize("route", FIXED, ids=lambda route: route.path)
-@pytest.mark.parametrize("resolved", [True, False])
+@each("route", FIXED, ids=lambda route: route.path)
+@each("resolved", [True, False])
 def test_a_route_is_logged_as_it_is(route, resolved):
     if route.path == "/":
         assert route_of(asked("/", resolved=resolved)) == "/"
@@ -32,7 +32,7 @@ def test_a_route_is_logged_as_it_is(route, resolved):
     assert "nothing" not in written
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "route"),
     [
         (f"/api/v2/chat/completions/{KEY}/events/", "/api/v2/chat/completions/{completion_id}/events/"),
@@ -54,12 +54,12 @@ def test_what_a_client_wrote_is_not(path, route):
         assert route_of(asked(path, resolved=resolved)) == route
 
 
-@pytest.mark.parametrize(("method", "logged"), [("GET", "GET"), ("PURGE", "OTHER"), (KEY, "OTHER")])
+@each(("method", "logged"), [("GET", "GET"), ("PURGE", "OTHER"), (KEY, "OTHER")])
 def test_a_made_up_method_is_another(method, logged):
     assert method_of(asked("/", method)) == logged
 
 
-@pytest.mark.parametrize(("given", "logged"), [(ID, ID), (KEY, None), (f"{ID}0", None), (ID.upper(), None)])
+@each(("given", "logged"), [(ID, ID), (KEY, None), (f"{ID}0", None), (ID.upper(), None)])
 def test_an_id_is_logged_if_it_could_be_one(given, logged):
     assert completion_id_of(asked(f"/api/v2/chat/completions/{given}/")) == logged
     assert completion_id_of(asked("/api/v2/chat/completions/")) is None

@@ -9,6 +9,7 @@ import pytest
 
 from promptcraft import redaction
 from promptcraft.redaction import REDACTED, hide, holds_secret, scrubbed, scrubbed_encoded
+from tests.each import each
 
 TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ1c2VyX2lkIjoiMSJ9.s5Kf-0_abcDEF"
 ZAI = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOp"
@@ -21,7 +22,7 @@ def _own_values(monkeypatch):
     monkeypatch.setattr(redaction, "_hidden", ())
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "secret"),
     [
         ("key sk-abcdefgh12345678 refused", "sk-abcdefgh12345678"),
@@ -45,7 +46,7 @@ def test_what_looks_like_a_secret_is_taken_out(text, secret):
     assert REDACTED in scrubbed(text)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -65,8 +66,8 @@ def test_other_text_stays(text):
     assert not holds_secret(text)
 
 
-@pytest.mark.parametrize("secret", [API_KEY, "sk-abcdefgh12345678", ZAI, TOKEN, OWN])
-@pytest.mark.parametrize("before", ["", "u:", "ab:"])
+@each("secret", [API_KEY, "sk-abcdefgh12345678", ZAI, TOKEN, OWN])
+@each("before", ["", "u:", "ab:"])
 def test_encoded_ones_are_taken_out(secret, before):
     hide([OWN])
     plain = f"{before}{secret}".encode()

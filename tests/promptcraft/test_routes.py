@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import pytest
 from django.urls import include, path
 
 from apps.accounts.access import Access
+from tests.each import each
 from tests.promptcraft.surface import API_ROUTES, ROUTES, walk
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE")
 
 
-@pytest.fixture(params=API_ROUTES, ids=lambda route: route.path, scope="module")
-def route(request):
-    return request.param
+each_route = each("route", API_ROUTES, ids=lambda route: route.path)
 
 
-@pytest.fixture
-def allow(caller, route):
-    """What the route tells its caller that it takes."""
+def allow_of(caller, route):
+    """Return what the route tells its caller that it takes."""
     return caller.options(route.sample).headers["Allow"]
 
 
-@pytest.fixture
-def methods(allow):
-    """The methods that the route has, OPTIONS aside."""
-    return [method for method in allow.split(", ") if method != "OPTIONS"]
+def methods_of(caller, route):
+    """Return the methods that a route has, OPTIONS aside."""
+    return [method for method in allow_of(caller, route).split(", ") if method != "OPTIONS"]
 
 
 def told(answer):
@@ -68,8 +64,9 @@ def test_who_may_what():
     }, "Whoever opens a route to everybody says so here as well."
 
 
-def test_only_public_routes_answer_a_visitor(client, route, methods):
-    for method in methods:
+@each_route
+def test_only_public_routes_answer_a_visitor(client, caller, route):
+    for method in methods_of(caller, route):
         answer = client.request(method, route.sample)
         if route.access is Access.PUBLIC:
             assert answer.status_code in (200, 400), method
@@ -81,7 +78,9 @@ def test_only_public_routes_answer_a_visitor(client, route, methods):
             assert answer.json()["error"]["type"] == "authentication_error"
 
 
-def test_a_bad_token_opens_nothing(client, route, methods):
+@each_route
+def test_a_bad_token_opens_nothing(client, caller, route):
+    methods = methods_of(caller, route)
     for token in ("", "nonsense", "a.b.c"):
         for method in methods:
             answer = client.request(method, route.sample, headers={"Authorization": f"Bearer {token}".strip()})
@@ -92,15 +91,19 @@ def test_a_bad_token_opens_nothing(client, route, methods):
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_options_tells_everybody_the_same(client, route, allow):
+@each_route
+def test_options_tells_everybody_the_same(client, caller, route):
+    allow = allow_of(caller, route)
     for headers in ({}, {"Authorization": "Bearer nonsense"}):
         asked = client.options(route.sample, headers=headers)
         assert (asked.status_code, asked.content) == (204, b""), headers
         assert asked.headers["Allow"] == allow, headers
 
 
-def test_slash_or_not_is_the_same(client, caller, route, methods):
+@each_route
+def test_slash_or_not_is_the_same(client, caller, route):
     """Of the methods that the route has and of one that it has not: `test_a_method_that_is_not_there` asks all."""
+    methods = methods_of(caller, route)
     absent = next(method for method in ("PUT", "PATCH", "PURGE") if method not in methods)
     for sender in (client, caller):
         for method in (*methods, "OPTIONS", absent):
@@ -111,7 +114,9 @@ def test_slash_or_not_is_the_same(client, caller, route, methods):
             assert not with_slash.is_server_error
 
 
-def test_a_method_that_is_not_there(caller, route, allow):
+@each_route
+def test_a_method_that_is_not_there(caller, route):
+    allow = allow_of(caller, route)
     assert sorted(allow.split(", ")) == sorted({*allow.split(", "), "OPTIONS"})
     for method in set(METHODS) - set(allow.split(", ")) - {"HEAD"}:
         answer = caller.request(method, route.sample)
@@ -120,6 +125,7 @@ def test_a_method_that_is_not_there(caller, route, allow):
         assert answer.json()["error"]["code"] == "method_not_allowed"
 
 
+@each_route
 def test_head_is_get_without_a_body(caller, route):
     got, asked = caller.get(route.sample), caller.head(route.sample)
     assert asked.status_code == got.status_code
@@ -127,7 +133,7 @@ def test_head_is_get_without_a_body(caller, route):
     assert asked.headers.get("Content-Type") == got.headers.get("Content-Type")
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/nothing",

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from promptcraft.schema.headers import COMPLETION_HEADERS, LIMIT_HEADERS
+from tests.each import each
 from tests.promptcraft.described import check_answer, check_stream
 from tests.server import PASSWORD, USERNAME, ServerProcess
 from tests.upstream import UpstreamServer
@@ -64,8 +65,8 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("stream", [False, True], ids=["object", "stream"])
+@each("form", FORMS)
+@each("stream", [False, True], ids=["object", "stream"])
 def test_a_completion(caller, form, stream):
     answer = complete(caller, stream=stream, **FORMS[form])
     assert answer.status_code == 200
@@ -76,8 +77,8 @@ def test_a_completion(caller, form, stream):
     assert kept.json()["status"] == "completed"
 
 
-@pytest.mark.parametrize("sample", [one for one in SAMPLES if not one.endless], ids=lambda sample: sample.name)
-@pytest.mark.parametrize("stream", [False, True], ids=["object", "stream"])
+@each("sample", [one for one in SAMPLES if not one.endless], ids=lambda sample: sample.name)
+@each("stream", [False, True], ids=["object", "stream"])
 def test_what_vendors_make_of_it(relayed, clients, sample, stream):
     server, upstream = relayed
     vendor = sample.vendors[0]
@@ -94,7 +95,7 @@ def test_the_documented_headers_are_there(caller):
         assert missing == {"Idempotent-Replay"}
 
 
-@pytest.mark.parametrize("scenario", ["cut_after_2", "error_after_2"])
+@each("scenario", ["cut_after_2", "error_after_2"])
 def test_a_stream_that_fails(caller, scenario):
     answer = complete(caller, stream=True, scenario=scenario, max_tokens=10)
     *chunks, last = check_stream(answer.text)
@@ -109,7 +110,7 @@ def test_a_completion_that_nobody_answers(caller):
     assert complete(caller, scenario="error_first").json()["error"]["code"] == "all_providers_failed"
 
 
-@pytest.mark.parametrize(
+@each(
     ("sent", "status"),
     [
         ({"json": {}}, 400),
@@ -206,7 +207,7 @@ def test_models(caller):
         check_answer("get", "/api/v2/models/{model}/", answer)
 
 
-@pytest.mark.parametrize("path", ["", "live/", "ready/"])
+@each("path", ["", "live/", "ready/"])
 def test_health(visitor, path):
     answer = visitor.get(f"/api/v2/chat/health/{path}")
     assert answer.status_code == 200
@@ -238,7 +239,7 @@ def test_a_life_of_tokens(visitor, caller):
     check_answer("get", f"{AUTH}me/", caller.get(f"{AUTH}me/"))
 
 
-@pytest.mark.parametrize("path", ["token/", "token/refresh/", "token/verify/", "logout/", "register/"])
+@each("path", ["token/", "token/refresh/", "token/verify/", "logout/", "register/"])
 def test_refused_accounts(visitor, path):
     answers: list[httpx.Response] = [
         visitor.post(f"{AUTH}{path}", json={}),

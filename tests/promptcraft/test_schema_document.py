@@ -17,6 +17,7 @@ from apps.accounts.access import Access
 from apps.llm.errors import Code, Failure
 from promptcraft.schema.document import rendered
 from promptcraft.version import VERSION
+from tests.each import each
 from tests.promptcraft.described import METHODS, all_references, check_stream, document, problems, resolve
 from tests.promptcraft.surface import API_ROUTES
 
@@ -26,7 +27,7 @@ OPERATIONS = [
     for method in METHODS
     if method in item
 ]
-each_operation = pytest.mark.parametrize(("path", "method"), OPERATIONS)
+each_operation = each(("path", "method"), OPERATIONS)
 
 
 def schemas_in(thing):
@@ -89,7 +90,7 @@ def test_operations_and_methods_are_the_same(production, clients):
         assert allow - {"OPTIONS", "HEAD"} == methods, route.path
 
 
-@pytest.mark.parametrize("route", API_ROUTES, ids=lambda route: route.path)
+@each("route", API_ROUTES, ids=lambda route: route.path)
 def test_says_who_may(route):
     assert document()["security"] == [{"bearer": []}]
     assert document()["components"]["securitySchemes"] == {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from promptcraft.schema.document import rendered
+from tests.each import each
 
 SCHEMA = "/api/v2/schema/"
 
 
-@pytest.mark.parametrize(
+@each(
     ("accept", "media_type"),
     [
         ("", "application/json"),
@@ -38,9 +37,9 @@ def test_no_accept_at_all(server):
         assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
 
 
-@pytest.mark.parametrize("path", [SCHEMA, "/api/v2/schema"])
-@pytest.mark.parametrize(("form", "media_type"), [("json", "application/json"), ("yaml", "application/yaml")])
-@pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json", "application/yaml"])
+@each("path", [SCHEMA, "/api/v2/schema"])
+@each(("form", "media_type"), [("json", "application/json"), ("yaml", "application/yaml")])
+@each("accept", ["*/*", "text/html", "application/json", "application/yaml"])
 def test_format_wins(client, path, form, media_type, accept):
     answer = client.get(path, params={"format": form}, headers={"Accept": accept})
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, media_type)
@@ -48,7 +47,7 @@ def test_format_wins(client, path, form, media_type, accept):
     assert answer.content == rendered(form)
 
 
-@pytest.mark.parametrize("form", ["xml", "", "JSON", "openapi-json", "yaml\n", "<b>"])
+@each("form", ["xml", "", "JSON", "openapi-json", "yaml\n", "<b>"])
 def test_another_format(client, form):
     answer = client.get(SCHEMA, params={"format": form})
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/json")
@@ -56,16 +55,16 @@ def test_another_format(client, form):
     assert answer.json()["error"]["param"] == "format"
 
 
-@pytest.mark.parametrize("accept", ["text/html", "image/*", "application/xml", "application/json;q=0"])
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@each("accept", ["text/html", "image/*", "application/xml", "application/json;q=0"])
+@each("method", ["GET", "HEAD"])
 def test_nothing_that_is_wanted(client, method, accept):
     answer = client.request(method, SCHEMA, headers={"Accept": accept})
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/json")
     assert method == "HEAD" or answer.json()["error"]["param"] == "Accept"
 
 
-@pytest.mark.parametrize("accept", ["application/yaml", "text/html", "*/*"])
-@pytest.mark.parametrize("path", [SCHEMA, "/api/v2/docs/"])
+@each("accept", ["application/yaml", "text/html", "*/*"])
+@each("path", [SCHEMA, "/api/v2/docs/"])
 def test_errors_are_the_json_envelope_whatever_is_wanted(client, path, accept):
     answer = client.post(path, params={"format": "yaml"}, headers={"Accept": accept})
     assert (answer.status_code, answer.headers["Content-Type"]) == (405, "application/json")

@@ -8,10 +8,10 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 from django.contrib.staticfiles import finders
 
 from tests.doors.cost import measured, needs_proc, wait_until_idle
+from tests.each import each
 
 SCRIPT = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 
@@ -49,7 +49,7 @@ def test_an_unchanged_file_is_not_sent_again(client):
     assert old.status_code == 200
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/static/",
@@ -76,7 +76,7 @@ def test_what_is_no_file(server, path):
     assert answer.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@each("method", ["POST", "PUT", "DELETE"])
 def test_a_file_is_read_and_nothing_else(client, method):
     answer = client.request(method, SCRIPT)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")

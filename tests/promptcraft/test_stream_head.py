@@ -19,6 +19,7 @@ from promptcraft.headers import BODY_AT_ONCE, checked_headers, encoded_headers, 
 from promptcraft.server.connection import GuardedProtocol
 from promptcraft.server.cycle import SwiftCycle
 from promptcraft.server.uvicorn_program import guard_uvicorn
+from tests.each import each
 
 CONSTANT = checked_headers({"X-Frame-Options": "DENY", "Vary": "origin"})
 DATE = (b"date", b"Mon, 23 Nov 2026 08:10:56 GMT")
@@ -88,8 +89,8 @@ def test_the_server_that_runs_makes_ours(monkeypatch: pytest.MonkeyPatch) -> Non
     assert httptools_impl.RequestResponseCycle is SwiftCycle
 
 
-@pytest.mark.parametrize("keep_alive", [True, False])
-@pytest.mark.parametrize(
+@each("keep_alive", [True, False])
+@each(
     ("status", "method", "extra"),
     [
         (200, "POST", {}),
@@ -115,7 +116,7 @@ async def test_it_is_uvicorns(status: int, method: str, extra: dict[str, str], k
     assert [getattr(swift, name) for name in told] == [getattr(theirs, name) for name in told]
 
 
-@pytest.mark.parametrize("bodies", [[b"id: 1\n\n", b"id: 2\n\n", b""], [b"", b"id: 1\n\n", b""], [b"id: 1\n\n"], [b""]])
+@each("bodies", [[b"id: 1\n\n", b"id: 2\n\n", b""], [b"", b"id: 1\n\n", b""], [b"id: 1\n\n"], [b""]])
 async def test_a_stream_goes_on_in_chunks_and_ends(bodies: list[bytes]) -> None:
     headers = headers_of()
     said: list[bytes] = []
@@ -155,8 +156,8 @@ async def test_a_client_that_leaves_before_the_first_events_gets_nothing() -> No
     assert cycle.transport.written == b""  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("value", [b"a\r\nx-injected: 1", b"a\nb", b"a\x00b", b"\x7f"])
-@pytest.mark.parametrize("name", [b"X-Request-Id", b"x-never-heard-of"])
+@each("value", [b"a\r\nx-injected: 1", b"a\nb", b"a\x00b", b"\x7f"])
+@each("name", [b"X-Request-Id", b"x-never-heard-of"])
 async def test_what_would_begin_another_line_is_refused(name: bytes, value: bytes) -> None:
     cycle = cycle_of(SwiftCycle)
     with pytest.raises(RuntimeError, match="header value"):

@@ -12,13 +12,14 @@ from apps.llm.errors import Code, InvalidRequest
 from apps.templates import rendering
 from apps.templates.rendering import placeholders, render
 from apps.templates.variables import Variable, VariableType
+from tests.each import each
 
 
 def variable(name: str, kind: str = "text", **rest: object) -> Variable:
     return Variable(name=name, type=VariableType(kind), required="default" not in rest, **rest)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "value", "text"),
     [
         ("string", "a tide", "a tide"),
@@ -37,7 +38,7 @@ def test_each_type_has_its_writing(kind: str, value: object, text: str):
     assert render("[{{ it }}]", [known], {"it": value}) == f"[{text}]"
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "value", "takes"),
     [
         ("string", "two\nlines", "one line of text"),
@@ -96,7 +97,7 @@ def test_defaults_stand_in():
     assert render("{{ tone }}", known, {"tone": "cold"}) == "cold"
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "{{ it.__class__ }}",
@@ -116,7 +117,7 @@ def test_all_else_is_text(text: str):
     assert render(text, [variable("it")], {"it": "X"}) == text
 
 
-@pytest.mark.parametrize("value", ["{{ other }}", "{{ it }}", "{% x %}", "\\g<1>", "\\1", "{0}", "%s", "}}{{"])
+@each("value", ["{{ other }}", "{{ it }}", "{% x %}", "\\g<1>", "\\1", "{0}", "%s", "}}{{"])
 def test_a_value_is_written_once_and_not_looked_at(value: str):
     known = [variable("it"), variable("other")]
     assert render("<{{ it }}|{{other}}>", known, {"it": value, "other": "O"}) == f"<{value}|O>"
@@ -151,7 +152,7 @@ def slow_render(text: str, value: str) -> str:
     return "".join(out)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "count"),
     [
         ("word " * 200_000, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.llm.errors import Failure
+from tests.each import each
 from tests.sse_client import ProtocolViolation, open_stream
 from tests.upstream import CATALOGUE, ERRORS, VENDORS, Outcome, UpstreamRequest, pairs
 from tests.upstream.request import RawRequest
@@ -79,7 +80,7 @@ FINITE = [
 ]
 
 
-@pytest.mark.parametrize("name", DEMANDED)
+@each("name", DEMANDED)
 def test_demanded_scenario_exists(name):
     assert name in CATALOGUE
 
@@ -103,7 +104,7 @@ def test_scenarios_are_described_and_name_known_failures():
         assert scenario.vendors
 
 
-@pytest.mark.parametrize(("vendor", "name"), FINITE, ids=["-".join(pair) for pair in FINITE])
+@each(("vendor", "name"), FINITE, ids=["-".join(pair) for pair in FINITE])
 def test_finite_scenario_says_what_it_promises(upstream, vendor, name):
     scenario = CATALOGUE[name]
     upstream.script(vendor, name)
@@ -131,7 +132,7 @@ def test_finite_scenario_says_what_it_promises(upstream, vendor, name):
         assert not whole
 
 
-@pytest.mark.parametrize(("vendor", "name"), ENDLESS, ids=["-".join(pair) for pair in ENDLESS])
+@each(("vendor", "name"), ENDLESS, ids=["-".join(pair) for pair in ENDLESS])
 def test_endless_scenario_ends_when_its_peer_leaves(upstream, vendor, name):
     upstream.script(vendor, name)
     data = b""
@@ -152,7 +153,7 @@ def test_endless_scenario_ends_when_its_peer_leaves(upstream, vendor, name):
     assert bool(answer.finishes) == (outcome in (Outcome.ANSWERS, Outcome.OPEN))
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.name)
+@each("error", ERRORS, ids=lambda error: error.name)
 def test_refusal_has_its_status_and_body(upstream, error):
     upstream.script(error.vendor, error.name)
     with ask(upstream, error.vendor) as stream:
@@ -163,7 +164,7 @@ def test_refusal_has_its_status_and_body(upstream, error):
     assert upstream.journal[-1].completion_tokens == 0
 
 
-@pytest.mark.parametrize("name", BIG)
+@each("name", BIG)
 def test_endless_line_is_64_mib_and_stops_with_its_reader(upstream, name):
     upstream.script("deepseek", name, times=1)
     with ask(upstream, "deepseek") as stream:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 import tests.fixtures
 from apps.llm.errors import Failure
+from tests.each import each
 from tests.fixtures import RESPONSES, STREAMS, WHOLE_JSON
 from tests.upstream_tests.reading import dispatch, read
 
@@ -22,7 +21,7 @@ def test_every_file_is_in_the_index():
     assert listed <= there
 
 
-@pytest.mark.parametrize("fixture", STREAMS.values(), ids=str)
+@each("fixture", STREAMS.values(), ids=str)
 def test_stream_says_what_the_index_says(fixture):
     answer = read(fixture.content)
     assert len(dispatch(fixture.content)) == fixture.events
@@ -40,7 +39,7 @@ def test_stream_says_what_the_index_says(fixture):
         assert Failure(fixture.failure)
 
 
-@pytest.mark.parametrize("fixture", STREAMS.values(), ids=str)
+@each("fixture", STREAMS.values(), ids=str)
 def test_usage_is_what_the_index_says(fixture):
     usages = read(fixture.content).usages
     if fixture.usage is None:
@@ -54,7 +53,7 @@ def test_usage_is_what_the_index_says(fixture):
     assert usage["total_tokens"] == fixture.usage.prompt_tokens + fixture.usage.completion_tokens
 
 
-@pytest.mark.parametrize("fixture", RESPONSES.values(), ids=str)
+@each("fixture", RESPONSES.values(), ids=str)
 def test_response_is_whole(fixture):
     assert fixture.wire.startswith(b"HTTP/1.1 %d " % fixture.status)
     assert int(fixture.headers["content-length"]) == len(fixture.body)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.each import each
 from tests.sse_client import open_stream
 from tests.upstream import UpstreamServer
 from tests.upstream_tests.reading import ask
@@ -12,7 +11,7 @@ TOOLS = [{"type": "function", "function": {"name": "tide", "parameters": {"type"
 USER = {"role": "user", "content": "When?"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("vendor", "fields", "words"),
     [
         ("deepseek", {"messages": []}, "messages is missing"),
@@ -43,7 +42,7 @@ def test_refuses(upstream, vendor, fields, words):
     assert upstream.journal[-1].scenario.startswith("refused: ")
 
 
-@pytest.mark.parametrize(
+@each(
     ("vendor", "fields"),
     [
         (
@@ -61,8 +60,8 @@ def test_takes(upstream, vendor, fields):
         assert stream.status == 200
 
 
-@pytest.mark.parametrize("vendor", ["deepseek", "zai", "openai"])
-@pytest.mark.parametrize("authorization", ["", "Basic eA==", "Bearer sk-wrong-4444"])
+@each("vendor", ["deepseek", "zai", "openai"])
+@each("authorization", ["", "Basic eA==", "Bearer sk-wrong-4444"])
 def test_refuses_keys(upstream, vendor, authorization):
     headers = {"Authorization": authorization} if authorization else {}
     url = upstream.base_url(vendor) + "/chat/completions"

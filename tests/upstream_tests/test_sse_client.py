@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.each import each
 from tests.sse_answer import collect
 from tests.sse_client import ProtocolViolation, open_stream
 from tests.upstream import Fin, Gate, Hold, JournalTimeout, Rst, Send, Silence, scripted
@@ -40,7 +41,7 @@ def test_good_stream_is_joined(served):
     assert [line.data for line in stream.comments] == [b": ping"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "words"),
     [
         (b": ping\n\n" + DELTA, "blank line"),
@@ -68,7 +69,7 @@ def test_several_finishes_are_a_violation(served):
         assert answer.finish
 
 
-@pytest.mark.parametrize(
+@each(
     ("head_bytes", "body", "end", "ended"),
     [
         (HEAD, chunk(DELTA) + LAST_CHUNK, Silence(), "clean"),

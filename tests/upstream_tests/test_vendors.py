@@ -6,13 +6,13 @@ import json
 
 import httpx
 import openai
-import pytest
 
+from tests.each import each
 from tests.sse_client import open_stream
 from tests.upstream import VENDORS, Answer, Tokens, UpstreamServer, echo, healthy
 from tests.upstream_tests.reading import ask, read
 
-CASES = pytest.mark.parametrize("vendor", VENDORS)
+CASES = each("vendor", VENDORS)
 HEADERS = {"Authorization": "Bearer sk-any"}
 
 
@@ -126,7 +126,7 @@ def test_models_and_balance_can_be_scripted(upstream):
         assert stream.status == 200
 
 
-@pytest.mark.parametrize("alias", ["/v1", "/beta"])
+@each("alias", ["/v1", "/beta"])
 def test_deepseek_has_its_aliases(upstream, alias):
     url = upstream.base_url("deepseek") + alias + "/chat/completions"
     with open_stream(

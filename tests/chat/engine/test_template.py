@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as standard
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from apps.chat.engine.log import Frame
 from apps.chat.engine.template import Template, learn
 from apps.llm.wire import json
 from apps.llm.wire.openai import parse_chunk
+from tests.each import each
 
 FRAME = Frame(b"<", b">", "content")
 OPENAI = (
@@ -27,7 +27,7 @@ def taught(shape: str, kind: str = "content", text: str = "hello") -> Template |
     return learn(payload, parse_chunk(payload), FRAME, kind)
 
 
-@pytest.mark.parametrize(("shape", "kind"), [(OPENAI, "content"), (SPACED, "content"), (DEEPSEEK, "reasoning_content")])
+@each(("shape", "kind"), [(OPENAI, "content"), (SPACED, "content"), (DEEPSEEK, "reasoning_content")])
 @given(text=st.text(min_size=1), ascii_only=st.booleans())
 def test_a_matching_event_says_its_text(shape, kind, text, ascii_only):
     template = taught(shape, kind)
@@ -50,7 +50,7 @@ def test_whatever_stands_in_the_slot_means_what_parsing_says(inside):
     assert (chunk.finish_reason, chunk.tool_calls, chunk.usage, chunk.error) == (None, (), None, None)
 
 
-@pytest.mark.parametrize(
+@each(
     "inside",
     [
         '","tool_calls":[{"index":0}],"x":"',
@@ -66,7 +66,7 @@ def test_what_is_more_than_a_text_does_not_match(inside):
     assert template.fragment_of((OPENAI % f'"a{inside}b"').encode("latin-1")) is None
 
 
-@pytest.mark.parametrize(
+@each(
     "other",
     [
         OPENAI % '""',

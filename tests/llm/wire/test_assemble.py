@@ -147,7 +147,7 @@ def test_what_is_not_a_chunk_is_refused():
         whole([b"{}"])
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.text(alphabet=st.characters() | st.sampled_from("\ud83e\udd89🦉\u2028"))))
 def test_text_cut_anywhere_joins_to_itself(pieces):
     payloads = [dumps({"choices": [{"index": 0, "delta": {"content": piece}}]}) for piece in pieces]
@@ -159,7 +159,7 @@ def test_text_cut_anywhere_joins_to_itself(pieces):
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(["content", "reasoning_content", "refusal"]), st.text()), max_size=8))
 def test_what_comes_by_its_kind_says_what_the_whole_event_says(said):
     payloads = [dumps({"choices": [{"index": 0, "delta": {kind: text}}]}) for kind, text in said]

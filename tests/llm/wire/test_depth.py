@@ -27,7 +27,7 @@ def depth_of(value: object) -> int:
     return 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(VALUES, st.booleans(), st.sampled_from([None, 2]))
 def test_it_agrees_with_the_parsed_value_at_every_limit(value, ensure_ascii, indent):
     data = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent).encode()

@@ -13,7 +13,7 @@ from tests.each import each
 from tests.llm.wire.strategies import ANY_TEXT, JSON_VALUES, whole
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(JSON_VALUES)
 def test_what_is_written_reads_back(value):
     data = dumps(value)
@@ -23,7 +23,7 @@ def test_what_is_written_reads_back(value):
     assert json.loads(data) == whole(value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(JSON_VALUES)
 def test_what_is_written_is_one_line_to_the_most_naive_splitter(value):
     text = dumps(value).decode("utf-8")
@@ -31,7 +31,7 @@ def test_what_is_written_is_one_line_to_the_most_naive_splitter(value):
     assert len(text.splitlines()) == 1
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(JSON_VALUES, st.integers(1, 3))
 def test_what_is_written_in_pieces_is_the_same(value, few):
     with pytest.MonkeyPatch.context() as patch:
@@ -49,7 +49,7 @@ def test_many_small_values_are_few_pieces():
     assert b"".join(pieces) == dumps(answer)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(ANY_TEXT, max_size=5))
 def test_pieces_of_a_text_join_to_the_text(pieces):
     joined = b"".join([dumps_text(piece) for piece in pieces])

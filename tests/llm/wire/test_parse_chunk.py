@@ -278,7 +278,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(*[st.dictionaries(NAMES, VALUES, max_size=4)] * 3)
 def test_anything_is_a_chunk_that_assembles_or_a_value_error(event, choice, delta):
     data = json.dumps({**event, "choices": [{**choice, "index": 0, "delta": delta}]}).encode()

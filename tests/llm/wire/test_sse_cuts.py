@@ -76,7 +76,7 @@ def named(events: list[bytes]) -> list[tuple[str, bytes]]:
 
 
 class TestAnyCut:
-    @settings(max_examples=500)
+    @settings(max_examples=200)
     @given(st.data())
     def test_every_stream_reads_as_the_standard_has_it(self, data):
         stream = data.draw(STREAMS)
@@ -87,7 +87,7 @@ class TestAnyCut:
         assert named(events) == expected
         assert decoder.last_event_id == last_event_id
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(STREAMS)
     def test_byte_by_byte_reads_the_same_and_ends_the_same(self, stream):
         at_once, one_by_one = Decoder(), Decoder()
@@ -97,7 +97,7 @@ class TestAnyCut:
         assert one_by_one.unknown_lines == at_once.unknown_lines
         assert one_by_one.close() == at_once.close()
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(st.data())
     def test_the_bound_strikes_at_the_same_event(self, data):
         stream = data.draw(STREAMS)
@@ -113,7 +113,7 @@ class TestAnyCut:
 
         assert read(data.draw(cut(stream))) == read([stream])
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(st.data(), st.lists(JSON_VALUES, max_size=5), st.booleans())
     def test_what_is_encoded_decodes_to_itself(self, data, values, numbered):
         payloads = [dumps(value) for value in values]
@@ -125,7 +125,7 @@ class TestAnyCut:
         assert events == payloads
         assert [loads(event) for event in events] == [whole(value) for value in values]
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(st.data())
     def test_all_line_ends_agree(self, data):
         stream = data.draw(STREAMS.map(lambda stream: stream.replace(b"\r", b"")))

@@ -14,9 +14,11 @@ from apps.templates.admin import site
 from apps.templates.curation.site import PAGE_POLICY
 from apps.templates.library.storing import templates_hide
 from apps.templates.models import Label, Template, Version
+from tests.each import each
 from tests.promptcraft.surface import walk
 from tests.templates.api import LETTER, SLUG, user_named
 from tests.templates.curation.pages import ADMIN, LIST, PASSWORD, change, error_of, label_at, log_in, send
+from tests.templates.visibility import undone
 
 
 def test_every_view_says_who_may():
@@ -252,7 +254,7 @@ def test_a_template_of_nobody_is_absent(curator):
     assert (answer.status_code, answer.headers["Location"]) == (302, ADMIN)
 
 
-@pytest.mark.parametrize("slug", ["other", "OTHER", "0ther", "1mport"])
+@each("slug", ["other", "OTHER", "0ther", "1mport"], around=undone)
 def test_a_slug_that_looks_like_another_is_no_fault_of_ours(curator, ada, boss, slug):
     ada.make()
     ada.make(slug="other")

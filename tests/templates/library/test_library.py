@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from apps.templates.categories import CATEGORIES
 from apps.templates.library.drafts import MAX_TAGS, MAX_TEXT_CHARACTERS, MAX_TITLE_CHARACTERS, RESERVED_SLUGS
 from apps.templates.models import Tag, Template
+from tests.each import each
 from tests.templates.api import BASE, LETTER, SLUG, TONE
+from tests.templates.visibility import undone
 
 HOSTILE = ["{{ x }}", "{{x}}{{ y }}", "{x}", "{0.__class__}", "%(x)s", "${x}", "{% debug %}", "<script>", "\u2028\r\n"]
 
@@ -53,7 +53,7 @@ def test_a_slug_of_ones_own_that_is_taken(ada, boss):
     assert boss.get("mine/")["is_public"] is False
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "code", "param"),
     [
         ({"title": ...}, "missing_field", "title"),
@@ -91,6 +91,7 @@ def test_a_slug_of_ones_own_that_is_taken(ada, boss):
         ({"labels": {"production": 2}}, "invalid_value", "labels.production"),
         ({"versions": []}, "invalid_value", "versions"),
     ],
+    around=undone,
 )
 def test_what_is_refused(ada, changes, code, param):
     body = {name: value for name, value in {**LETTER, **changes}.items() if value is not ...}
@@ -99,7 +100,7 @@ def test_what_is_refused(ada, changes, code, param):
     assert not Template.objects.exists()
 
 
-@pytest.mark.parametrize(
+@each(
     ("variable", "param"),
     [
         ({"type": ...}, "type"),
@@ -126,6 +127,7 @@ def test_what_is_refused(ada, changes, code, param):
         ({"type": "list", "default": ["a\0b"]}, "default"),
         ({"help": 7}, "help"),
     ],
+    around=undone,
 )
 def test_variables_that_are_refused(ada, variable, param):
     sent = {name: value for name, value in {"name": "x", "type": "string", **variable}.items() if value is not ...}
@@ -138,7 +140,7 @@ def test_a_name_twice(ada):
     assert ada.post("", {**LETTER, "text": "{{ x }}", "variables": twice}, status=400)["param"] == "variables[1].name"
 
 
-@pytest.mark.parametrize(("kind", "default", "written"), [("string", "", ""), ("text", "", ""), ("list", [], "")])
+@each(("kind", "default", "written"), [("string", "", ""), ("text", "", ""), ("list", [], "")], around=undone)
 def test_an_optional_variable_without_a_default_is_nothing(ada, kind, default, written):
     variable = {"name": "x", "type": kind, "required": False}
     made = ada.make(text="<{{ x }}>", variables=[variable])
@@ -236,7 +238,7 @@ def test_a_change_of_nothing_changes_nothing(ada):
     assert ada.call("PATCH", f"{SLUG}/", {**LETTER, "unknown": 1}) == made
 
 
-@pytest.mark.parametrize("body", [{"title": ""}, {"category": None}, {"text": "{{ other }}"}, {"variables": []}])
+@each("body", [{"title": ""}, {"category": None}, {"text": "{{ other }}"}, {"variables": []}], around=undone)
 def test_a_change_that_is_refused_leaves_all(ada, body):
     made = ada.make()
     ada.call("PATCH", f"{SLUG}/", {"description": "other", **body}, status=400)
@@ -263,7 +265,7 @@ def test_rendering_counts_a_use_and_is_no_change(ada):
     assert ada.get(f"{SLUG}/") == {**made, "uses": 1}
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "param"),
     [
         ({}, "variables.name"),
@@ -280,13 +282,14 @@ def test_rendering_counts_a_use_and_is_no_change(ada):
         ({"variables": {"name": "Eve"}, "label": []}, "label"),
         ({"variables": {"name": "Eve"}, "label": "staging", "version": 1}, "label"),
     ],
+    around=undone,
 )
 def test_rendering_that_is_refused(ada, body, param):
     ada.make()
     assert ada.post(f"{SLUG}/render/", body, status=400)["param"] == param
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
+@each("hostile", HOSTILE, around=undone)
 def test_what_is_hostile_is_rendered_as_it_is(ada, hostile):
     ada.make(text="<{{ x }}>", variables=[{"name": "x", "type": "text"}])
     assert ada.post(f"{SLUG}/render/", {"variables": {"x": hostile}}, status=200)["text"] == f"<{hostile}>"
@@ -306,7 +309,7 @@ def test_categories_and_tags_count_what_one_sees(ada, bob):
     assert [one["name"] for one in bob.get("tags/")["results"]] == ["home", "letters"]
 
 
-@pytest.mark.parametrize("path", ["categories/", "tags/", "search/?q=letter"])
+@each("path", ["categories/", "tags/", "search/?q=letter"], around=undone)
 def test_a_list_of_one_page_has_no_next(ada, path):
     ada.make()
     answer = ada.get(path)
@@ -335,7 +338,7 @@ def test_searching(ada):
     assert ada.slugs("search/?q=postcard") == [SLUG]
 
 
-@pytest.mark.parametrize("slug", ["%00", "a%00b", "a%20b", "%FF", "x" * 5_000, "..", "<b>", "%E2%80%A8", "letter.json"])
+@each("slug", ["%00", "a%00b", "a%20b", "%FF", "x" * 5_000, "..", "<b>", "%E2%80%A8", "letter.json"], around=undone)
 def test_an_odd_slug_is_an_absent_one(ada, slug):
     ada.get(f"{slug}/", status=404)
     ada.get(f"{slug}/versions/", status=404)

@@ -6,11 +6,11 @@ import base64
 import json
 from urllib.parse import quote
 
-import pytest
-
 from apps.templates.library.cursors import Ordering
 from apps.templates.models import Template
+from tests.each import each
 from tests.templates.api import SLUG
+from tests.templates.visibility import undone
 
 
 def make_some(api, count, **changes):
@@ -28,7 +28,7 @@ def pages(api, query, limit=3):
     return found
 
 
-@pytest.mark.parametrize("ordering", Ordering)
+@each("ordering", Ordering, around=undone)
 def test_pages_in_every_order(ada, ordering):
     make_some(ada, 10)
     Template.objects.filter(slug__in=["number-03", "number-07"]).update(uses=3, title="The same")
@@ -42,7 +42,7 @@ def test_the_newest_come_first(ada):
     assert ada.slugs() == ["number-02", "number-01", "number-00"]
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (2, [2]), (3, [3]), (4, [3, 1]), (6, [3, 3])])
+@each(("count", "sizes"), [(0, [0]), (2, [2]), (3, [3]), (4, [3, 1]), (6, [3, 3])], around=undone)
 def test_the_last_page_says_so(ada, count, sizes):
     make_some(ada, count)
     assert [len(page) for page in pages(ada, "")] == sizes
@@ -61,7 +61,7 @@ def written(value):
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-@pytest.mark.parametrize(
+@each(
     "cursor",
     [
         "",
@@ -82,6 +82,7 @@ def written(value):
         written(["-created_at", "2026-01-01T00:00:00+00:00", "slug"]),
         written(["-created_at", 7, "slug", True]),
     ],
+    around=undone,
 )
 def test_a_broken_cursor(ada, cursor):
     assert ada.get(f"?after={quote(cursor, safe='%')}", status=400)["param"] == "after"
@@ -95,15 +96,17 @@ def test_a_cursor_of_another_order(ada):
         assert ada.get(f"?ordering={other}&after={cursor}", status=400)["param"] == "after"
 
 
-@pytest.mark.parametrize(
-    ("ordering", "key"), [("title", "a\0b"), ("title", 7), ("uses", "7"), ("uses", 2**63), ("uses", -1), ("uses", True)]
+@each(
+    ("ordering", "key"),
+    [("title", "a\0b"), ("title", 7), ("uses", "7"), ("uses", 2**63), ("uses", -1), ("uses", True)],
+    around=undone,
 )
 def test_a_cursor_with_a_key_of_another_kind(ada, ordering, key):
     cursor = written([ordering, key, "slug", True])
     assert ada.get(f"?ordering={ordering}&after={cursor}", status=400)["param"] == "after"
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "param"),
     [
         ("ordering=slug", "ordering"),
@@ -123,6 +126,7 @@ def test_a_cursor_with_a_key_of_another_kind(ada, ordering, key):
         (f"search={'x' * 1_001}", "search"),
         ("search=a&after=b", "after"),
     ],
+    around=undone,
 )
 def test_a_query_that_is_refused(ada, query, param):
     assert ada.get(f"?{query}", status=400)["param"] == param

@@ -15,11 +15,13 @@ from apps.llm.errors import InvalidRequest
 from apps.templates.library import portable
 from apps.templates.library.yaml_values import parse_yaml
 from apps.templates.models import Label, Template, Version
+from tests.each import each
 from tests.templates.api import LETTER, SLUG, TONE
+from tests.templates.visibility import undone
 
 YAML = "application/yaml"
 FORMS = {"json": ("application/json", portable.write_json), "yaml": (YAML, portable.write_yaml)}
-each_form = pytest.mark.parametrize("form", FORMS)
+each_form = each("form", FORMS, around=undone)
 AWKWARD = [
     "plain",
     "two\nlines\n",
@@ -112,7 +114,7 @@ def test_any_text_survives_both_forms(one, pieces):
     assert portable.parse_json(portable.write_json(value)) == value
 
 
-@pytest.mark.parametrize("form", ["xml", "", "JSON", "%00"])
+@each("form", ["xml", "", "JSON", "%00"], around=undone)
 def test_a_form_that_there_is_not(ada, form):
     ada.make()
     assert ada.get(f"{SLUG}/export/?format={form}", status=400)["param"] == "format"
@@ -139,7 +141,7 @@ def test_an_import_without_slugs_makes_them(ada):
     assert [one["slug"] for one in results] == [SLUG, f"{SLUG}-2"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "param"),
     [
         ({"versions": [{"text": "a", "number": 2}]}, "versions[0].number"),
@@ -153,6 +155,7 @@ def test_an_import_without_slugs_makes_them(ada):
         ({"versions": [{"text": "a"}], "labels": []}, "labels"),
         ({"title": None, "text": "a"}, "title"),
     ],
+    around=undone,
 )
 def test_a_file_that_is_refused(ada, changes, param):
     sent = {"title": "A", "category": "seo", **changes}
@@ -161,8 +164,10 @@ def test_a_file_that_is_refused(ada, changes, param):
     assert not Label.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b" ", b"{", b"[]", b"7", b'"a"', b"null", b"[7]", b'{"a":1,"a":2}', b'{"title":"\\ud800"}', b"\xff"]
+@each(
+    "data",
+    [b"", b" ", b"{", b"[]", b"7", b'"a"', b"null", b"[7]", b'{"a":1,"a":2}', b'{"title":"\\ud800"}', b"\xff"],
+    around=undone,
 )
 def test_json_that_is_no_file(ada, data):
     imported(ada, data, status=400)
@@ -171,7 +176,7 @@ def test_json_that_is_no_file(ada, data):
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         BOMB,
@@ -207,6 +212,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
         "<<: {title: x}\n<<: 7",
     ],
     ids=lambda data: repr(data[:24]),
+    around=undone,
 )
 def test_yaml_that_is_no_file(ada, data):
     error = imported(ada, data.encode("utf-8", "surrogatepass"), media_type=YAML, status=400)
@@ -219,7 +225,7 @@ def test_yaml_in_another_encoding(ada):
     imported(ada, "title: a".encode("utf-16"), media_type=YAML, status=400)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["- a\n" * 260_000, "a," * 500_000, "[" + "a," * 500_000 + "]", "{" + "a," * 300_000 + "}", "'" + "''" * 500_000],
     ids=["lines", "plain", "flow", "mapping", "quotes"],
@@ -244,7 +250,7 @@ def test_a_file_over_its_bound(ada, settings):
         assert imported(ada, over, media_type=media_type, status=413)["code"] == "body_too_large"
 
 
-@pytest.mark.parametrize("media_type", ["text/plain", "multipart/form-data", "application/xml"])
+@each("media_type", ["text/plain", "multipart/form-data", "application/xml"], around=undone)
 def test_a_file_of_another_kind(ada, media_type):
     imported(ada, b"{}", media_type=media_type, status=415)
 

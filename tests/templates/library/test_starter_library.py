@@ -12,6 +12,7 @@ from apps.templates.categories import CATEGORIES
 from apps.templates.library.starter_library import StarterTemplate, read_library, read_template
 from apps.templates.rendering import placeholders, render
 from apps.templates.variables import VariableType
+from tests.each import each
 
 LIBRARY = read_library()
 ITEM = {
@@ -40,7 +41,7 @@ def test_slugs_and_titles_are_their_own():
     assert all(len(template.slug) <= 60 and len(template.title) <= 70 for template in LIBRARY)
 
 
-@pytest.mark.parametrize("template", LIBRARY, ids=lambda template: template.slug)
+@each("template", LIBRARY, ids=lambda template: template.slug)
 def test_each_is_useful_as_it_stands(template: StarterTemplate):
     assert 100 <= len(template.text.split()) <= 340
     assert 2 <= len(template.variables) <= 7
@@ -54,7 +55,7 @@ def test_each_is_useful_as_it_stands(template: StarterTemplate):
     assert "}}" not in rest
 
 
-@pytest.mark.parametrize("template", LIBRARY, ids=lambda template: template.slug)
+@each("template", LIBRARY, ids=lambda template: template.slug)
 def test_each_renders_with_its_defaults_and_a_value_for_the_rest(template: StarterTemplate):
     values = {
         variable.name: {
@@ -87,7 +88,7 @@ def test_no_two_are_one_pattern_filled_in():
     assert {" ".join(run): slugs for run, slugs in places.items() if len(slugs) > 2} == {}
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ({"text": "Greet them."}, "declared are"),

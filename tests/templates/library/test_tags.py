@@ -14,9 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from apps.templates.models import Tag, Template
 from apps.templates.search import index_templates
 from tests.databases import connected
+from tests.each import each
 from tests.prepared import copy_database
 from tests.templates.api import SLUG, Api, user_named
 from tests.templates.search.stored import store
+from tests.templates.visibility import undone
 
 WRITES = {
     "PATCH {}/": {"tags": [f"tag-{number}" for number in range(20)], "text": "x", "title": "y"},
@@ -116,13 +118,14 @@ def test_a_user_who_goes_leaves_nothing(ada, bob):
     assert rows() == before
 
 
-@pytest.mark.parametrize(
+@each(
     ("method", "path", "body", "status"),
     [
         ("PATCH", "absent/", {}, 404),
         ("PATCH", "mine/", {}, 200),
         ("POST", "", {"title": "New", "text": "x", "category": "seo", "slug": "new"}, 201),
     ],
+    around=undone,
 )
 def test_a_tag_costs_the_same_whether_others_have_it(ada, bob, method, path, body, status):
     bob.make(tags=["secret"])

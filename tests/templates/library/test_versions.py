@@ -7,7 +7,9 @@ import pytest
 from apps.templates.library.drafts import LABELS
 from apps.templates.library.pieces import MAX_LINES, line_pieces
 from apps.templates.models import Label, Version
+from tests.each import each
 from tests.templates.api import LETTER, SLUG, TONE
+from tests.templates.visibility import undone
 
 NAME = {"name": "name", "type": "string"}
 
@@ -58,7 +60,7 @@ def test_moving_a_label_is_a_change_and_leaving_it_is_none(ada):
     assert ada.get(f"{SLUG}/") == moved
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "code"),
     [
         ({}, "missing_field"),
@@ -69,6 +71,7 @@ def test_moving_a_label_is_a_change_and_leaving_it_is_none(ada):
         ({"version": None}, "invalid_value"),
         ({"version": 2**40}, "invalid_value"),
     ],
+    around=undone,
 )
 def test_a_label_at_nothing(ada, body, code):
     ada.make()
@@ -77,14 +80,14 @@ def test_a_label_at_nothing(ada, body, code):
     assert not Label.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["live", "Production", "%00"])
+@each("name", ["live", "Production", "%00"], around=undone)
 def test_a_label_that_there_is_not(ada, name):
     ada.make()
     ada.call("PUT", f"{SLUG}/labels/{name}/", {"version": 1}, status=404)
     ada.call("DELETE", f"{SLUG}/labels/{name}/", status=404)
 
 
-@pytest.mark.parametrize("number", ["0", "2", "-1", "1.0", "one", "%D9%A1", "9" * 30, "%00"])
+@each("number", ["0", "2", "-1", "1.0", "one", "%D9%A1", "9" * 30, "%00"], around=undone)
 def test_a_version_that_there_is_not(ada, number):
     ada.make()
     ada.get(f"{SLUG}/versions/{number}/", status=404)
@@ -105,7 +108,7 @@ def test_a_version_is_written_once(ada):
     assert ada.get(f"{SLUG}/versions/1/")["text"] == LETTER["text"]
 
 
-@pytest.mark.parametrize("body", [{}, {"text": "{{ name }}"}, {"text": "x", "variables": [NAME]}, {"text": 7}])
+@each("body", [{}, {"text": "{{ name }}"}, {"text": "x", "variables": [NAME]}, {"text": 7}], around=undone)
 def test_a_version_that_is_refused(ada, body):
     ada.make()
     ada.post(f"{SLUG}/versions/", body, status=400)
@@ -149,9 +152,10 @@ def test_the_difference_of_two_versions(ada):
     assert same["variables"] == {"added": [], "removed": [], "changed": []}
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "param"),
     [("", "from"), ("from=1", "to"), ("from=1&to=2", "to"), ("from=x&to=1", "from"), ("from=1&to=-1", "to")],
+    around=undone,
 )
 def test_a_difference_that_is_refused(ada, query, param):
     ada.make()
@@ -161,8 +165,8 @@ def test_a_difference_that_is_refused(ada, query, param):
 TEXTS = ["", "a", "a\n", "\n", "a\nb\nc\n", "b\nc\nd", "c\nb\na\n", "a\r\nb\u2028c\u0085d\n", "a\na\na\n", "x\ny\n" * 5]
 
 
-@pytest.mark.parametrize("before", TEXTS)
-@pytest.mark.parametrize("after", TEXTS)
+@each("before", TEXTS)
+@each("after", TEXTS)
 def test_pieces_make_both_texts(before, after):
     pieces = line_pieces(before, after)
     assert "".join(piece.text for piece in pieces if piece.op != "insert") == before

@@ -8,9 +8,10 @@ import yaml
 from apps.llm.errors import InvalidRequest
 from apps.templates.library.portable import write_yaml
 from apps.templates.library.yaml_values import MAX_YAML_EVENTS, parse_yaml
+from tests.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "value"),
     [
         ("a", "a"),
@@ -51,7 +52,7 @@ def test_values(text, value):
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize("value", ["1:1", "1e5", "1.", ".5", "+1", "0o7", "Yes", "2026-11-22", "<<", "=", "-0", "null"])
+@each("value", ["1:1", "1e5", "1.", ".5", "+1", "0o7", "Yes", "2026-11-22", "<<", "=", "-0", "null"])
 def test_a_text_that_looks_like_something_else_comes_back(value):
     assert parse_yaml(write_yaml({"a": value, value: [value]})) == {"a": value, value: [value]}
 
@@ -62,7 +63,7 @@ def test_a_number_in_base_60_is_a_text():
     assert parse_yaml(f"title: {text}".encode()) == {"title": text}
 
 
-@pytest.mark.parametrize("digits", [31, 5_000, 300_000])
+@each("digits", [31, 5_000, 300_000])
 def test_a_number_of_very_many_digits(digits):
     for text in ("9" * digits, f"-0.{'9' * digits}", f"9.0e+{'9' * digits}"):
         with pytest.raises(InvalidRequest, match="digits"):
@@ -77,7 +78,7 @@ def test_keys_are_strings_whatever_they_look_like():
     assert value == dict.fromkeys(keys, "a")
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "".join(f"%TAG !a{number}! b\n" for number in range(60_000)) + "--- a",

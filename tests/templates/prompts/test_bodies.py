@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
+from tests.each import each
 from tests.templates.workbench import PROMPTS, Workbench
 
 FIRST_MEMBER = {"intent": "query", "optimize": "prompt", "generate": "prompt", "run": "query"}
 MOST = {"intent": 8_000, "optimize": 100_000, "generate": 100_000, "run": 8_000}
 ROUTES = tuple(FIRST_MEMBER)
-each_route = pytest.mark.parametrize("route", ROUTES)
+each_route = each("route", ROUTES)
 
 
 def refused(workbench: Workbench, route: str, body: Any) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def test_nothing_is_missing_by_name(workbench, route):
 
 
 @each_route
-@pytest.mark.parametrize("value", ["", " \n\t", 7, True, ["a"], {"a": 1}, "a\0b"], ids=repr)
+@each("value", ["", " \n\t", 7, True, ["a"], {"a": 1}, "a\0b"], ids=repr)
 def test_first_member_is_a_text_with_something_in_it(workbench, route, value):
     error = refused(workbench, route, {FIRST_MEMBER[route]: value})
     assert (error["code"], error["param"]) == ("invalid_value", FIRST_MEMBER[route])
@@ -107,7 +106,7 @@ def test_without_its_trailing_slash(by_rules, route):
         assert stream.status == 200
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "param"),
     [
         ({"tone": 1}, "tone"),
@@ -125,7 +124,7 @@ def test_members_of_optimize(workbench, body, param):
     assert refused(workbench, "optimize", {"prompt": "Write."} | body)["param"] == param
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "param"),
     [
         ({"prompt": "a", "variables": [1]}, "variables"),
@@ -154,7 +153,7 @@ def test_members_of_generate(workbench, body, param):
     assert refused(workbench, "generate", body)["param"] == param
 
 
-@pytest.mark.parametrize("route", ["generate", "run"])
+@each("route", ["generate", "run"])
 def test_messages_are_not_taken_and_what_is_instead_is_said(workbench, route):
     body = {FIRST_MEMBER[route]: "a", "messages": [{"role": "user", "content": "b"}]}
     error = refused(workbench, route, body)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import time
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.templates.answers import CRITERIA, Piece, Source
 from apps.templates.library.pieces import word_pieces
 from apps.templates.prompts.comparing import optimization, placeholder_changes
+from tests.each import each
 
 WORDS = st.lists(st.sampled_from(["the ", "dog ", "dog", "sat", ". ", "\n", "on ", "mat", "{{ x }}"]), max_size=40).map(
     "".join
@@ -29,7 +29,7 @@ def assert_lawful(original, optimized):
 
 
 @given(st.text(max_size=200) | WORDS, st.text(max_size=200) | WORDS)
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_the_pieces_make_up_both_texts(original, optimized):
     assert_lawful(original, optimized)
     assert word_pieces(original, original) == ((Piece(op="equal", text=original),) if original else ())
@@ -71,7 +71,7 @@ def stretches(seed):
     return " ".join(" ".join([str(number), *choose("abcdefgh", k=14)]) for number in range(1_000, 1_210))
 
 
-@pytest.mark.parametrize(
+@each(
     ("original", "optimized"),
     [
         ("a " * 50_000, "a b " * 25_000),
@@ -124,7 +124,7 @@ def test_an_unchanged_prompt_scores_the_same_and_is_not_explained_twice():
     assert answer.diff == (Piece(op="equal", text="Write a poem."),)
 
 
-@pytest.mark.parametrize(
+@each(
     ("rewritten", "said"),
     [
         ("You are a poet. Write a poem in at most 12 lines and avoid clichés.", "lost placeholders: thing"),
@@ -141,7 +141,7 @@ def test_a_worse_one_is_dropped_with_a_warning(rewritten, said):
     assert said in answer.warnings[0]
 
 
-@pytest.mark.parametrize(
+@each(
     ("original", "language"),
     [("напиши письмо клиенту", "ru"), ("写一封邮件给客户", "zh"), ("napisz maila do klienta", "pl")],
 )
@@ -153,7 +153,7 @@ def test_rules_without_words_of_a_language_say_so(original, language):
     assert by_model.warnings == ()
 
 
-@pytest.mark.parametrize("original", ["Write a poem.", "schreib ein gedicht", "knock knock", "xyzzy", "42"])
+@each("original", ["Write a poem.", "schreib ein gedicht", "knock knock", "xyzzy", "42"])
 def test_rules_with_words_of_a_language_or_of_none_say_nothing_of_it(original):
     assert optimization(original, original, source=Source.RULES, usage=None, warnings=()).warnings == ()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apps.templates.answers import Intent, Source
 from apps.templates.categories import CATEGORIES, UNKNOWN
 from apps.templates.prompts.model_answers import read_intent_answer
+from tests.each import each
 
 QUERY = "A Straße in the rain, for tourists (calm tone), by Friday."
 MEMBERS = ("category", "confidence", "alternatives", "language", "entities")
@@ -69,7 +69,7 @@ def test_anything(text: str):
         pass
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "kept"),
     [("FOR TOURISTS", "for tourists"), (" calm tone ", "calm tone"), ("(calm", "(calm"), (".*", None), ("", None)],
 )

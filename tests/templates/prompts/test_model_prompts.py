@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from apps.llm.wire import json
 from apps.llm.wire.openai import parse_request
 from apps.templates.prompts.model_prompts import intent_body, rewrite_body
+from tests.each import each
 
 INJECTIONS = [
     text.strip() for text in (Path(__file__).parents[1] / "injections.txt").read_text().split("\n---\n") if text.strip()
@@ -25,7 +24,7 @@ def test_there_are_sixty():
     assert len(INJECTIONS) >= 60
 
 
-@pytest.mark.parametrize("prompt", INJECTIONS, ids=lambda text: text[:40])
+@each("prompt", INJECTIONS, ids=lambda text: text[:40])
 def test_text_is_data(prompt: str):
     for body, harmless in ((rewriting(prompt), rewriting("Write.")), (intent_body(prompt), intent_body("Write."))):
         system, user = body["messages"]
@@ -44,7 +43,7 @@ def test_wishes_are_one_line_each():
     assert "\r" not in system
 
 
-@pytest.mark.parametrize("size", [1, 100_000])
+@each("size", [1, 100_000])
 def test_bodies_are_what_a_completion_takes(size: int):
     for body in (intent_body("x" * min(size, 8_000)), rewriting("x" * size)):
         assert parse_request(json.dumps(body)).max_tokens == body["max_tokens"]

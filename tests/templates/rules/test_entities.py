@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-import pytest
-
 from apps.templates.answers import Entities
 from apps.templates.rules.entities import find_entities
 from benchmarks.intents.labelled import LABELLED, labelled_parts, read_lines
+from tests.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "expected"),
     [
         ("short friendly email for our customers by friday", {"audience": "our customers", "deadline": "friday"}),
@@ -43,7 +42,7 @@ def test_found_in_the_own_words(query, expected):
     assert {name: getattr(found, name) for name in expected} == expected
 
 
-@pytest.mark.parametrize(
+@each(
     "query",
     ["write an email", "hello", "fix this bug", "translate this to french", "poem", "", "cover letter for a nurse"]
     + ["agenda for the team meeting", "name for a school", "the table is too slow"],
@@ -63,7 +62,7 @@ def held_out():
     return [(line, find_entities(line.query)) for line in labelled_parts()[1]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "precision", "recall"),
     [
         ("audience", 0.5, 0.27),
@@ -86,7 +85,7 @@ def test_held_out_third(name, precision, recall):
     assert right >= recall * said
 
 
-@pytest.mark.parametrize(
+@each(
     "query",
     ["for " * 25_000, "a " * 50_000, "max 1 " * 16_000, "very " * 20_000, "'-" * 50_000, "x" * 100_000, "1" * 100_000]
     + ["description of a b c d " * 4_000, "給" * 100_000, ", json" * 16_000],

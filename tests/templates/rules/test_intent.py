@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
 from apps.templates.answers import Entities, Source
 from apps.templates.categories import UNKNOWN
 from apps.templates.rules import features, intent
@@ -27,6 +25,7 @@ from benchmarks.intents.labelled import (
     training_material,
     trigrams,
 )
+from tests.each import each
 from tests.waiting import PROGRAM_HANG_S
 
 _ROOT = Path(__file__).parents[3]
@@ -138,14 +137,14 @@ def test_shape_of_an_answer():
     assert {other.category for other in found.alternatives} <= set(LABELS)
 
 
-@pytest.mark.parametrize("query", ["", " ", "\n\t", "...", "12345", "😂😂", "+-*/", "\x00", "___"])
+@each("query", ["", " ", "\n\t", "...", "12345", "😂😂", "+-*/", "\x00", "___"])
 def test_what_says_nothing_is_unknown(query):
     found = detect_intent(query)
     assert (found.category, found.confidence, found.alternatives) == (UNKNOWN, 1.0, ())
     assert (found.language, found.entities) == ("und", Entities())
 
 
-@pytest.mark.parametrize("query", _HOSTILE, ids=range(len(_HOSTILE)))
+@each("query", _HOSTILE, ids=range(len(_HOSTILE)))
 def test_hostile_queries_cost_no_more_than_others(query):
     assert detect_intent(query).category in LABELS
     seen = features.features(query)
@@ -153,7 +152,7 @@ def test_hostile_queries_cost_no_more_than_others(query):
     assert len(seen.concepts) + len(seen.words) + len(seen.pieces) <= 10_000
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "asked", "told"),
     [
         ("We sell lamps. Could you write a blog post about our support?", "blog post", "=support"),

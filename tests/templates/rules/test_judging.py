@@ -6,12 +6,12 @@ import json
 import time
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.templates.rules.fencing import absent_name, fence_of, fenced
 from apps.templates.rules.judging import judge_rewrite, strip_wrapping
+from tests.each import each
 from tests.templates.rules.test_scoring import HOSTILE
 
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ INJECTED = [(OTHER_LANGUAGES.get(place, "en"), prompt) for place, prompt in enum
 ASKED = [(row["language"], row["prompt"]) for row in VARIED]
 
 
-@pytest.mark.parametrize(
+@each(
     ("prompts", "answers"),
     [(INJECTED, REWRITES), (ASKED, [row["rewritten"] for row in VARIED])],
     ids=["injections", "varied"],
@@ -56,7 +56,7 @@ def test_good_rewrites_pass(prompts, answers):
     assert sum(verdicts) >= 0.95 * len(verdicts), [a for a, ok in zip(answers, verdicts, strict=True) if not ok]
 
 
-@pytest.mark.parametrize(
+@each(
     ("prompts", "answers"),
     [(INJECTED, OBEYED), (ASKED, [row["obeyed"] for row in VARIED])],
     ids=["injections", "varied"],
@@ -66,7 +66,7 @@ def test_obedience_is_detected(prompts, answers):
     assert sum(verdicts) <= 0.05 * len(verdicts), [a for a, ok in zip(answers, verdicts, strict=True) if ok]
 
 
-@pytest.mark.parametrize(
+@each(
     ("prompt", "answer", "reason"),
     [
         ("Write a poem about rain.", "", "empty"),
@@ -108,7 +108,7 @@ def test_the_prompt_itself_is_accepted_and_added_placeholders_are_named():
 PROMPT = "You are a poet. Write a poem about rain.\n\nAvoid clichés."
 
 
-@pytest.mark.parametrize(
+@each(
     "wrapped",
     [
         f"Here is your improved prompt:\n\n{PROMPT}",
@@ -131,7 +131,7 @@ def test_what_stands_around_a_prompt_is_taken_off(wrapped):
     assert judge_rewrite("poem about rain", wrapped, language="en").accepted
 
 
-@pytest.mark.parametrize(
+@each(
     "prompt",
     [
         PROMPT,
@@ -147,7 +147,7 @@ def test_what_belongs_to_a_prompt_stays(prompt):
     assert strip_wrapping(prompt) == prompt
 
 
-@pytest.mark.parametrize("prompt", INJECTIONS)
+@each("prompt", INJECTIONS)
 def test_nothing_inside_closes_the_fence(prompt):
     name = fence_of(prompt)
     assert name not in prompt
@@ -169,7 +169,7 @@ def test_a_fence_that_is_there_is_made_longer_and_then_another():
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.sampled_from(["en", "de", "zh", "und", "xx"]))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_any_pair_has_a_verdict(original, answer, language):
     verdict = judge_rewrite(original, answer, language=language)
     assert verdict.accepted != bool(verdict.reason)
@@ -178,7 +178,7 @@ def test_any_pair_has_a_verdict(original, answer, language):
     assert fence_of(original) not in original
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@each("name", HOSTILE)
 def test_hostile_text_takes_bounded_time(name):
     judge_rewrite("a", "b", language="en")
     started = time.process_time()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from apps.templates.rules.language import detect_language, language_to_write
 from benchmarks.intents.labelled import FRESH, LABELLED, UNSEEN, labelled_parts, read_lines
+from tests.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("language", "query"),
     [
         ("en", "write an email to my customers"),
@@ -59,7 +58,7 @@ def test_code_and_addresses_say_nothing():
     assert detect_language("这是什么 `return the value of this`") == "zh"
 
 
-@pytest.mark.parametrize(
+@each(
     "prompt",
     [
         "roll a die",
@@ -77,7 +76,7 @@ def test_a_guess_that_rests_on_too_little_is_not_written_in(prompt):
     assert language_to_write(prompt) == "en"
 
 
-@pytest.mark.parametrize(
+@each(
     ("language", "prompt"),
     [
         ("de", "die Katze"),
@@ -114,9 +113,7 @@ def test_labelled_languages():
         assert right / len(lines) >= least
 
 
-@pytest.mark.parametrize(
-    "query", ["```" * 40_000, "a(" * 50_000, "a@" * 50_000, "<" * 100_000, "{{" * 50_000, "ж" * 99_999, "a ؟"]
-)
+@each("query", ["```" * 40_000, "a(" * 50_000, "a@" * 50_000, "<" * 100_000, "{{" * 50_000, "ж" * 99_999, "a ؟"])
 def test_hostile_texts(query):
     assert detect_language(query) == detect_language(query[:800])
     assert language_to_write(query) == language_to_write(query[:800])

@@ -8,7 +8,6 @@ import statistics
 import time
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from apps.templates.rules.judging import judge_rewrite
 from apps.templates.rules.phrases import LANGUAGES, read_phrases
 from apps.templates.rules.rewriting import GOOD_TOTAL, MAX_REWRITTEN_CHARACTERS, rewrite_prompt
 from apps.templates.rules.scoring import score_prompt
+from tests.each import each
 from tests.templates.rules.test_scoring import HOSTILE
 
 ROWS = [
@@ -48,8 +48,8 @@ def test_a_fragment_becomes_a_prompt():
     assert "Write an email" in rewritten("email to my landlord", category="customer_support")
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("category", [*CATEGORIES, UNKNOWN])
+@each("language", LANGUAGES)
+@each("category", [*CATEGORIES, UNKNOWN])
 def test_every_category_makes_a_short_prompt_good_in_every_language(language, category):
     prompt = SHORT[language].format(
         "text" if language in ("en", "de", "nl") else "texte" if language == "fr" else "texto"
@@ -78,7 +78,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize(("language", "prompt"), [(name, prompt) for name in SMALL for prompt in SMALL[name]])
+@each(("language", "prompt"), [(name, prompt) for name in SMALL for prompt in SMALL[name]])
 def test_what_asks_for_a_line_gets_one_sentence(language, prompt):
     phrases = read_phrases(language)
     assert phrases is not None
@@ -92,7 +92,7 @@ def test_what_asks_for_a_line_gets_one_sentence(language, prompt):
     assert rewritten(wished, language, UNKNOWN, tone="xyz", audience="qrs") == wished
 
 
-@pytest.mark.parametrize(
+@each(
     "prompt",
     [
         "tell me about dogs",
@@ -107,7 +107,7 @@ def test_what_asks_for_more_than_a_line_gets_more(prompt):
     assert len(rewritten(prompt, category=UNKNOWN)) > len(prompt) + 200
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 def test_the_material_of_each_language_is_whole_and_varied(language):
     phrases = read_phrases(language)
     assert phrases is not None
@@ -152,7 +152,7 @@ def test_good_prompts_are_left_alone():
             assert rewritten(template.text, template.language, template.category) == template.text
 
 
-@pytest.mark.parametrize(
+@each(
     ("prompt", "language"),
     [
         ("вірш про дощ", "uk"),
@@ -220,7 +220,7 @@ def test_missing_material_is_asked_for():
     assert "list your assumptions" in rewritten("blog post about dogs")
 
 
-@pytest.mark.parametrize("prompt", ["", "   \n", "hello", "12*12=", "?", "x" * (MAX_REWRITTEN_CHARACTERS + 1)])
+@each("prompt", ["", "   \n", "hello", "12*12=", "?", "x" * (MAX_REWRITTEN_CHARACTERS + 1)])
 def test_what_is_no_prompt_is_left_alone(prompt):
     assert rewritten(prompt, category=UNKNOWN) == prompt
 
@@ -232,7 +232,7 @@ def test_what_is_no_prompt_is_left_alone(prompt):
     st.none() | st.text(max_size=40),
     st.none() | st.text(max_size=40),
 )
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_any_text_is_kept_word_for_word_and_comes_to_rest(prompt, language, category, tone, audience):
     after = rewritten(prompt, language, category, tone, audience)
     assert after == rewritten(prompt, language, category, tone, audience)
@@ -243,7 +243,7 @@ def test_any_text_is_kept_word_for_word_and_comes_to_rest(prompt, language, cate
     assert squeezed[:-1] in re.sub(r"\s", "", after).casefold()
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@each("name", HOSTILE)
 def test_hostile_text_takes_bounded_time(name):
     rewritten("warm")
     for text in (HOSTILE[name], HOSTILE[name][: MAX_REWRITTEN_CHARACTERS - 1]):

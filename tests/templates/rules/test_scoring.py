@@ -7,7 +7,6 @@ import statistics
 import time
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from apps.templates.answers import CRITERIA
 from apps.templates.library.starter_library import read_library
 from apps.templates.rules.rewriting import GOOD_TOTAL
 from apps.templates.rules.scoring import WEIGHTS, score_prompt
+from tests.each import each
 
 QUERIES = [
     json.loads(line)["query"]
@@ -71,7 +71,7 @@ def test_reasons_name_what_is_in_this_prompt():
     assert '"nice"' in next(criterion.why for criterion in vague.criteria if criterion.name == "clarity")
 
 
-@pytest.mark.parametrize(
+@each(
     "prompt",
     [
         "Du bist Gärtnerin. "
@@ -94,8 +94,8 @@ def test_the_same_prompt_counts_in_other_languages(prompt):
         assert score.points(name) >= least, (name, score)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("addition", ADDITIONS)
+@each("task", TASKS)
+@each("addition", ADDITIONS)
 def test_a_real_addition_never_lowers_the_total(task, addition):
     before = score_prompt(task).total
     assert score_prompt(f"{task}\n{addition}").total >= before
@@ -103,20 +103,20 @@ def test_a_real_addition_never_lowers_the_total(task, addition):
 
 
 @given(st.sampled_from(TASKS), st.lists(st.sampled_from(ADDITIONS), max_size=6), st.sampled_from(ADDITIONS))
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_additions_of_any_number_never_lower_it(task, additions, one_more):
     prompt = "\n".join([task, *additions])
     assert score_prompt(f"{prompt}\n{one_more}").total >= score_prompt(prompt).total
 
 
-@pytest.mark.parametrize("task", TASKS)
+@each("task", TASKS)
 def test_repetition_is_worth_nothing(task):
     before = score_prompt(task).total
     assert score_prompt("\n".join([task] * 40)).total == before
     assert score_prompt(task + " very" * 500).total <= before
 
 
-@pytest.mark.parametrize(
+@each(
     "padding",
     [
         " ".join(CRITERIA),
@@ -144,7 +144,7 @@ def test_random_words_are_worth_nothing():
 
 
 @given(st.text(max_size=400))
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_any_text_has_a_score(text):
     score = score_prompt(text)
     assert tuple(criterion.name for criterion in score.criteria) == CRITERIA
@@ -173,7 +173,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@each("name", HOSTILE)
 def test_hostile_text_takes_bounded_time(name):
     text = HOSTILE[name]
     score_prompt("")
