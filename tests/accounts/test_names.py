@@ -15,12 +15,14 @@ from django.db import IntegrityError, connection, transaction
 from apps.accounts.models import NameForm
 from apps.core.look_alikes import forms
 from tests.accounts.conftest import PASSWORD, error_of
+from tests.each import each
+from tests.templates.visibility import undone
 
 LIKE_ADA = ["\u0430da", "ADA", "\uff41da", "\u00c5d\u00e1", "a\u200bda"]
 GOOD = {"username": "grace", "email": "grace@example.org", "password": "a sound passphrase"}
 
 
-@pytest.mark.parametrize("name", LIKE_ADA)
+@each("name", LIKE_ADA, around=undone)
 def test_no_user_is_made_beside_one(database, name):
     User.objects.create_user("ada")
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -7,6 +7,8 @@ from rest_framework.test import APIClient
 from tests.accounts import hashers
 from tests.accounts.conftest import AUTH, PASSWORD, error_of
 from tests.accounts.test_refresh import in_threads
+from tests.each import each
+from tests.templates.visibility import undone
 
 GOOD = {"username": "grace", "email": "grace@EXAMPLE.org", "password": "a sound passphrase"}
 
@@ -16,7 +18,7 @@ def _open(settings, db):
     settings.REGISTRATION_OPEN = True
 
 
-@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "options"])
+@each("method", ["get", "post", "put", "patch", "delete", "options"], around=undone)
 def test_closed_it_is_as_absent_as_any_other_path(method, api, db):
     closed = getattr(api, method)(f"{AUTH}register/")
     absent = getattr(api, method)(f"{AUTH}no-such-path/")
@@ -38,7 +40,7 @@ def test_registers(post):
 
 
 @pytest.mark.usefixtures("_open")
-@pytest.mark.parametrize(
+@each(
     ("changes", "code", "param"),
     [
         ({"username": ...}, "missing_field", "username"),
@@ -65,6 +67,7 @@ def test_registers(post):
         ({"password": 12345678}, "invalid_value", "password"),
         ({"password": "nul\0 nul nul nul"}, "invalid_value", "password"),
     ],
+    around=undone,
 )
 def test_bad_fields(changes, code, param, post):
     body = {name: value for name, value in {**GOOD, **changes}.items() if value is not ...}
@@ -76,7 +79,7 @@ def test_bad_fields(changes, code, param, post):
 
 
 @pytest.mark.usefixtures("_open")
-@pytest.mark.parametrize("name", ["ada", "ADA", "\uff41da"])
+@each("name", ["ada", "ADA", "\uff41da"], around=undone)
 def test_taken_names(name, user, post):
     response = post("register/", {**GOOD, "username": name})
     assert (response.status_code, error_of(response)["param"]) == (400, "username")

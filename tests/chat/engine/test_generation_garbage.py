@@ -7,13 +7,12 @@ import gc
 import weakref
 from typing import Any
 
-import pytest
-
 from apps.chat.engine.attempts import Attempts
 from apps.chat.engine.exchange import Exchange
 from apps.chat.engine.generation import Generation, Stop
 from apps.chat.engine.order import Question
 from tests.chat.engine.configured import mock_generation
+from tests.each import each
 
 
 async def swallow(message: Any) -> None:
@@ -35,7 +34,7 @@ async def run(scenario: str | None, stop: Stop | None) -> tuple[weakref.ref[Gene
     return weakref.ref(generation), generation.status.value
 
 
-@pytest.mark.parametrize(
+@each(
     ("scenario", "stop", "status"),
     [
         (None, None, "completed"),

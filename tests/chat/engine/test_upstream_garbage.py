@@ -16,6 +16,7 @@ from apps.llm.providers.push_answer import Answer
 from apps.llm.providers.push_connection import Connection
 from apps.llm.providers.push_stream import PushStream
 from tests.chat.engine.configured import generation_by
+from tests.each import each
 from tests.llm.providers.connecting import EVENT, provider_of
 from tests.llm.providers.scripted import ScriptedUpstream, Then, chunked, response
 
@@ -73,7 +74,7 @@ async def check(upstream: ScriptedUpstream, base_url: str, stop: Stop | None, st
 
 
 @pytest.mark.usefixtures("without_collector")
-@pytest.mark.parametrize(
+@each(
     ("answer", "then", "status"),
     [
         pytest.param(WHOLE, "hold", "completed", id="whole"),
@@ -98,8 +99,8 @@ async def test_an_upstream_that_ends(answer: bytes, then: Then, status: str):
 
 
 @pytest.mark.usefixtures("without_collector")
-@pytest.mark.parametrize("stop", [Stop.CANCELLED, Stop.CLIENT_GONE])
-@pytest.mark.parametrize(
+@each("stop", [Stop.CANCELLED, Stop.CLIENT_GONE])
+@each(
     "writes",
     [
         pytest.param((), id="before the head"),

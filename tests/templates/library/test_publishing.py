@@ -11,14 +11,16 @@ from django.db import connection
 
 from apps.templates.models import Template, Use, Version
 from apps.templates.services import unpublish
+from tests.each import each
 from tests.templates.api import LETTER, SLUG
 from tests.templates.search.stored import store
+from tests.templates.visibility import undone
 
 MIGRATION = importlib.import_module("apps.templates.migrations.0004_writes")
 SECRET = "the old secret"
 
 
-@pytest.mark.parametrize("body", [{**LETTER, "is_public": True}, [LETTER, {**LETTER, "is_public": True}]])
+@each("body", [{**LETTER, "is_public": True}, [LETTER, {**LETTER, "is_public": True}]], around=undone)
 def test_only_staff_make_public_ones(ada, boss, body):
     path = "import/" if isinstance(body, list) else ""
     assert ada.post(path, body, status=403)["code"] == "forbidden"

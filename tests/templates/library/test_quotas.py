@@ -8,7 +8,9 @@ import pytest
 
 from apps.templates.library import quotas
 from apps.templates.models import Template
+from tests.each import each
 from tests.templates.api import LETTER, SLUG
+from tests.templates.visibility import undone
 
 KIB = 1_024
 
@@ -70,7 +72,7 @@ def test_all_versions_count(ada, few):
     assert used(ada) == (1, 8_000)
 
 
-@pytest.mark.parametrize(
+@each(
     "changes",
     [
         {"text": "\U0001f98a" * 3_000, "variables": []},
@@ -81,6 +83,7 @@ def test_all_versions_count(ada, few):
         },
     ],
     ids=["emoji", "default", "choices"],
+    around=undone,
 )
 def test_it_is_bytes_that_count_and_variables_too(ada, few, changes):
     assert ada.post("", {**LETTER, **changes}, status=400)["param"] == "text"

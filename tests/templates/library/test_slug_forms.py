@@ -14,13 +14,15 @@ from apps.templates.library.loading import library_load
 from apps.templates.library.starter_library import read_library
 from apps.templates.models import Template
 from apps.templates.slug_forms import slug_form
+from tests.each import each
 from tests.templates.api import LETTER, user_named
+from tests.templates.visibility import undone
 
 LIKE = ["MA-TEST", "ma_test", "Ma_Test"]
 FIRST = read_library()[0]
 
 
-@pytest.mark.parametrize("slug", LIKE)
+@each("slug", LIKE, around=undone)
 def test_one_that_looks_like_an_own_one(ada, slug):
     ada.make(slug="ma-test")
     assert ada.post("", {**LETTER, "slug": slug}, status=409)["param"] == "slug"
@@ -30,7 +32,7 @@ def test_one_that_looks_like_an_own_one(ada, slug):
     assert ada.call("PATCH", "ma-test/", {"slug": slug})["slug"] == slug
 
 
-@pytest.mark.parametrize(("slug", "like"), [("hello-l", "HELL0-1"), ("modern-i", "modem_l"), ("vvv", "wv")])
+@each(("slug", "like"), [("hello-l", "HELL0-1"), ("modern-i", "modem_l"), ("vvv", "wv")], around=undone)
 def test_its_look_alikes(ada, slug, like):
     ada.make(slug=slug)
     ada.post("", {**LETTER, "slug": like}, status=409)
@@ -51,7 +53,7 @@ def test_one_made_from_a_title_looks_like_no_other(ada):
     assert ada.make(title="lmport")["slug"] == "lmport-2"
 
 
-@pytest.mark.parametrize("slug", ["IMPORT", "1mport", "Tags", "cateqories"])
+@each("slug", ["IMPORT", "1mport", "Tags", "cateqories"], around=undone)
 def test_the_paths_beside_them_are_reserved_with_their_look_alikes(ada, slug):
     if slug == "cateqories":
         ada.make(slug=slug)

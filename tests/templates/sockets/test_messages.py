@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tests.server import ServerProcess
 from tests.templates.sockets.client import CHAT, PROCESSING, SEARCH, Client, bare, frame
 from tests.templates.workbench import Workbench, intent_of
@@ -144,7 +145,7 @@ BROKEN: dict[str, tuple[Any, str, str | None]] = {
 
 
 class TestBroken:
-    @pytest.mark.parametrize("name", BROKEN)
+    @each("name", BROKEN)
     def test_gets_an_error_and_the_connection_lives(self, either: Workbench, name: str):
         sent, code, param = BROKEN[name]
         with Client(either.server) as client:
@@ -157,7 +158,7 @@ class TestBroken:
             assert answer.get("request_id") == ("r-9" if "r-9" in str(sent) else None)
             assert client.is_served()
 
-    @pytest.mark.parametrize("number", [0, 7, -(2**63), 2**53 + 1, 2**64 - 1])
+    @each("number", [0, 7, -(2**63), 2**53 + 1, 2**64 - 1])
     def test_id_may_be_a_whole_number(self, either: Workbench, number: int):
         with Client(either.server) as client:
             client.say("ping", number)
@@ -178,7 +179,7 @@ class TestBroken:
                 # It is no id for logs.
                 assert answer["error"]["request_id"].startswith("req_")
 
-    @pytest.mark.parametrize(
+    @each(
         ("kind", "members", "code", "param"),
         [
             ("chat_message", {}, "missing_field", "message"),
@@ -211,7 +212,7 @@ class TestBroken:
             assert answer.error["request_id"] == "r-1"
             assert client.is_served()
 
-    @pytest.mark.parametrize(
+    @each(
         ("members", "code", "param"),
         [
             ({}, "missing_field", "query"),
@@ -244,8 +245,8 @@ class TestSize:
             assert client.next() == {"type": "pong"}
             assert client.is_served()
 
-    @pytest.mark.parametrize("size_bytes", [65_537, 300_000, 5_000_000])
-    @pytest.mark.parametrize("kind", ["text", "binary", "fragments", "wide"])
+    @each("size_bytes", [65_537, 300_000, 5_000_000])
+    @each("kind", ["text", "binary", "fragments", "wide"])
     def test_over_it(self, workbench: Workbench, size_bytes: int, kind: str):
         with Client(workbench.server) as client:
             text = ping_of(size_bytes)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.each import each
 from tests.templates.sockets.client import CHAT, Client
 from tests.templates.workbench import Workbench, intent_of
 from tests.upstream import Answer, Gate, healthy
@@ -87,7 +86,7 @@ class TestSideBySide:
 
 
 class TestCancel:
-    @pytest.mark.parametrize(("kind", "members"), [("chat_message", "message"), ("generate_content", "prompt")])
+    @each(("kind", "members"), [("chat_message", "message"), ("generate_content", "prompt")])
     def test_mid_stream(self, either: Workbench, kind: str, members: str):
         either.upstream.script("deepseek", held(Gate()), 1)  # type: ignore[arg-type]
         user = either.new_user()
@@ -133,7 +132,7 @@ class TestCancel:
             client.say("cancel", "r-1")
             assert client.answer().result()["finish_reason"] == "cancelled"
 
-    @pytest.mark.parametrize(
+    @each(
         ("kind", "member", "result"),
         [("process_intent", "query", "intent_result"), ("optimize_prompt", "prompt", "optimization_result")],
     )
