@@ -13,56 +13,62 @@ from _pytest.mark.structures import ParameterSet
 
 __all__ = ["each"]
 
+Test = Callable[..., Any]
+Names = Iterable[object] | Callable[[Any], object]
+
 
 def each(
     names: str | tuple[str, ...],
     cases: Iterable[Any],
     *,
-    ids: Iterable[object] | Callable[[Any], object] | None = None,
+    ids: Names | None = None,
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Test], Test]:
     """Run a test for every case, as `pytest.mark.parametrize` does, but as one test. All that fail are told.
 
     The cases share the fixtures, and one must not see what another has left there. `around` is entered for each: with
     `undone` of tests/templates/visibility.py, what it writes to the database is taken back.
     """
-    each_name = tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
+    arguments = tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
     told = list(cases)
-    values = [_values(case, len(each_name)) for case in told]
-    labels = [_label(case, ids) for case in told] if ids is None or callable(ids) else [*map(str, ids)]
-    assert len(labels) == len(values) > 0
+    values = [_values(case, len(arguments)) for case in told]
+    known = ids if ids is None or callable(ids) else list(ids)
+    assert values, "there is no case"
+    assert known is None or callable(known) or len(known) == len(values)
 
-    def decorated(test: Callable[..., Any]) -> Callable[..., Any]:
+    def label(number: int) -> object:
+        case = told[number]
+        if isinstance(known, list):
+            return known[number]
+        if isinstance(case, ParameterSet) and case.id:
+            return case.id
+        return known(case) if known else repr(values[number])[:200]
+
+    def decorated(test: Test) -> Test:
         signature = inspect.signature(test)
-        asked = [name for name in signature.parameters if name not in each_name]
-
-        def calls(fixtures: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-            for label, case in zip(labels, values, strict=True):
-                yield label, fixtures | dict(zip(each_name, case, strict=True))
 
         if inspect.iscoroutinefunction(test):
 
             @functools.wraps(test)
             async def run(*own: Any, **fixtures: Any) -> None:
                 errors: list[Exception] = []
-                for label, given in calls(fixtures):
-                    with _kept(label, errors), around():
-                        await test(*own, **given)
-                _tell(errors, labels)
+                for number, case in enumerate(values):
+                    with _kept(errors, functools.partial(label, number)), around():
+                        await test(*own, **fixtures, **dict(zip(arguments, case, strict=True)))
+                _tell(errors, len(values))
 
         else:
 
             @functools.wraps(test)
             def run(*own: Any, **fixtures: Any) -> None:
                 errors: list[Exception] = []
-                for label, given in calls(fixtures):
-                    with _kept(label, errors), around():
-                        test(*own, **given)
-                _tell(errors, labels)
+                for number, case in enumerate(values):
+                    with _kept(errors, functools.partial(label, number)), around():
+                        test(*own, **fixtures, **dict(zip(arguments, case, strict=True)))
+                _tell(errors, len(values))
 
-        run.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[signature.parameters[name] for name in asked]
-        )
+        asked = [parameter for name, parameter in signature.parameters.items() if name not in arguments]
+        run.__signature__ = signature.replace(parameters=asked)  # type: ignore[attr-defined]
         run.cases = values  # type: ignore[attr-defined]
         return run
 
@@ -72,29 +78,25 @@ def each(
 def _values(case: Any, count: int) -> tuple[Any, ...]:
     if isinstance(case, ParameterSet):
         assert not case.marks, "the mark of a case would be the mark of all"
-        case = case.values if count > 1 else case.values[0]
+        return tuple(case.values)
     return tuple(case) if count > 1 else (case,)
 
 
-def _label(case: Any, name: Callable[[Any], object] | None) -> str:
-    if isinstance(case, ParameterSet):
-        return str(case.id or case.values)
-    return str(name(case)) if name else repr(case)[:200]
-
-
 @contextmanager
-def _kept(label: str, errors: list[Exception]) -> Iterator[None]:
+def _kept(errors: list[Exception], label: Callable[[], object]) -> Iterator[None]:
+    """Keep what a case fails with. A skip is no failure, and ends the test."""
+    failed: Exception | None = None
     try:
         yield
     except Exception as error:
-        error.add_note(f"case: {label}")
-        errors.append(error)
-    except pytest.fail.Exception as failure:
-        error = AssertionError(failure.msg).with_traceback(failure.__traceback__)
-        error.add_note(f"case: {label}")
-        errors.append(error)
+        failed = error
+    except pytest.fail.Exception as error:
+        failed = AssertionError(error.msg).with_traceback(error.__traceback__)
+    if failed is not None:
+        failed.add_note(f"case: {label()}")
+        errors.append(failed)
 
 
-def _tell(errors: list[Exception], labels: list[str]) -> None:
+def _tell(errors: list[Exception], count: int) -> None:
     if errors:
-        raise ExceptionGroup(f"{len(errors)} of {len(labels)} cases", errors)
+        raise ExceptionGroup(f"{len(errors)} of {count} cases", errors)
