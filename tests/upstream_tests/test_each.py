@@ -42,7 +42,7 @@ async def test_coroutines_are_awaited():
 
 
 def test_what_is_around_a_case_is_entered_for_each():
-    done = []
+    done: list[object] = []
 
     @contextmanager
     def around():
