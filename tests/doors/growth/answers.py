@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
@@ -26,10 +26,13 @@ from apps.llm.providers.push_connection import MOST_TURN_BYTES, Connection
 from apps.llm.providers.push_stream import PushResponse
 from apps.llm.wire.openai import assembling
 from apps.llm.wire.sse import Decoder
-from tests.doors.growth.application import Application
 from tests.doors.growth.growing import Growing, Work
 from tests.doors.growth.shapes import SHAPES
 from tests.llm.providers.asking import call_of, request_of
+
+if TYPE_CHECKING:
+    # Valgrind would take seconds to import it, and needs no application.
+    from tests.doors.growth.application import Application
 
 __all__ = ["MEMBERS_OF_EVENTS", "MEMBERS_OF_PROVIDERS", "answer_doors", "event_doors"]
 

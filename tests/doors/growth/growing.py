@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tests.doors.growth.counting import Counter
 
-__all__ = ["MOST_FACTOR", "Growing", "Measured", "done", "measured"]
+__all__ = ["MOST_FACTOR", "Growing", "Measured", "measured"]
 
 MOST_FACTOR = 2.7
 """For twice the input: linear work makes 2, sorted input a little more, quadratic work 4."""
@@ -97,7 +97,7 @@ async def _affordable(growing: Growing, counter: Counter) -> Growing:
     if not counter.most:
         return growing
     sample = max(1, growing.size // 4)
-    await done(growing, sample)
+    await _done(growing, sample)
     taken = await _steps(growing, sample, counter)
     size = max(_LEAST_SIZE, sample * counter.most // max(taken, 1))
     return growing if size >= growing.size else replace(growing, size=size)
@@ -114,7 +114,7 @@ def _factor(small: int, middle: int, large: int, least: int) -> float:
     return round((large - middle) / max(middle - small, floor / 2), 2)
 
 
-async def done(growing: Growing, size: int) -> None:
+async def _done(growing: Growing, size: int) -> None:
     """Do all of the work of a size, uncounted: what runs for the first time takes more."""
     for work in [work(size) for work in growing.works.values()]:
         await _finished(work)

@@ -20,22 +20,22 @@ django.setup()
 
 from tests.doors.growth.__main__ import EXPRESSIONS, LOG  # noqa: E402
 from tests.doors.growth.answers import answer_doors, event_doors  # noqa: E402
-from tests.doors.growth.application import opened  # noqa: E402
 from tests.doors.growth.counting import BlockCounter, Counter, LineCounter  # noqa: E402
-from tests.doors.growth.described import described_doors  # noqa: E402
-from tests.doors.growth.growing import Growing, done, measured  # noqa: E402
-from tests.doors.growth.heads import head_doors  # noqa: E402
-from tests.doors.growth.pages import page_doors  # noqa: E402
+from tests.doors.growth.growing import Growing, measured  # noqa: E402
 from tests.doors.growth.patterns import found_patterns, pattern_doors  # noqa: E402
-from tests.doors.growth.sockets import socket_doors  # noqa: E402
 from tests.doors.growth.texts import text_functions  # noqa: E402
 
 __all__: list[str] = []
 
-_FIRST_SIZE = 32
-
 
 async def _doors(chosen: str) -> None:
+    # Not above: valgrind would take seconds to import them, and needs no application.
+    from tests.doors.growth.application import opened
+    from tests.doors.growth.described import described_doors
+    from tests.doors.growth.heads import head_doors
+    from tests.doors.growth.pages import page_doors
+    from tests.doors.growth.sockets import socket_doors
+
     counter = LineCounter()
     async with opened() as application:
         for doors in (described_doors, head_doors, page_doors, socket_doors, answer_doors):
@@ -49,9 +49,6 @@ async def _readers(log: Path, expressions: Path, chosen: str) -> None:
         for reader in kind()
         if chosen in reader.name
     ]
-    # Before anything is counted, which makes it slow.
-    for reader in readers:
-        await done(reader, _FIRST_SIZE)
     await _measure(readers, BlockCounter(log), chosen)
 
 
