@@ -19,7 +19,7 @@ from tests.databases import connected, migrate_here, settings_of
 from tests.operations.postgres import postgres_url
 from tests.prepared import copy_database, tables
 from tests.shared import begin_run
-from tests.side_by_side import FilesOfPackages, usable_cores
+from tests.side_by_side import FilesOfPackages, import_tests, usable_cores
 from tests.unit import hold_to_marks, mark_processes, running
 
 # How long an example takes says how busy the machine is.
@@ -34,6 +34,14 @@ def pytest_configure(config: pytest.Config) -> None:
     hold_to_marks()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    worker = getattr(session.config, "workerinput", None)
+    if worker is not None:
+        directories = [path for path in map(Path, session.config.args) if path.is_dir()]
+        process = int(worker["workerid"].removeprefix("gw"))
+        import_tests([path.resolve() for path in directories], process=process, of=worker["workercount"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

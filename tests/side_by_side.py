@@ -2,17 +2,26 @@
 
 Servers are shared by the tests of a file or of a package. So each process starts those of few packages, and ends them
 once.
+
+Every process imports all tests. Where none was compiled yet, each begins with other files than the others, and takes
+what these have compiled.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-__all__ = ["LONGEST", "FilesOfPackages", "usable_cores"]
+__all__ = ["LONGEST", "FilesOfPackages", "import_tests", "usable_cores"]
+
+_ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST = ("tests/doors/test_growth_of_readers.py", "tests/doors/test_growth.py", "tests/benchmarks/test_bench.py")
 """Files that take minutes. Begun late, they would be waited for when all the others are done."""
@@ -21,6 +30,18 @@ LONGEST = ("tests/doors/test_growth_of_readers.py", "tests/doors/test_growth.py"
 def usable_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def import_tests(directories: Sequence[Path], *, process: int, of: int) -> None:
+    """Import the tests in directories, as one of several processes; `process` counts from 0.
+
+    What cannot be imported is left to the collection, which says why.
+    """
+    files = sorted(file for directory in directories for file in directory.rglob("test_*.py"))
+    first = len(files) * process // of
+    for file in (*files[first:], *files[:first]):
+        with suppress(Exception):
+            importlib.import_module(".".join(file.relative_to(_ROOT).with_suffix("").parts))
 
 
 class FilesOfPackages(LoadScopeScheduling):  # type: ignore[misc]  # published without types

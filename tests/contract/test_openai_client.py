@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
 import pytest
 
 from tests.contract.stream_fixtures import PROMPT, Relay
@@ -13,9 +12,19 @@ from tests.contract.test_idempotency import use_up
 from tests.server import USERNAME
 from tests.upstream import PARTIAL, Answer, Gate, ToolCall, healthy
 
+if TYPE_CHECKING:
+    import openai
+
 TEXT = "At six, says the caf\u00e9's owl \U0001f989.\u2028\u0085"
 MESSAGES: Any = PROMPT
 TOOLS: Any = [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def import_openai() -> None:
+    """Import it where these tests run: it takes seconds, and every process collects them."""
+    global openai
+    import openai
 
 
 def client_of(relay: Relay, user: str = USERNAME, **options: Any) -> openai.OpenAI:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import httpx
-import openai
 
 from tests.each import each
 from tests.sse_client import open_stream
@@ -137,6 +136,9 @@ def test_deepseek_has_its_aliases(upstream, alias):
 
 @CASES
 def test_the_official_client_streams(upstream, vendor):
+    # It takes seconds to import, and every process collects this.
+    import openai
+
     client = openai.OpenAI(base_url=upstream.base_url(vendor), api_key="sk-any", max_retries=0)
     with (
         client,
