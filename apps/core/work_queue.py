@@ -75,7 +75,10 @@ class WorkQueue:
     `most_waiting_of_share` pieces of work wait in a share's line: more are refused with 429. At most `most_waiting`
     wait in all, and of one owner's at most half as many: more are refused with 503. So is work that did not begin
     within `wait_s`, unless its own share is what it waited for: that is a 429. After `wait_s` everything that waits now
-    has begun or was refused: that is the `Retry-After`. `is_native` says that this work needs no interpreter.
+    has begun or was refused: that is the `Retry-After`.
+
+    `is_native` says that this work needs no interpreter; `rests` that it computes for long, and leaves the interpreter
+    to others for as long as it had it.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class WorkQueue:
         most_running_of_owner: int = 0,
         wait_s: float = WAIT_S,
         is_native: bool = False,
+        rests: bool = False,
         executor: Executor | None = None,
         sleep: Callable[[float], object] = _sleep,
     ) -> None:
@@ -99,6 +103,7 @@ class WorkQueue:
         self.most_waiting_of_share = most_waiting_of_share
         self.most_waiting = most_waiting
         self._wait_s = wait_s
+        self._rests = rests
         self._sleep = sleep
         self._turns: Turns[_Ticket] = Turns(most_running, most_running_of_owner or threads)
         self._lock = threading.Lock()
@@ -173,7 +178,7 @@ class WorkQueue:
 
         Not where somebody's work could want this thread meanwhile.
         """
-        if self._idle_threads and self._turns.waiting_of(share) and LOOP_TURNS.has_several():
+        if self._rests and self._idle_threads and self._turns.waiting_of(share) and LOOP_TURNS.has_several():
             self._sleep(min(worked_s, _LONGEST_REST_S))
 
     def _done(self, share: Share) -> _Ticket | None:

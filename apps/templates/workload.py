@@ -23,7 +23,7 @@ from promptcraft.database import with_fresh_connections
 
 __all__ = ["WORKBENCH", "run_in_workbench", "workbench_counted", "workbench_rate", "workbench_take"]
 
-WORKBENCH = WorkQueue("workbench", threads=4, most_running=1, most_waiting_of_share=64, most_waiting=512)
+WORKBENCH = WorkQueue("workbench", threads=4, most_running=1, most_waiting_of_share=64, most_waiting=512, rests=True)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

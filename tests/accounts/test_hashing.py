@@ -16,7 +16,6 @@ from apps.core.work_queue import Share, user_share
 from apps.llm.errors import AuthenticationFailed, RateLimited
 from promptcraft.context import RequestContext, set_context
 from promptcraft.database import DATABASE
-from tests.each import each
 
 
 def request_of(body: object, *, peer: str = "192.0.2.1", method: str = "POST", **headers: str) -> ASGIRequest:
@@ -38,7 +37,7 @@ def request_of(body: object, *, peer: str = "192.0.2.1", method: str = "POST", *
 
 
 class TestWhoseTurnItIs:
-    @each("view", [TokenView, RegisterView])
+    @pytest.mark.parametrize("view", [TokenView, RegisterView])
     async def test_a_name_as_it_is_tried_from_a_network(self, view):
         first = await view.admit(request_of({"username": "ada", "password": "x"}))
         assert first.queue is HASHING
@@ -50,7 +49,7 @@ class TestWhoseTurnItIs:
         elsewhere = await view.admit(request_of({"username": "ada"}, peer="192.0.2.2"))
         assert elsewhere.share.owner != first.share.owner
 
-    @each(
+    @pytest.mark.parametrize(
         "body", [b"", b"{", b"[]", b'{"username": 1}', b'{"username": "%b"}' % (b"n" * 70_000), b'{"username": "\xff"}']
     )
     async def test_whatever_is_sent_as_a_name(self, body):
@@ -79,28 +78,35 @@ class TestWhoseTurnItIs:
 
 
 async def test_one_accounts_crowd_keeps_nobody_out():
-    """Eighty log-ins of one name, which take as long as they like: others begin at once, or next."""
-    over, hashed = threading.Event(), []
+    """Eighty log-ins of one name, which take as long as they like: another name from there has a thread at once."""
+    over, turns = threading.Event(), hashing_share("192.0.2.1", "ada")
 
-    def hash_for(name: str) -> None:
-        over.wait(30)
-        hashed.append(name)
-
-    async def log_in(network: str, name: str) -> str:
+    async def log_in() -> str:
         try:
-            await HASHING.run(hashing_share(network, name), lambda: hash_for(name))
+            await HASHING.run(turns, lambda: over.wait(30))
         except RateLimited:
             return "refused"
         return "served"
 
-    crowd = [asyncio.ensure_future(log_in("192.0.2.1", "ada")) for _ in range(80)]
-    neighbour = asyncio.ensure_future(log_in("192.0.2.1", "bob"))
+    crowd = [asyncio.ensure_future(log_in()) for _ in range(80)]
     try:
         await asyncio.sleep(0)
-        assert await HASHING.run(hashing_share("192.0.2.2", "ada"), lambda: "at once") == "at once"
+        for other in (hashing_share("192.0.2.1", "bob"), hashing_share("192.0.2.2", "ada")):
+            assert await HASHING.run(other, lambda: "hashed") == "hashed"
         assert sum(one.done() for one in crowd) == 80 - 1 - 8, "its line is bounded, and what is over it told at once"
     finally:
         over.set()
     assert sorted(await asyncio.gather(*crowd)) == ["refused"] * 71 + ["served"] * 9
-    assert await neighbour == "served"
-    assert hashed[:2] == ["ada", "bob"], "a neighbour's turn is the next"
+
+
+async def test_one_networks_crowd_keeps_nobody_out():
+    """Thirty names that are tried from there: whoever comes from elsewhere has a thread at once."""
+    over = threading.Event()
+    tried = [hashing_share("192.0.2.1", f"name {number}") for number in range(30)]
+    crowd = [asyncio.ensure_future(HASHING.run(one, lambda: over.wait(30))) for one in tried]
+    try:
+        await asyncio.sleep(0)
+        assert await HASHING.run(hashing_share("192.0.2.2", "ada"), lambda: "hashed") == "hashed"
+    finally:
+        over.set()
+    assert all(await asyncio.gather(*crowd))

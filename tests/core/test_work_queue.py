@@ -193,7 +193,7 @@ async def rests_of(threads: Threads, *askers: str, of_bob: int = 0) -> list[floa
     for asker in askers:
         await LOOP_TURNS.wait(asker)
     rests: list[float] = []
-    queue = queue_of(threads, sleep=rests.append)  # type: ignore[arg-type]
+    queue = queue_of(threads, rests=True, sleep=rests.append)  # type: ignore[arg-type]
     works = [queue.run(ANN, lambda: sum(range(1_000))) for _ in range(3)]
     tasks = await begun(*works, *(queue.run(BOB, int) for _ in range(of_bob)))
     while threads.given:

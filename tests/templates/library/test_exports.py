@@ -19,14 +19,15 @@ VERSIONS = 12
 """Of a mebibyte each."""
 UNREAD = 8
 """Exports that are asked for and not read."""
-_PATH = "/api/v2/templates/large/export/"
-_LARGE = f"""
+_LARGE, _DELETED = "large", "deleted"
+_STORED = f"""
 from django.contrib.auth import get_user_model
 from apps.templates.models import Template, Version
 owner = get_user_model().objects.get(username="tester")
-template = Template.objects.create(owner=owner, slug="large", title="Large", category="seo")
-for number in range({VERSIONS}):
-    Version.objects.create(template=template, number=number + 1, text=chr(0x1f98a) * {MIB // 4}, note=str(number))
+for slug in ("{_LARGE}", "{_DELETED}"):
+    template = Template.objects.create(owner=owner, slug=slug, title="Large", category="seo")
+    for number in range({VERSIONS}):
+        Version.objects.create(template=template, number=number + 1, text=chr(0x1f98a) * {MIB // 4}, note=str(number))
 """
 TEXTS = ["plain", "two\nlines\n", "\n\n leading", "no: yes\n- 1\n", "\u2028 \U0001f98a \x07", "'\"\\ |", "1:30", ""]
 
@@ -35,17 +36,21 @@ TEXTS = ["plain", "two\nlines\n", "\n\n leading", "no: yes\n- 1\n", "\u2028 \U00
 def server(request) -> Iterator[ServerProcess]:
     name: ServerName = request.param
     with ServerProcess({"WORKBENCH_RATE_LIMIT": "100000/m"}, name) as process:
-        process.manage("shell", "-v", "0", "-c", _LARGE)
+        process.manage("shell", "-v", "0", "-c", _STORED)
         yield process
 
 
-def asked(server: ServerProcess) -> socket.socket:
-    """Ask for the export over a connection that is read by nobody yet, and return it once the answer has begun."""
+def path_of(slug: str) -> str:
+    return f"/api/v2/templates/{slug}/export/"
+
+
+def asked(server: ServerProcess, slug: str = _LARGE) -> socket.socket:
+    """Ask for an export over a connection that is read by nobody yet, and return it once the answer has begun."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     connection.settimeout(30)
     connection.connect(("127.0.0.1", server.port))
-    head = f"GET {_PATH} HTTP/1.1\r\nHost: here\r\nAuthorization: {server.bearer()['Authorization']}\r\n"
+    head = f"GET {path_of(slug)} HTTP/1.1\r\nHost: here\r\nAuthorization: {server.bearer()['Authorization']}\r\n"
     connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
     assert connection.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
     return connection
@@ -66,7 +71,7 @@ def whole(stream: SseStream) -> bytes:
 
 def test_it_is_whole_and_costs_little_memory_however_slowly_it_is_read(server):
     # What the first one costs stays: code, caches, a thread's heap.
-    written = json.loads(whole(server.open(_PATH)))
+    written = json.loads(whole(server.open(path_of(_LARGE))))
     assert [one["number"] for one in written["versions"]] == [*range(1, VERSIONS + 1)]
     assert all(one["text"] == "\U0001f98a" * (MIB // 4) for one in written["versions"])
     before = server.peak_resident_bytes()
@@ -74,14 +79,14 @@ def test_it_is_whole_and_costs_little_memory_however_slowly_it_is_read(server):
         for _ in range(UNREAD):
             stack.enter_context(asked(server))
         # Pieces are made for all of them in turn: when this one has its last, the others would have theirs.
-        assert len(whole(server.open(_PATH))) > VERSIONS * MIB
+        assert len(whole(server.open(path_of(_LARGE)))) > VERSIONS * MIB
         grown = server.peak_resident_bytes() - before
     assert grown < UNREAD * VERSIONS * MIB // 2, grown // MIB
 
 
 def test_one_that_is_deleted_meanwhile_is_no_file(server):
-    with asked(server) as connection:
-        assert server.call("/api/v2/templates/large/", method="DELETE")[0] == 204
+    with asked(server, _DELETED) as connection:
+        assert server.call(f"/api/v2/templates/{_DELETED}/", method="DELETE")[0] == 204
         body = rest_of(connection)
     assert b"incomplete" in body[-200:]
     assert "Traceback" not in server.output()
