@@ -14,11 +14,13 @@ from apps.llm.wire.openai import Chunk
 from apps.templates.sockets.operations import OPERATIONS
 from tests.doors.growth.answers import MEMBERS_OF_EVENTS, MEMBERS_OF_PROVIDERS
 from tests.doors.growth.checking import check
+from tests.doors.growth.counting import LineCounter
 from tests.doors.growth.described import described_routes
 from tests.doors.growth.growing import Growing, measured
 from tests.doors.growth.pages import PAGES
 from tests.doors.growth.patterns import near_misses
 from tests.doors.growth.sockets import MESSAGES
+from tests.forked import run
 from tests.promptcraft.surface import ROUTES
 
 SPOKEN_BY_THE_SESSION = {"authenticate", "cancel", "ping"}
@@ -105,6 +107,39 @@ async def test_one_step_is_no_growth(at: int):
 def test_near_misses_hold_what_an_expression_goes_back_over(pattern: str):
     repeated = {miss[1] for miss in near_misses(pattern, 0)}
     assert {"\n", "a", "1"} & repeated
+
+
+COUNTED = """
+import sys, threading
+from tests.doors.growth import counting
+
+def work():
+    for number in range(1000):
+        number += 1
+
+if sys.argv[1] == "in Python":
+    counting.MACHINE = "another"
+counter = counting.LineCounter()
+counter.mark()
+work()
+counter.mark()
+print(counter.between_marks())
+counter.mark()
+other = threading.Thread(target=work)
+other.start()
+other.join()
+counter.mark()
+print(counter.between_marks())
+"""
+
+
+@pytest.mark.parametrize("way", ["in Python", "natively"])
+def test_lines_are_counted_in_every_thread(way: str):
+    code, output, errors = run(["-c", COUNTED, way], {"PYTHONHASHSEED": "0"})
+    assert code == 0, errors
+    here, elsewhere = map(int, output.split())
+    assert 2_000 <= here <= 2_000 + LineCounter.least
+    assert 2_000 <= elsewhere <= 2_000 + LineCounter.least
 
 
 def test_doors_take_no_more_than_they_are_sent():

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 __all__ = ["MACHINE", "BlockCounter", "Counter", "LineCounter"]
 
@@ -32,6 +32,8 @@ _COUNT_UP = bytes.fromhex("48b8") + b"%b" + bytes.fromhex("48ff00 31c0 c3")
 _MONITOR_COMMAND = 0x1202
 _COUNT = b"scheduler: "
 _BEHIND_COUNT = b" event checks."
+
+Thing = TypeVar("Thing")
 
 
 class Counter(Protocol):
@@ -81,7 +83,7 @@ def _counted_in_python() -> Callable[[], int]:
 
 def _counted_natively() -> Callable[[], int]:
     """Count with four instructions in the place of a function of Python, which takes three times as long."""
-    count = ctypes.c_uint64()
+    count = _lasting(ctypes.c_uint64())
     address = _executable(_COUNT_UP % ctypes.addressof(count).to_bytes(8, "little"))
     set_trace = ctypes.pythonapi.PyEval_SetTrace
     set_trace.argtypes, set_trace.restype = [ctypes.c_void_p, ctypes.c_void_p], None
@@ -120,12 +122,13 @@ class BlockCounter:
 
 
 def _executable(code: bytes) -> int:
-    """Return the address of a function, which stays to the end of the process."""
-    page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    """Return the address of a function."""
+    page = _lasting(mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC))
     page.write(code)
-    # This object keeps the page, and is kept by the list.
-    _pages.append(ctypes.c_char.from_buffer(page))
-    return ctypes.addressof(_pages[-1])
+    return ctypes.addressof(ctypes.c_char.from_buffer(page))
 
 
-_pages: list[ctypes.c_char] = []
+def _lasting(thing: Thing) -> Thing:
+    """Never free it: the interpreter traces what it does to leave, too."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    return thing
