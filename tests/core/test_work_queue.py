@@ -188,12 +188,12 @@ async def test_real_threads_do_it_side_by_side_and_off_the_loop():
     assert len({*seen, threading.current_thread()}) == 3
 
 
-async def rests_of(threads: Threads, *askers: str, of_bob: int = 0) -> list[float]:
+async def rests_of(threads: Threads, *askers: str, of_bob: int = 0, is_to: bool = True) -> list[float]:
     """Return what a thread rests, in seconds, between three pieces of Ann's work, if so many of Bob's run meanwhile."""
     for asker in askers:
         await LOOP_TURNS.wait(asker)
     rests: list[float] = []
-    queue = queue_of(threads, rests=True, sleep=rests.append)  # type: ignore[arg-type]
+    queue = queue_of(threads, rests=is_to, sleep=rests.append)  # type: ignore[arg-type]
     works = [queue.run(ANN, lambda: sum(range(1_000))) for _ in range(3)]
     tasks = await begun(*works, *(queue.run(BOB, int) for _ in range(of_bob)))
     while threads.given:
@@ -207,6 +207,10 @@ async def test_a_crowd_leaves_the_interpreter_to_others_for_as_long_as_it_had_it
     # Not behind the last: nothing of hers waits.
     assert len(rests) == 2
     assert all(0 < rest_s <= 0.5 for rest_s in rests)
+
+
+async def test_a_queue_of_short_work_never_rests(threads):
+    assert await rests_of(threads, "ann", "bob", is_to=False) == []
 
 
 async def test_whoever_is_alone_rests_nowhere(threads):

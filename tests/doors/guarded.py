@@ -26,7 +26,11 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 _SMALL_BUFFER_BYTES = 4096
 
 
-CONFIG = uvicorn.Config(lambda: None, http=GuardedProtocol, log_config=None, lifespan="off", interface="asgi3")
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Be an application by its arguments; what a test serves is given to `serving`."""
+
+
+CONFIG = uvicorn.Config(_nothing, http=GuardedProtocol, log_config=None, lifespan="off", interface="asgi3")
 CONFIG.load()
 
 
