@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.each import each
 from tests.templates.search.stored import slugs, store
 from tests.templates.visibility import undone
 
@@ -22,15 +23,11 @@ FORMS = [
 ]
 
 
-def test_other_forms_of_a_word():
-    failures = []
-    for title, query in FORMS:
-        with undone():
-            store("one", title)
-            store("other", "Nothing of the kind")
-            if slugs(query) != ["one"]:
-                failures.append((title, query))
-    assert failures == []
+@each("title, query", FORMS, around=undone)
+def test_other_forms_of_a_word(title: str, query: str):
+    store("one", title)
+    store("other", "Nothing of the kind")
+    assert slugs(query) == ["one"]
 
 
 def test_the_last_word_may_be_typed_by_half():
@@ -98,14 +95,10 @@ LETTERS = [
 ]
 
 
-def test_accents_case_and_letter_forms_do_not_matter():
-    failures = []
-    for title, query in LETTERS:
-        with undone():
-            store("one", title)
-            if slugs(query) != ["one"]:
-                failures.append((title, query))
-    assert failures == []
+@each("title, query", LETTERS, around=undone)
+def test_accents_case_and_letter_forms_do_not_matter(title: str, query: str):
+    store("one", title)
+    assert slugs(query) == ["one"]
 
 
 def test_compounds_are_found_in_one_and_in_parts():
