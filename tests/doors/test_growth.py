@@ -110,15 +110,13 @@ def test_near_misses_hold_what_an_expression_goes_back_over(pattern: str):
 
 
 COUNTED = """
-import sys, threading
+import threading
 from tests.doors.growth import counting
 
 def work():
     for number in range(1000):
         number += 1
 
-if sys.argv[1] == "in Python":
-    counting.MACHINE = "another"
 counter = counting.LineCounter()
 counter.mark()
 work()
@@ -133,9 +131,8 @@ print(counter.between_marks())
 """
 
 
-@pytest.mark.parametrize("way", ["in Python", "natively"])
-def test_lines_are_counted_in_every_thread(way: str):
-    code, output, errors = run(["-c", COUNTED, way], {"PYTHONHASHSEED": "0"})
+def test_lines_are_counted_in_every_thread():
+    code, output, errors = run(["-c", COUNTED], {"PYTHONHASHSEED": "0"})
     assert code == 0, errors
     here, elsewhere = map(int, output.split())
     assert 2_000 <= here <= 2_000 + LineCounter.least

@@ -13,13 +13,11 @@ from __future__ import annotations
 import ctypes
 import itertools
 import mmap
-import platform
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 __all__ = ["MACHINE", "BlockCounter", "Counter", "LineCounter"]
 
@@ -27,13 +25,9 @@ MACHINE = "x86_64"
 """The only one whose instructions are written down here."""
 # mov %rdi,%rax; xor %rdx,%rdx; four rotations of %rdi that change nothing; xchg %rbx,%rbx; mov %rdx,%rax; ret
 _ASK = bytes.fromhex("4889f8 4831d2 48c1c703 48c1c70d 48c1c73d 48c1c733 4887db 4889d0 c3")
-# movabs $%b,%rax; incq (%rax); xor %eax,%eax; ret
-_COUNT_UP = bytes.fromhex("48b8") + b"%b" + bytes.fromhex("48ff00 31c0 c3")
 _MONITOR_COMMAND = 0x1202
 _COUNT = b"scheduler: "
 _BEHIND_COUNT = b" event checks."
-
-Thing = TypeVar("Thing")
 
 
 class Counter(Protocol):
@@ -59,41 +53,21 @@ class LineCounter:
 
     def __init__(self) -> None:
         self._marks = (0, 0)
-        self._done = _counted_natively() if platform.machine() == MACHINE else _counted_in_python()
+        # One call of C, so that threads lose no step to each other.
+        step = self._done = itertools.count().__next__
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            step()
+            return trace
+
+        threading.settrace(trace)
+        sys.settrace(trace)
 
     def mark(self) -> None:
         self._marks = self._marks[1], self._done()
 
     def between_marks(self) -> int:
         return self._marks[1] - self._marks[0]
-
-
-def _counted_in_python() -> Callable[[], int]:
-    # One call of C, so that threads lose no step to each other.
-    step = itertools.count().__next__
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        step()
-        return trace
-
-    threading.settrace(trace)
-    sys.settrace(trace)
-    return step
-
-
-def _counted_natively() -> Callable[[], int]:
-    """Count with four instructions in the place of a function of Python, which takes three times as long."""
-    count = _lasting(ctypes.c_uint64())
-    address = _executable(_COUNT_UP % ctypes.addressof(count).to_bytes(8, "little"))
-    set_trace = ctypes.pythonapi.PyEval_SetTrace
-    set_trace.argtypes, set_trace.restype = [ctypes.c_void_p, ctypes.c_void_p], None
-
-    def begin(*event: object) -> None:
-        set_trace(address, None)
-
-    threading.settrace(begin)
-    begin()
-    return lambda: count.value
 
 
 class BlockCounter:
@@ -104,7 +78,10 @@ class BlockCounter:
 
     def __init__(self, log: Path) -> None:
         self._log = log.open("rb")
-        self._ask = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)(_executable(_ASK))
+        self._code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self._code.write(_ASK)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self._code))
+        self._ask = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)(address)
         self._words = (ctypes.c_uint64 * 6)()
         self._command = ctypes.create_string_buffer(b"v.info stats")
         self._words[0], self._words[1] = _MONITOR_COMMAND, ctypes.addressof(self._command)
@@ -119,16 +96,3 @@ class BlockCounter:
             if line.endswith(_BEHIND_COUNT)
         ][-2:]
         return last - first
-
-
-def _executable(code: bytes) -> int:
-    """Return the address of a function."""
-    page = _lasting(mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC))
-    page.write(code)
-    return ctypes.addressof(ctypes.c_char.from_buffer(page))
-
-
-def _lasting(thing: Thing) -> Thing:
-    """Never free it: the interpreter traces what it does to leave, too."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
-    return thing
