@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,8 +14,11 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 
+from apps.accounts.addresses import network_of_headers
 from apps.accounts.families import family_open
 from apps.accounts.hashing import HASHING, hashing_share
+from apps.core import loop_turns
+from apps.core.loop_turns import LOOP_TURNS
 from apps.core.work_queue import WorkQueue, user_share
 from apps.templates.workload import WORKBENCH
 from promptcraft.database import DATABASE
@@ -222,3 +225,41 @@ class TestTheWindowOfTheWorkbench:
             assert told(await asyncio.gather(*(ann.ask("templates/") for _ in range(self.LIMIT)))) == {429: self.LIMIT}
         answer = await ann.ask("templates/")
         assert (answer.status, answer.headers["x-ratelimit-remaining"]) == (200, str(self.LIMIT - 1))
+
+
+async def handshake(client: str, token: str = "") -> int:
+    """Ask for a WebSocket, and return the status that refuses it: none is served here."""
+    from promptcraft.asgi import application
+
+    offered = [(b"sec-websocket-protocol", f"promptcraft.v1, bearer.{token}".encode())] if token else []
+    scope = {
+        "type": "websocket",
+        "path": "/ws/search/",
+        "headers": [(b"host", b"localhost"), *offered],
+        "client": (client, 4711),
+        "extensions": {"websocket.http.response": {}},
+    }
+    statuses: list[int] = []
+
+    async def receive() -> Mapping[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Mapping[str, Any]) -> None:
+        statuses.extend([message["status"]] if message["type"] == "websocket.http.response.start" else [])
+
+    await application(scope, receive, send)
+    (status,) = statuses
+    return status
+
+
+async def test_handshakes_wait_in_the_line_of_their_user_or_network(ann: Person, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loop_turns, "_MOST_WAITING", 0)
+    # Known from now on.
+    assert (await ann.ask("auth/me/")).status == 200
+    for caller in (network_of_headers("192.0.2.1", ()), ann.user.pk):
+        await asyncio.sleep(0)
+        await LOOP_TURNS.wait("somebody else")
+        await LOOP_TURNS.wait(caller)
+        assert await handshake("192.0.2.1", ann.pair.access if caller == ann.user.pk else "") == 503
+        # Others begin at once, and are told that there is nothing.
+        assert await handshake("192.0.2.9") == 404
