@@ -104,6 +104,10 @@ class SseStream:
 
     # -- body ------------------------------------------------------------------------------------------
 
+    def wait_at_most(self, timeout_s: float) -> None:
+        """Bound each wait for bytes from now on."""
+        self._socket.settimeout(timeout_s)
+
     def read_some(self, max_bytes: int = _RECEIVE_BYTES) -> bytes:
         """Return the body's next bytes as they arrive, b"" at its end; `ended` then says how it ended."""
         while self.ended is None:

@@ -72,6 +72,10 @@ class Relay:
     upstream: UpstreamServer
     accounts: ServerProcess
 
+    def user(self) -> str:
+        """Return the name of a user who has asked for nothing yet: nothing of theirs leaves a window meanwhile."""
+        return add_user(self.accounts, f"user-{uuid.uuid4().hex[:12]}")
+
     def headers(self, user: str | None = USERNAME, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the headers of a user's request, of nobody's if None."""
         return (self.accounts.bearer(user) if user is not None else {}) | dict(more or {})

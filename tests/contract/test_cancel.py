@@ -111,10 +111,11 @@ class TestRunning:
 
     def test_is_not_counted(self, relay: Relay):
         gate = Gate()
+        user = relay.user()
         relay.upstream.script("deepseek", holding(gate, 1))
-        with relay.begin() as stream:
+        with relay.begin(as_user=user) as stream:
             completion_id = events_of(stream, 1)[0].json()["id"]
-            _, headers, _ = relay.cancel(completion_id)
+            _, headers, _ = relay.cancel(completion_id, as_user=user)
             assert headers["x-ratelimit-remaining"] == stream.headers["x-ratelimit-remaining"]
             assert collect(stream).done
 

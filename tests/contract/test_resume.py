@@ -127,10 +127,11 @@ class TestFinished:
             assert stream.status == 204
 
     def test_resumes_are_not_counted(self, relay: Relay):
-        answer = finished(relay)
-        with relay.events(completion_of(answer)) as stream:
+        user = relay.user()
+        answer = finished(relay, as_user=user)
+        with relay.events(completion_of(answer), as_user=user) as stream:
             first = stream.headers["x-ratelimit-remaining"]
-        with relay.events(completion_of(answer)) as stream:
+        with relay.events(completion_of(answer), as_user=user) as stream:
             assert stream.headers["x-ratelimit-remaining"] == first
 
 
