@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.database import Databases
 from benchmarks.machine import describe_machine, load_average
 from benchmarks.native import LoadFailed, Native
 from benchmarks.processes import ROOT
@@ -41,11 +42,9 @@ def main() -> int:
     sizes, rounds = _sizes(options), options.rounds or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory(prefix="promptcraft-bench-") as name:
         directory = Path(name)
-        rows = _chosen(
-            (*rows_for(sizes), start_row(directory, {target_core}), workbench_row(sizes, directory, {target_core})),
-            sizes,
-            options,
-        )
+        databases = Databases(directory, options.database)
+        workbench = workbench_row(sizes, directory, databases, {target_core})
+        rows = _chosen((*rows_for(sizes), start_row(directory, {target_core}), workbench), sizes, options)
         if options.list:
             print("\n".join(f"{row.name:14}{row.group}" for row in rows))
             return 0
@@ -55,7 +54,7 @@ def main() -> int:
         native = Native(directory, load_cores={load_core})
         targets: list[StartedTarget] = []
         try:
-            targets = _targets(options, directory, native.upstream_port, {target_core})
+            targets = _targets(options, directory, databases, native.upstream_port, {target_core})
             for target in targets:
                 target.start()
                 warm_up(native, target, sizes)
@@ -103,6 +102,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="name the rows and their groups")
     parser.add_argument("--json", type=Path, help="default var/bench/DATE-TIME.json")
     parser.add_argument("--cores", type=_counts, default=(0, 1), help="the target's, the load's; default 0,1")
+    parser.add_argument("--database", type=Path, help="made by benchmarks/database.py before: copied instead")
     parser.add_argument("--quick", action="store_true", help="one round of the main rows in about a minute")
     return parser
 
@@ -141,9 +141,13 @@ def _chosen(rows: tuple[Row, ...], sizes: Sizes, options: argparse.Namespace) ->
     return [row for row in rows if not only or row.name in only or row.group in only]
 
 
-def _targets(options: argparse.Namespace, directory: Path, upstream_port: int, cores: set[int]) -> list[StartedTarget]:
+def _targets(
+    options: argparse.Namespace, directory: Path, databases: Databases, upstream_port: int, cores: set[int]
+) -> list[StartedTarget]:
     def server(name: str, root: Path) -> Server:
-        return Server(name=name, directory=directory, upstream_port=upstream_port, cores=cores, root=root)
+        return Server(
+            name=name, directory=directory, databases=databases, upstream_port=upstream_port, cores=cores, root=root
+        )
 
     makers: dict[str, Callable[[], StartedTarget]] = {
         "direct": lambda: Direct(upstream_port),

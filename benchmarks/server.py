@@ -6,6 +6,7 @@ import http.client
 import json
 import secrets
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -13,13 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.database import PASSWORD, USERNAME, Databases
 from benchmarks.native import LoadFailed, Plan
 from benchmarks.processes import ENVIRONMENT, ROOT, Process, free_port, wait_until
 from benchmarks.targets import http_request
 
 __all__ = ["Server", "is_live", "settings_of"]
 
-_USERNAME, _PASSWORD = "bench", "nine-kites-over-a-pier"
 _REFRESH_AFTER_S = 600.0
 """Access tokens live 15 minutes."""
 _SETTINGS: Mapping[str, str] = {
@@ -40,16 +41,26 @@ _SETTINGS: Mapping[str, str] = {
 
 
 class Server:
-    """One server process on a database of its own.
+    """One server process on a database of its own, a copy of one of `databases`.
 
     `root` is the working tree it is started from, so that two versions can stand side by side in one run.
     """
 
-    def __init__(self, *, name: str, directory: Path, upstream_port: int, cores: set[int], root: Path = ROOT) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        directory: Path,
+        databases: Databases,
+        upstream_port: int,
+        cores: set[int],
+        root: Path = ROOT,
+    ) -> None:
         self.name = name
         self.port = 0
         self.root = root
         self._directory = directory
+        self._databases = databases
         self._cores = cores
         self._process: Process | None = None
         self._prepared = False
@@ -67,10 +78,9 @@ class Server:
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Start and wait until it is live; the first time migrate and make the user. Raises LoadFailed."""
+        """Start and wait until it is live. Raises LoadFailed."""
         if not self._prepared:
-            self.manage("migrate", "--noinput")
-            self.manage("create_user", _USERNAME, "--password-stdin", stdin=f"{_PASSWORD}\n")
+            shutil.copyfile(self._databases.of(self.root), self._directory / f"{self.name}.sqlite3")
             self._prepared = True
         self.port = free_port()
         self._tokens = {}
@@ -109,26 +119,12 @@ class Server:
     def access(self) -> str:
         """Return an access token of its user, refreshed in time."""
         if not self._tokens:
-            self._tokens = _post(self.port, "token/", {"username": _USERNAME, "password": _PASSWORD})
+            self._tokens = _post(self.port, "token/", {"username": USERNAME, "password": PASSWORD})
             self._tokens_at_s = time.monotonic()
         elif time.monotonic() - self._tokens_at_s > _REFRESH_AFTER_S:
             self._tokens = _post(self.port, "token/refresh/", {"refresh": self._tokens["refresh"]})
             self._tokens_at_s = time.monotonic()
         return self._tokens["access"]
-
-    def manage(self, *arguments: str, stdin: str = "") -> None:
-        """Run a command of manage.py on its database. Raises LoadFailed."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=self.root,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        if done.returncode:
-            raise LoadFailed(f"manage.py {arguments[0]} failed:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
 
     def _git(self, *arguments: str) -> str:
         try:

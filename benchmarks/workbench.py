@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from benchmarks.database import Databases
 from benchmarks.native import LoadFailed, Native
 from benchmarks.rows import Figure, Outcome, Row, Sizes
 from benchmarks.search.relevance import read_judged
@@ -80,7 +81,7 @@ def _operations() -> tuple[tuple[_Operation, ...], tuple[_Operation, ...]]:
     return by_rules, by_model
 
 
-def workbench_row(sizes: Sizes, directory: Path, cores: set[int]) -> Row:
+def workbench_row(sizes: Sizes, directory: Path, databases: Databases, cores: set[int]) -> Row:
     """Return the row; it measures servers only."""
     by_rules, by_model = _operations()
 
@@ -93,6 +94,7 @@ def workbench_row(sizes: Sizes, directory: Path, cores: set[int]) -> Row:
             server = Server(
                 name=f"{target.name}-workbench",
                 directory=directory,
+                databases=databases,
                 upstream_port=native.upstream_port,
                 cores=cores,
                 root=target.root,
@@ -125,7 +127,6 @@ class _Client:
     def __enter__(self) -> _Client:
         try:
             self._server.start()
-            self._server.manage("load_templates")
         except BaseException:
             self._server.stop()
             raise

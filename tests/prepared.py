@@ -21,10 +21,11 @@ from pathlib import Path
 
 from django.utils.crypto import salted_hmac
 
+from benchmarks import database
 from tests import forked
 from tests.shared import made_once
 
-__all__ = ["EMAIL", "PASSWORD", "USERNAME", "access_token", "copy_database", "migrate", "tables"]
+__all__ = ["EMAIL", "PASSWORD", "USERNAME", "access_token", "bench_database", "copy_database", "migrate", "tables"]
 
 USERNAME = "tester"
 PASSWORD = "tide-table-at-six"
@@ -96,6 +97,19 @@ def tables(make: Callable[[str], None]) -> Path:
         make(f"sqlite:///{directory / 'db.sqlite3'}")
 
     return made_once("tables", made) / "db.sqlite3"
+
+
+def bench_database() -> Path:
+    """Return the database of the run that the bench and the soak begin with."""
+
+    def made(directory: Path) -> None:
+        file = directory / "db.sqlite3"
+        copy_database(tables(migrate), file)
+        environment = {"PATH": os.defpath, **database.settings_for(file)}
+        code, output, errors = forked.run(["-c", database.PROGRAM], environment, f"{database.PASSWORD}\n")
+        assert code == 0, output + errors
+
+    return made_once("bench", made) / "db.sqlite3"
 
 
 def migrate(url: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.database import Databases
 from benchmarks.machine import load_average
 from benchmarks.native import LoadFailed
 from benchmarks.processes import ROOT
@@ -154,10 +155,15 @@ async def _attacked(door: Door, port: int, attacker: Person, connections: int, v
 async def _measure(options: argparse.Namespace, directory: Path) -> int:
     async with QuickUpstream() as upstream:
         cores = os.sched_getaffinity(0)
-        server = Server(name="shares", directory=directory, upstream_port=upstream.port, cores=cores)
+        server = Server(
+            name="shares",
+            directory=directory,
+            databases=Databases(directory),
+            upstream_port=upstream.port,
+            cores=cores,
+        )
         server.environment |= _SETTINGS | (_USUAL if options.usual_limits else _LIFTED)
         await asyncio.to_thread(server.start)
-        await asyncio.to_thread(server.manage, "load_templates")
         try:
             return await _table(options, server)
         finally:

@@ -19,6 +19,7 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.database import Databases
 from benchmarks.machine import describe_machine, load_average
 from benchmarks.processes import ROOT
 from benchmarks.server import Server
@@ -125,6 +126,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="do not wait until idle connections have expired")
     parser.add_argument("--slope", type=float, default=200.0, help="KiB a minute that anonymous memory may grow by")
+    parser.add_argument("--database", type=Path, help="made by benchmarks/database.py before: copied instead")
     parser.add_argument("--json", type=Path, help="default var/soak/DATE-TIME.json")
     return parser
 
@@ -132,7 +134,11 @@ def _arguments() -> argparse.ArgumentParser:
 async def _soak(options: argparse.Namespace, directory: Path) -> tuple[Measured, Churn]:
     async with SoakUpstream() as upstream:
         server = WatchedServer(
-            name="soak", directory=directory, upstream_port=upstream.port, cores=os.sched_getaffinity(0)
+            name="soak",
+            directory=directory,
+            databases=Databases(directory, options.database),
+            upstream_port=upstream.port,
+            cores=os.sched_getaffinity(0),
         )
         for vendor in ("deepseek", "openai"):
             server.environment[f"{vendor.upper()}_BASE_URL"] = f"http://127.0.0.1:{upstream.port}/{vendor}/v1"

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.targets import nginx_path
 from tests.benchmarks.conftest import needs_compiler
+from tests.prepared import bench_database
 
 pytestmark = [needs_compiler, pytest.mark.skipif(sys.platform != "linux", reason="the bench needs Linux")]
 
@@ -29,7 +30,7 @@ def run(bench, tmp_path_factory) -> Run:
     path = tmp_path_factory.mktemp("bench") / "bench.json"
     done = bench(
         *("--targets", ",".join(targets), "--rounds", 1, "--seconds", 0.5, "--requests", 4),
-        *("--streams", 2, "--only", "request,2x20,workbench", "--json", path),
+        *("--streams", 2, "--only", "request,2x20,workbench", "--database", bench_database(), "--json", path),
     )
     assert done.returncode == 0, done.stderr
     return Run(targets, done.stdout, path.read_text())
