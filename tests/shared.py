@@ -14,11 +14,23 @@ from pathlib import Path
 __all__ = ["begin_run", "made_once"]
 
 _VARIABLE = "PROMPTCRAFT_TEST_RUN"
+_MEMORY = Path("/dev/shm")
+_MOST_BYTES = 8 << 30
+"""Several times what a run has been seen to need."""
 
 
 def begin_run() -> None:
-    """Make the directory of a run; this process removes it when it leaves, those that it starts find it."""
-    directory = tempfile.mkdtemp(prefix="promptcraft-run-")
+    """Make the directory of a run; this process removes it when it leaves, those that it starts find it.
+
+    It is in memory where there is enough of it, and all temporary files of the run are made in it: a disk costs the
+    tests a twentieth of their time. Where `TMPDIR` is set, they are made there.
+    """
+    in_memory = "TMPDIR" not in os.environ and _has_room(_MEMORY)
+    directory = tempfile.mkdtemp(prefix="pc-run-", dir=_MEMORY if in_memory else None)
+    if in_memory:
+        # A server of a database may run as somebody else.
+        os.chmod(directory, 0o711)
+        os.environ["TMPDIR"] = tempfile.tempdir = directory
     os.environ[_VARIABLE] = directory
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
 
@@ -37,3 +49,14 @@ def made_once(name: str, make: Callable[[Path], None]) -> Path:
             make(making)
             making.rename(directory)
     return directory
+
+
+def _has_room(place: Path) -> bool:
+    """Tell whether files that may be programs can be put there, as many as a run makes."""
+    try:
+        found = os.statvfs(place)
+        memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    except OSError:
+        return False
+    free_bytes = min(found.f_bavail * found.f_frsize, int(memory["MemAvailable"].split()[0]) * 1024)
+    return free_bytes > _MOST_BYTES and not found.f_flag & os.ST_NOEXEC and os.access(place, os.W_OK | os.X_OK)

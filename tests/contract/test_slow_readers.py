@@ -8,7 +8,7 @@ from tests.contract.stream_fixtures import Relay, events_of
 from tests.sse_answer import collect
 from tests.upstream import Answer, healthy
 
-PIECES = tuple(f"{number:06d} {'tide ' * 800}\n" for number in range(2_600))
+PIECES = tuple(f"{number:06d} {'tide ' * 3_200}\n" for number in range(650))
 TEXT = "".join(PIECES)
 READERS = 3
 """Unbounded queues would hold the text once for each."""
@@ -47,7 +47,7 @@ def test_those_that_read_nothing_cost_little_and_get_everything(relay: Relay):
 def test_reader_that_stops_and_goes_on(relay: Relay):
     """It falls behind, is merged forward, catches up and is live again; a quick one is not held by it."""
     # More than any server and kernel hold for it.
-    pieces = tuple(f"{number:04d} {'x' * 4_000}\n" for number in range(1_800))
+    pieces = tuple(f"{number:04d} {'x' * 16_000}\n" for number in range(450))
     relay.upstream.script("zai", healthy(answer=Answer(pieces=pieces, reasoning="")))
     with relay.begin(model="glm-4.7", receive_buffer_bytes=8192) as slow:
         (event,) = events_of(slow, 1)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
-import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache
-from pathlib import Path
 
 __all__ = ["free_port", "refusing_port", "unanswering_port"]
 
 # Below those that systems give to whoever asks for any port: what connects to somewhere takes none of these meanwhile.
 _FIRST, _PORTS_OF_A_PROCESS, _PROCESSES = 10_000, 500, 44
+_held: list[socket.socket] = []
+"""To the end of the process."""
 
 
 def free_port() -> int:
@@ -35,19 +33,16 @@ def free_port() -> int:
 
 @cache
 def _ports() -> Iterator[int]:
-    """Return the ports of this process, again and again; a lock that it holds says that they are its own."""
-    for number in range(_PROCESSES):
+    """Return the ports of this process, again and again. It holds the first of them, so that no other has the rest."""
+    for first in range(_FIRST, _FIRST + _PROCESSES * _PORTS_OF_A_PROCESS, _PORTS_OF_A_PROCESS):
+        held = socket.socket()
         try:
-            lock = os.open(Path(tempfile.gettempdir(), f"promptcraft-ports-{number}.lock"), os.O_RDWR | os.O_CREAT)
-        except PermissionError:
+            held.bind(("127.0.0.1", first))
+        except OSError:
+            held.close()
             continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            continue
-        first = _FIRST + number * _PORTS_OF_A_PROCESS
-        return itertools.cycle(range(first, first + _PORTS_OF_A_PROCESS))
+        _held.append(held)
+        return itertools.cycle(range(first + 1, first + _PORTS_OF_A_PROCESS))
     raise AssertionError(f"more than {_PROCESSES} processes run tests")
 
 
