@@ -33,8 +33,8 @@ run: $(RUNTIME) ## start the server on 127.0.0.1:$PORT (8000), with a developmen
 test: $(DEVELOPMENT) ## run the tests; ARGS are pytest's, as in: make test ARGS="-k health"; `make check` runs tests/project
 	@$(TESTS) -n $(WORKERS) $(ORDER) --ignore=tests/project $(ARGS)
 
-test-unit: $(DEVELOPMENT) ## run those that need no server, browser, database server or other process
-	@$(TESTS) -n $(WORKERS) $(ORDER) --ignore=tests/project -m 'not process' $(ARGS)
+test-unit: $(DEVELOPMENT) ## run those that need no database, port or other process
+	@$(TESTS) -n $(WORKERS) $(ORDER) --ignore=tests/project -m 'not outside' $(ARGS)
 
 check: $(DEVELOPMENT) ## lint, format, types, layers, migrations, deploy check, locks and documents against the code
 	$(BIN)/python -m ruff check .

@@ -20,7 +20,7 @@ from tests.operations.postgres import postgres_url
 from tests.prepared import copy_database, tables
 from tests.shared import begin_run
 from tests.side_by_side import FilesOfPackages, import_tests, usable_cores
-from tests.unit import hold_to_marks, mark_processes, running
+from tests.unit import hold_to_marks, mark_outside, running
 
 # How long an example takes says how busy the machine is.
 hypothesis_settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -45,7 +45,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    mark_processes(items)
+    mark_outside(items)
 
 
 def pytest_collection_finish() -> None:
@@ -63,7 +63,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two for each core, as most tests wait for another process; those that start none do not wait."""
-    return usable_cores() * (1 if config.option.markexpr == "not process" else 2)
+    return usable_cores() * (1 if config.option.markexpr == "not outside" else 2)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesOfPackages:
@@ -102,7 +102,7 @@ def postgresql_settings() -> Iterator[dict[str, Any]]:
         yield settings_of(url)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.outside)])
 def database(request, django_db_blocker) -> Iterator[str]:
     """Put a database of each vendor in the default one's place, in a transaction that is rolled back."""
     settings = request.getfixturevalue(f"{request.param}_settings")

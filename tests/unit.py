@@ -1,7 +1,8 @@
-"""Which tests start a process, found by what they call; the others are `make test-unit`, and are held to it.
+"""Which tests reach outside their process, found by what they call. The others are `make test-unit`, held to it.
 
-A test that starts one (a server, a browser, a database, a program) has the mark `process`. Where its code does not show
-it, as with a fixture whose name is put together, the parameter carries the mark.
+A test that starts another process (a server, a browser, a database, a program), listens on a port or asks a database
+has the mark `outside`. Where its code does not show it, as with a fixture whose name is put together, the parameter
+carries the mark.
 """
 
 from __future__ import annotations
@@ -11,42 +12,57 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from socketserver import BaseServer
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
 
-__all__ = ["hold_to_marks", "mark_processes", "running"]
+__all__ = ["hold_to_marks", "mark_outside", "running"]
 
 _STARTS = ("subprocess.Popen", "os.fork", "os.posix_spawn")
-_ASYNCHRONOUS = {"create_subprocess_exec", "create_subprocess_shell"}
+_LISTENS = "socket.bind"
+_REACHING = {
+    "create_subprocess_exec",
+    "create_subprocess_shell",
+    "create_server",
+    "start_server",
+    "bind",
+}
+_DATABASES = {"db", "transactional_db", "database"}
+"""Fixtures; what asks a database without one is refused by pytest-django."""
 _OURS = ("tests", "benchmarks")
 running: list[pytest.Item] = []
 """The test that runs now, if any."""
 
 
-def mark_processes(items: list[pytest.Item]) -> None:
-    """Give the mark to the tests that start a process."""
+def mark_outside(items: list[pytest.Item]) -> None:
+    """Give the mark to the tests that reach outside."""
     for item in items:
         if isinstance(item, pytest.Function):
             fixtures = [fixture.func for found in item._fixtureinfo.name2fixturedefs.values() for fixture in found]
             parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-            if any(map(_starts_process, (item.function, *fixtures, *filter(_is_one, parameters)))):
-                item.add_marker("process")
+            asks_database = _DATABASES & {*item.fixturenames} or item.get_closest_marker("django_db")
+            if asks_database or any(map(_reaches, (item.function, *fixtures, *filter(_is_one, parameters)))):
+                item.add_marker("outside")
 
 
 def hold_to_marks() -> None:
-    """From now on, refuse a process to a test without the mark."""
+    """From now on, refuse a process and a port to a test without the mark."""
 
     def look(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in _STARTS and running and running[0].get_closest_marker("process") is None:
-            raise AssertionError(f"{running[0].nodeid} starts {arguments[0]!r}: give it the mark `process`")
+        if (
+            running
+            and (event in _STARTS or (event == _LISTENS and isinstance(arguments[1], tuple)))
+            and running[0].get_closest_marker("outside") is None
+        ):
+            raise AssertionError(f"{running[0].nodeid}: {event} {arguments!r}: give it the mark `outside`")
 
     sys.addaudithook(look)
 
 
 @cache
-def _starts_process(function: Any) -> bool:
+def _reaches(function: Any) -> bool:
     waiting, seen = [function], {function}
     while waiting:
         used = _used_by(waiting.pop())
@@ -66,13 +82,15 @@ def _used_by(thing: Any) -> frozenset[Any]:
 def _named_by(thing: Any) -> Iterator[Any]:
     thing = inspect.unwrap(thing)
     if isinstance(thing, type):
+        if issubclass(thing, BaseServer):
+            yield subprocess
         for member in [member for one in thing.__mro__ if _is_ours(one.__module__) for member in vars(one).values()]:
             function = getattr(member, "__func__", getattr(member, "fget", member))
             if isinstance(function, FunctionType):
                 yield from _named_by(function)
     elif isinstance(thing, FunctionType):
         names = set(_names(thing.__code__))
-        if names & _ASYNCHRONOUS:
+        if names & _REACHING:
             yield subprocess
         for found in [thing.__globals__[name] for name in names & thing.__globals__.keys()]:
             if isinstance(found, ModuleType) and _is_ours(found.__name__):

@@ -13,7 +13,7 @@ from tests.operations.postgres import postgres_url
 from tests.prepared import copy_database, migrate, tables
 from tests.waiting import PROGRAM_HANG_S
 
-RACES = 12
+RACES = 6
 CROWD = 50
 
 

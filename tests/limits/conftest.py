@@ -25,7 +25,7 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["process", pytest.param("redis", marks=pytest.mark.process)])
+@pytest.fixture(scope="session", params=["process", pytest.param("redis", marks=pytest.mark.outside)])
 def store(request: pytest.FixtureRequest) -> Store:
     """Each place for the books in turn."""
     if request.param == "process":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from apps.accounts.identity import Caller
 
 THREADS = 8
-ROUNDS = 3
+ROUNDS = 2
 
 
 def together(works: list[Callable[[], Any]]) -> list[Any]:

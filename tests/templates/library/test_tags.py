@@ -39,7 +39,7 @@ def bob(database):
     return Api(user_named("bob"))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.outside)])
 def copied_database(request, tmp_path, django_db_blocker):
     """The way into a database of the test's own: migrations end transactions."""
     settings = request.getfixturevalue(f"{request.param}_settings")

@@ -18,7 +18,7 @@ from tests.upstream import Answer, Gate, healthy
 from tests.waiting import eventually
 
 # The servers are fixtures whose names are in the table.
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.outside
 
 PIECES = ("The tide ", "turns ", "at six.")
 QUERY = "a friendly newsletter for home bakers, about 200 words, by Friday"
