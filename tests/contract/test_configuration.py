@@ -8,58 +8,79 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
 
 from promptcraft.settings import ENVIRONMENT
+from tests.each import each
 from tests.server import ROOT
 from tests.waiting import PROGRAM_HANG_S
 
 SECRET = "only-for-tests-" + "x" * 40
 Outcome = dict[str, Any]
 
-# Reads the settings again for each environment on its input, and says what became of it.
+ReadSettings = Callable[..., list[Outcome]]
+
+# Reads a tree's settings again for each environment of a line on its input, and says what became of them.
 _READ_SETTINGS = """
-import contextlib, dataclasses, io, json, os, runpy, sys
+import contextlib, dataclasses, functools, io, json, os, pathlib, sys
 
 def plain(value):
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else repr(value)
 
+@functools.cache
+def compiled(file):
+    return compile(pathlib.Path(file).read_text(), file, "exec")
+
 inherited = dict(os.environ)
-for case in json.load(sys.stdin):
-    os.environ.clear()
-    os.environ.update(inherited | case)
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            settings = runpy.run_path(sys.argv[1])
-        outcome = {"settings": {name: value for name, value in settings.items() if name.isupper()}}
-    except SystemExit as stop:
-        outcome = {"stop": said.getvalue().rstrip("\\n"), "code": stop.code}
-    except BaseException as error:
-        outcome = {"broke": repr(error)}
-    print(json.dumps(outcome, default=plain))
+for line in sys.stdin:
+    file, cases = json.loads(line)
+    outcomes = []
+    for case in cases:
+        os.environ.clear()
+        os.environ.update(inherited | case)
+        said = io.StringIO()
+        settings = {"__name__": "settings", "__file__": file}
+        try:
+            with contextlib.redirect_stderr(said):
+                exec(compiled(file), settings)
+            outcome = {"settings": {name: value for name, value in settings.items() if name.isupper()}}
+        except SystemExit as stop:
+            outcome = {"stop": said.getvalue().rstrip("\\n"), "code": stop.code}
+        except BaseException as error:
+            outcome = {"broke": repr(error)}
+        outcomes.append(outcome)
+    print(json.dumps(outcomes, default=plain), flush=True)
 """
 
 
-def read_settings(cases: Sequence[Mapping[str, str]], root: Path = ROOT) -> list[Outcome]:
-    """Return, for each environment, the `settings`, or what the start would `stop` with."""
+@pytest.fixture(scope="module")
+def read_settings() -> Iterator[ReadSettings]:
+    """Return, for each environment, the `settings`, or what the start would `stop` with: read in one process."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-c", _READ_SETTINGS, str(root / "promptcraft" / "settings.py")],
-        cwd=root,
-        env=inherited,
-        input=json.dumps(list(cases)),
-        capture_output=True,
-        text=True,
-        timeout=PROGRAM_HANG_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    command = [sys.executable, "-c", _READ_SETTINGS]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=inherited, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def read(cases: Sequence[Mapping[str, str]], root: Path = ROOT) -> list[Outcome]:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            hung = Timer(PROGRAM_HANG_S, process.kill)
+            hung.start()
+            try:
+                process.stdin.write(json.dumps([str(root / "promptcraft" / "settings.py"), cases]) + "\n")
+                process.stdin.flush()
+                outcomes: list[Outcome] = json.loads(process.stdout.readline())
+            finally:
+                hung.cancel()
+            return outcomes
+
+        yield read
 
 
 # --- defaults and honoured values
@@ -192,8 +213,8 @@ WRONG = [(name, value) for name, values in MALFORMED.items() for value in values
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> dict[str, list[Outcome]]:
-    """What becomes of the defaults, of each honoured value and of each malformed one: read in one process."""
+def outcomes(read_settings: ReadSettings) -> dict[str, list[Outcome]]:
+    """What becomes of the defaults, of each honoured value and of each malformed one."""
     base = {"DEBUG": "0", "SECRET_KEY": SECRET}
     cases = [base, *(base | given for given, _ in HONOURED), *(base | {name: value} for name, value in WRONG)]
     read = read_settings(cases)
@@ -205,19 +226,19 @@ def test_every_variable_is_looked_at() -> None:
     assert set(ENVIRONMENT) == known, "Give each variable a malformed value here, or say that any text will do."
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+@each("name", DEFAULTS)
 def test_defaults(outcomes: dict[str, list[Outcome]], name: str) -> None:
     assert outcomes["defaults"][0]["settings"][name] == DEFAULTS[name]
 
 
-@pytest.mark.parametrize("index", range(len(HONOURED)), ids=[" ".join(given) for given, _ in HONOURED])
+@each("index", range(len(HONOURED)), ids=[" ".join(given) for given, _ in HONOURED])
 def test_honoured(outcomes: dict[str, list[Outcome]], index: int) -> None:
     settings = outcomes["honoured"][index]["settings"]
     expected = HONOURED[index][1]
     assert {name: settings[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("index", range(len(WRONG)), ids=[f"{name}={value!r}" for name, value in WRONG])
+@each("index", range(len(WRONG)), ids=[f"{name}={value!r}" for name, value in WRONG])
 def test_malformed(outcomes: dict[str, list[Outcome]], index: int) -> None:
     name, value = WRONG[index]
     outcome = outcomes["malformed"][index]
@@ -230,7 +251,7 @@ def test_malformed(outcomes: dict[str, list[Outcome]], index: int) -> None:
     assert not name.endswith(("_KEY", "_URL", "_DSN")) or len(value) < 10 or value not in line
 
 
-def test_each_vendors_variables_reach_it() -> None:
+def test_each_vendors_variables_reach_it(read_settings: ReadSettings) -> None:
     environment = {"SECRET_KEY": SECRET, "DEBUG": "0"}
     for vendor in ("DEEPSEEK", "ZAI", "OPENAI"):
         environment |= {
@@ -251,15 +272,17 @@ def test_each_vendors_variables_reach_it() -> None:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the settings need, where an .env can be written."""
+    """A copy of the settings, where an .env can be written."""
     copy = tmp_path_factory.mktemp("tree")
-    for name in ("apps", "promptcraft"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "promptcraft").mkdir()
+    shutil.copy(ROOT / "promptcraft" / "settings.py", copy / "promptcraft")
     return copy
 
 
 class TestDotEnv:
-    def test_is_read_in_development_only_and_the_environment_wins(self, tree: Path) -> None:
+    def test_is_read_in_development_only_and_the_environment_wins(
+        self, read_settings: ReadSettings, tree: Path
+    ) -> None:
         (tree / ".env").write_text("PORT=8123\nDEEPSEEK_API_KEY=sk-from-file\nPROVIDER_CHAIN=mock\n")
         secret = {"SECRET_KEY": SECRET}
         development, production, both = read_settings(
@@ -275,21 +298,21 @@ class TestDotEnv:
         assert production["settings"]["PROVIDERS"]["deepseek"]["api_key"] is None
         assert both["settings"]["PORT"] == 8456
 
-    def test_empty_is_unset_and_the_environments_empty_wins(self, tree: Path) -> None:
+    def test_empty_is_unset_and_the_environments_empty_wins(self, read_settings: ReadSettings, tree: Path) -> None:
         (tree / ".env").write_text("PORT=\nDEEPSEEK_API_KEY=\nZAI_API_KEY=sk-from-file\nPROVIDER_CHAIN=\n")
         (read,) = read_settings([{"DEBUG": "1", "ZAI_API_KEY": ""}], tree)
         settings = read["settings"]
         assert (settings["PORT"], settings["PROVIDER_CHAIN_NAMED"]) == (8000, False)
         assert [settings["PROVIDERS"][name]["api_key"] for name in ("deepseek", "zai")] == [None, None]
 
-    def test_may_turn_development_on(self, tree: Path) -> None:
+    def test_may_turn_development_on(self, read_settings: ReadSettings, tree: Path) -> None:
         (tree / ".env").write_text("DEBUG=1\n")
         (read,) = read_settings([{}], tree)
         assert read["settings"]["DEBUG"] is True
         assert read["settings"]["SECRET_KEY"]
 
     @pytest.mark.skipif(os.name != "posix", reason="files of Windows have no such modes")
-    def test_is_its_owners_alone_once_it_is_read(self, tree: Path) -> None:
+    def test_is_its_owners_alone_once_it_is_read(self, read_settings: ReadSettings, tree: Path) -> None:
         file = tree / ".env"
         file.write_text("DEEPSEEK_API_KEY=sk-from-file\n")
         file.chmod(0o644)
@@ -298,19 +321,19 @@ class TestDotEnv:
         read_settings([{"DEBUG": "1"}], tree)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
-    def test_a_bad_line_is_named_as_any_other(self, tree: Path) -> None:
+    def test_a_bad_line_is_named_as_any_other(self, read_settings: ReadSettings, tree: Path) -> None:
         (tree / ".env").write_text("GAP_TIMEOUT=soon\n")
         (read,) = read_settings([{"DEBUG": "1"}], tree)
         assert "GAP_TIMEOUT" in read["stop"]
 
-    def test_the_example_copied_changes_nothing(self, tree: Path) -> None:
+    def test_the_example_copied_changes_nothing(self, read_settings: ReadSettings, tree: Path) -> None:
         (tree / ".env").unlink(missing_ok=True)
         without = read_settings([{"DEBUG": "1"}], tree)
         shutil.copy(ROOT / ".env.example", tree / ".env")
         assert read_settings([{"DEBUG": "1"}], tree) == without
 
 
-def test_development_starts_without_a_secret_and_production_does_not() -> None:
+def test_development_starts_without_a_secret_and_production_does_not(read_settings: ReadSettings) -> None:
     development, production, unset = read_settings([{"DEBUG": "1"}, {"DEBUG": "0"}, {"DEBUG": "", "SECRET_KEY": ""}])
     assert development["settings"]["SECRET_KEY"]
     assert "SECRET_KEY" in production["stop"]
