@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.contract.limit_fixtures import COMPLETIONS, LIVE, PROMPT, Door, error_of, send_raw
+from tests.each import each
 from tests.sse_client import SseStream
 
 MIB = 1024 * 1024
@@ -54,19 +55,19 @@ def filled(size_bytes: int, *, image: bool = False) -> bytes:
 
 
 class TestSize:
-    @pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
+    @each("image", [False, True], ids=["text", "image"])
     def test_up_to_the_bound_is_served(self, door: Door, image: bool) -> None:
         body = filled(20 * MIB if image else MIB, image=image)
         assert post(door, body)[0] == 200
         assert len(door.upstream.journal[-1].body) >= len(body) - 200
 
-    @pytest.mark.parametrize("image", [False, True], ids=["text", "image"])
+    @each("image", [False, True], ids=["text", "image"])
     def test_one_byte_over_is_413(self, door: Door, image: bool) -> None:
         body = filled((20 * MIB if image else MIB) + 1, image=image)
         assert refused(door, body)[:2] == (413, "body_too_large")
         assert not door.upstream.journal
 
-    @pytest.mark.parametrize("field", ["user", "metadata"])
+    @each("field", ["user", "metadata"])
     def test_the_word_alone_is_no_image_part(self, door: Door, field: str) -> None:
         body = json.dumps({field: "image_url", "messages": [{"role": "user", "content": "A" * 2 * MIB}]}).encode()
         assert refused(door, body)[:2] == (413, "body_too_large")
@@ -78,7 +79,7 @@ class TestSize:
         _, headers, _ = post(door, b" " * (MIB + 1), Connection="keep-alive")
         assert headers["connection"] == "close"
 
-    @pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", f"Content-Length: {200 * MIB}"])
+    @each("framing", ["Transfer-Encoding: chunked", f"Content-Length: {200 * MIB}"])
     def test_an_upload_without_end_is_cut_and_its_memory_bounded(self, door: Door, framing: str) -> None:
         before_bytes = door.server.peak_resident_bytes()
         piece = b"10000\r\n" + b"A" * 65_536 + b"\r\n"
@@ -145,7 +146,7 @@ class TestFraming:
         with send_raw(door.server, head(door, "Content-Length: 10"), GOOD) as connection:
             assert all_of(connection).startswith(b"HTTP/1.1 400 ")
 
-    @pytest.mark.parametrize(
+    @each(
         "lines",
         [
             ["Content-Length: -1"],
@@ -176,7 +177,7 @@ def nested(levels: int) -> bytes:
 
 
 class TestJson:
-    @pytest.mark.parametrize(
+    @each(
         "body",
         [
             b"",
@@ -211,7 +212,7 @@ class TestJson:
         assert refused(door, body) == (400, "invalid_json", None)
         assert not door.upstream.journal
 
-    @pytest.mark.parametrize(
+    @each(
         ("fields", "param"),
         [
             (b'"temperature":-0.0001', "temperature"),
@@ -228,7 +229,7 @@ class TestJson:
     def test_a_value_that_is_wrong_is_named(self, door: Door, fields: bytes, param: str) -> None:
         assert refused(door, b"{%b,%b" % (fields, GOOD[1:])) == (400, "invalid_value", param)
 
-    @pytest.mark.parametrize("keys", [b'"temperature":1,"temperature":1', b'"user":"a","\\u0075ser":"b"'])
+    @each("keys", [b'"temperature":1,"temperature":1', b'"user":"a","\\u0075ser":"b"'])
     def test_two_equal_keys_are_refused(self, door: Door, keys: bytes) -> None:
         """A filter in front might have judged the first where the last is served."""
         assert refused(door, b"{%b,%b" % (keys, GOOD[1:])) == (400, "invalid_json", None)
@@ -250,7 +251,7 @@ class TestJson:
 
 
 class TestContentType:
-    @pytest.mark.parametrize(
+    @each(
         "content_type",
         ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON;x=y", None],
         ids=["plain", "charset", "capitals", "none"],
@@ -258,7 +259,7 @@ class TestContentType:
     def test_json_is_taken(self, door: Door, content_type: str | None) -> None:
         assert post(door, GOOD, content_type)[0] == 200
 
-    @pytest.mark.parametrize(
+    @each(
         "content_type",
         [
             "application/x-www-form-urlencoded",
@@ -283,13 +284,13 @@ class TestContentType:
         assert answer.startswith(b"HTTP/1.1 415 ")
         assert error_of(json.loads(answer.partition(b"\r\n\r\n")[2]))["code"] == "unsupported_media_type"
 
-    @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+    @each("coding", ["gzip", "deflate", "br"])
     def test_a_compressed_body_is_not_unpacked(self, door: Door, coding: str) -> None:
         """A megabyte can hold a gigabyte."""
         assert refused(door, gzip.compress(GOOD), **{"Content-Encoding": coding})[0] in (400, 415)
 
 
-@pytest.mark.parametrize("path", ["/api/v2/auth/token/", "/api/v2/nowhere/"])
+@each("path", ["/api/v2/auth/token/", "/api/v2/nowhere/"])
 def test_other_paths_are_bounded_too(door: Door, path: str) -> None:
     status, _, answer = door.call(path, None, body=b" " * (MIB + 1), headers={"Content-Type": "application/json"})
     assert (status, error_of(answer)["code"]) == (413, "body_too_large")
@@ -299,8 +300,8 @@ def test_a_body_where_none_belongs_is_read_and_forgotten(door: Door) -> None:
     assert door.call(COMPLETIONS, method="GET", body=GOOD)[0] == 200
 
 
-@pytest.mark.parametrize("target", ["*", "//", "/%2e%2e/", "/api/v2/chat/%ff", "/api/v2/chat/%00/"])
-@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+@each("target", ["*", "//", "/%2e%2e/", "/api/v2/chat/%ff", "/api/v2/chat/%00/"])
+@each("method", ["GET", "OPTIONS"])
 def test_a_target_that_is_no_path_of_ours_is_404(door: Door, method: str, target: str) -> None:
     request = f"{method} {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
     with send_raw(door.server, request.encode()) as connection:

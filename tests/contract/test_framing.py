@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.limit_fixtures import COMPLETIONS, LIVE, PROMPT, error_of, send_raw
 from tests.contract.stream_fixtures import Relay
+from tests.each import each
 from tests.sse_answer import collect
 
 GIB = 1024**3
@@ -54,7 +55,7 @@ def refused(relay: Relay, *pieces: bytes, leave: bool = True) -> tuple[int, str]
 class TestHttp10:
     """Its clients know no chunks: a body ends where its length says, or with the connection."""
 
-    @pytest.mark.parametrize("line", ["Connection: close", "Accept: */*"])
+    @each("line", ["Connection: close", "Accept: */*"])
     def test_stream(self, relay: Relay, line: str):
         asked = head(relay, COMPLETIONS, line, f"Content-Length: {len(STREAM)}", version="1.0") + STREAM
         status, headers, body = exchange(relay, asked)
@@ -79,7 +80,7 @@ class TestHttp10:
         assert int(headers["content-length"]) == len(body)
         assert json.loads(body)["object"] == "chat.completion"
 
-    @pytest.mark.parametrize(
+    @each(
         ("method", "path", "status"),
         [
             ("GET", LIVE, 200),
@@ -124,16 +125,16 @@ PATHS = {
 class TestDeclaredLengths:
     """A length over the bound is refused before a byte of the body has come."""
 
-    @pytest.mark.parametrize("name", PATHS)
+    @each("name", PATHS)
     def test_over_the_bound(self, relay: Relay, name: str):
         assert refused(relay, head(relay, PATHS[name], f"Content-Length: {GIB}")) == (413, "body_too_large")
 
-    @pytest.mark.parametrize("name", ["completions", "log-in"])
+    @each("name", ["completions", "log-in"])
     def test_the_connection_ends(self, relay: Relay, name: str):
         asked = head(relay, PATHS[name], f"Content-Length: {GIB}")
         assert refused(relay, asked, leave=False) == (413, "body_too_large")
 
-    @pytest.mark.parametrize("name", PATHS)
+    @each("name", PATHS)
     def test_only_completions_may_be_larger_than_a_mebibyte(self, relay: Relay, name: str):
         asked = head(relay, PATHS[name], f"Content-Length: {MIB + 1}", "Expect: 100-continue")
         if name == "completions":
@@ -142,13 +143,13 @@ class TestDeclaredLengths:
         else:
             assert refused(relay, asked) == (413, "body_too_large")
 
-    @pytest.mark.parametrize("name", ["completions", "log-in"])
+    @each("name", ["completions", "log-in"])
     def test_nobody_is_told_to_go_on(self, relay: Relay, name: str):
         asked = head(relay, PATHS[name], f"Content-Length: {GIB}", "Expect: 100-continue")
         assert refused(relay, asked) == (413, "body_too_large")
 
-    @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
-    @pytest.mark.parametrize("path", [LIVE, COMPLETIONS, "/api/v2/auth/me/"])
+    @each("method", ["GET", "DELETE", "PATCH"])
+    @each("path", [LIVE, COMPLETIONS, "/api/v2/auth/me/"])
     def test_every_method(self, relay: Relay, method: str, path: str):
         asked = head(relay, path, f"Content-Length: {GIB}", method=method)
         assert refused(relay, asked) == (413, "body_too_large")
@@ -159,8 +160,8 @@ class TestDeclaredLengths:
 
 
 class TestCodings:
-    @pytest.mark.parametrize("coding", ["gzip, chunked", "gzip,chunked", "deflate, Chunked"])
-    @pytest.mark.parametrize("path", [COMPLETIONS, SIGN_IN, "/nowhere/"])
+    @each("coding", ["gzip, chunked", "gzip,chunked", "deflate, Chunked"])
+    @each("path", [COMPLETIONS, SIGN_IN, "/nowhere/"])
     def test_one_that_is_not_read_here(self, relay: Relay, path: str, coding: str):
         asked = head(relay, path, f"Transfer-Encoding: {coding}")
         assert refused(relay, asked, b"2\r\n{}\r\n0\r\n\r\n") == (501, "unsupported_transfer_coding")
@@ -176,15 +177,15 @@ class TestCodings:
 
 
 class TestHosts:
-    @pytest.mark.parametrize("method", ["GET", "POST"])
-    @pytest.mark.parametrize("path", [LIVE, "/api/v2/auth/me/"])
-    @pytest.mark.parametrize("host", [b"", b"Host:\r\n", HOST + HOST, HOST + b"Host: elsewhere\r\n"])
+    @each("method", ["GET", "POST"])
+    @each("path", [LIVE, "/api/v2/auth/me/"])
+    @each("host", [b"", b"Host:\r\n", HOST + HOST, HOST + b"Host: elsewhere\r\n"])
     def test_one_and_no_more(self, relay: Relay, host: bytes, path: str, method: str):
         """A body that has yet to come is not waited for."""
         asked = head(relay, path, *(["Content-Length: 9"] if method == "POST" else []), method=method, host=host)
         assert refused(relay, asked) == (400, "invalid_value")
 
-    @pytest.mark.parametrize("address", ["http://127.0.0.1", "HTTP://127.0.0.1:80", "https://127.0.0.1:443"])
+    @each("address", ["http://127.0.0.1", "HTTP://127.0.0.1:80", "https://127.0.0.1:443"])
     def test_a_whole_address_of_this_host(self, relay: Relay, address: str):
         asked = head(relay, address + LIVE + "?a=b", "Connection: close", method="GET")
         status, _, body = exchange(relay, asked)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.contract.limit_fixtures import COMPLETIONS, LIVE, PROMPT, send_raw
 from tests.contract.stream_fixtures import Relay
+from tests.each import each
 
 BODY = json.dumps({"messages": PROMPT}).encode()
 REQUEST = b"GET /nowhere/ HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -47,21 +46,24 @@ def statuses(relay: Relay, *pieces: bytes, delayed: bytes = b"") -> list[int]:
     return [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
 
 
-@pytest.mark.parametrize("offer", OFFERS)
 class TestBodies:
+    @each("offer", OFFERS)
     def test_with_its_head(self, relay: Relay, offer: str):
         length = b"Content-Length: %d\r\n" % len(BODY)
         assert statuses(relay, head(relay, OFFERS[offer], length) + BODY) == [200, 200]
 
+    @each("offer", OFFERS)
     def test_later(self, relay: Relay, offer: str):
         length = b"Content-Length: %d\r\n" % len(BODY)
         assert statuses(relay, head(relay, length, OFFERS[offer]), delayed=BODY) == [200, 200]
 
+    @each("offer", OFFERS)
     def test_one_that_looks_like_a_request_is_none(self, relay: Relay, offer: str):
         length = b"Content-Length: %d\r\n" % len(REQUEST)
         assert statuses(relay, head(relay, OFFERS[offer], length), delayed=REQUEST) == [400, 200]
         assert not relay.upstream.journal
 
+    @each("offer", OFFERS)
     def test_in_chunks(self, relay: Relay, offer: str):
         chunks = b"%x\r\n%b\r\n1\r\n \r\n0\r\n\r\n" % (len(BODY), BODY)
         chunked = head(relay, OFFERS[offer], b"Transfer-Encoding: chunked\r\n")
@@ -69,16 +71,14 @@ class TestBodies:
         assert statuses(relay, chunked + chunks) == [200, 200]
 
 
-@pytest.mark.parametrize("offer", OFFERS)
+@each("offer", OFFERS)
 def test_without_a_body(relay: Relay, offer: str):
     asked = head(relay, OFFERS[offer], method=b"GET", path=LIVE)
     assert statuses(relay, asked + asked) == [200, 200, 200]
     assert statuses(relay, asked, delayed=asked) == [200, 200, 200]
 
 
-@pytest.mark.parametrize(
-    ("method", "status"), [("HEAD", 200), ("OPTIONS", 204), ("PUT", 405), ("PATCH", 405), ("DELETE", 405)]
-)
+@each(("method", "status"), [("HEAD", 200), ("OPTIONS", 204), ("PUT", 405), ("PATCH", 405), ("DELETE", 405)])
 def test_every_method(relay: Relay, method: str, status: int):
     length = b"Content-Length: %d\r\n" % len(REQUEST)
     asked = head(relay, OFFERS["h2c"], length, method=method.encode(), path=LIVE)
