@@ -39,7 +39,7 @@ def most_in_a_window(times: list[float], window_s: float) -> int:
 
 
 class TestAnyArrivals:
-    @settings(max_examples=100)
+    @settings(max_examples=50)
     @given(drawn=arrivals())
     def test_never_more_than_the_limit_and_never_refused_without_need(
         self, store: Store, users: Iterator[int], drawn: tuple[Limits, Steps]
@@ -68,7 +68,7 @@ class TestAnyArrivals:
 
         asyncio.run(run())
 
-    @settings(max_examples=100)
+    @settings(max_examples=50)
     @given(drawn=arrivals())
     def test_what_it_says_is_true(self, store: Store, users: Iterator[int], drawn: tuple[Limits, Steps]) -> None:
         """What is left, when all is free again and when one is: each is tried, on the clock as it will be then."""
@@ -130,7 +130,7 @@ async def test_any_minute_of_ten_holds_five_at_most(store: Store, users: Iterato
 async def test_whoever_obeys_the_headers_is_never_refused(store: Store, users: Iterator[int], clock: Clock) -> None:
     pause, user_id = random.Random(4417), next(users)
     async with store.open(FIVE_A_MINUTE, clock) as limiter:
-        for _ in range(3_000):
+        for _ in range(1_000):
             admission = await limiter.admit(user_id)
             assert admission.lease is not None, clock.now_s
             admission.lease.release()
@@ -146,7 +146,7 @@ async def test_whoever_waits_as_a_refusal_says_is_admitted_then(
 ) -> None:
     pause, user_id, waits = random.Random(4417), next(users), 0
     async with store.open(FIVE_A_MINUTE, clock) as limiter:
-        for _ in range(3_000):
+        for _ in range(1_000):
             admission = await limiter.admit(user_id)
             if admission.refusal is not None:
                 assert admission.refusal.retry_after_s is not None
@@ -157,7 +157,7 @@ async def test_whoever_waits_as_a_refusal_says_is_admitted_then(
                 assert admission.lease is not None
                 admission.lease.release()
             clock.now_s += pause.choice((0, 0.001, 0.3, 7.77))
-    assert waits > 500
+    assert waits > 150
 
 
 async def test_many_at_once_are_admitted_up_to_the_limit(store: Store, users: Iterator[int], clock: Clock) -> None:
@@ -267,7 +267,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["take", "release", "give back"]), st
 
 
 class TestStreams:
-    @settings(max_examples=100)
+    @settings(max_examples=50)
     @given(per_user=st.integers(1, 3), capacity=st.integers(1, 6), steps=STEPS)
     def test_any_sequence_keeps_both_bounds_and_loses_nothing(
         self, store: Store, users: Iterator[int], per_user: int, capacity: int, steps: list[tuple[str, int]]

@@ -77,7 +77,7 @@ async def test_writing(face: Face, authority: Authority, trusting: ssl.SSLContex
     begun, over = asyncio.Event(), asyncio.Event()
     tls = authority.server_context() if secure else None
     async with Server(reluctant, tls=tls) as server, face.transport(trusting) as transport:
-        await cancelled(whole(face, transport, server.url(), b"x" * (20 << 20)), begun.wait)
+        await cancelled(whole(face, transport, server.url(), b"x" * (12 << 20)), begun.wait)
         over.set()
         await server.peers[0].left.wait()
 

@@ -164,7 +164,7 @@ async def test_request_without_a_body(face: Face) -> None:
 
 
 async def test_large_request(face: Face) -> None:
-    content = b"0123456789abcdef" * (20 * 65536)
+    content = b"0123456789abcdef" * (12 * 65536)
     async with Server(answering(PLAIN + b"Content-Length: 2\r\n\r\nhi")) as server, face.transport() as transport:
         assert (await whole(face, transport, server.url(), content)).body == b"hi"
         assert (await whole(face, transport, server.url(), b"small")).body == b"hi"
@@ -182,7 +182,7 @@ async def test_answer_before_the_request_is_read(ours: Face) -> None:
 
     answered = asyncio.Event()
     async with Server(script) as server, ours.transport() as transport:
-        got = await whole(ours, transport, server.url(), b"x" * (20 << 20), timeouts={"write": None})
+        got = await whole(ours, transport, server.url(), b"x" * (12 << 20), timeouts={"write": None})
         answered.set()
         # The rest of the request is on the connection: nothing may follow it.
         await server.peers[0].left.wait()
@@ -205,7 +205,7 @@ async def test_many_exchanges_at_once(face: Face) -> None:
     async def script(peer: Peer) -> None:
         while True:
             request = await peer.request()
-            if len(server.requests) >= 300:
+            if len(server.requests) >= 150:
                 everybody.set()
             await everybody.wait()
             echo = request.partition(b"\r\n\r\n")[2]
@@ -213,13 +213,13 @@ async def test_many_exchanges_at_once(face: Face) -> None:
 
     everybody = asyncio.Event()
     async with Server(script) as server, face.transport() as transport:
-        asked = [b"exchange number %d" % number for number in range(300)]
+        asked = [b"exchange number %d" % number for number in range(150)]
         got = await asyncio.gather(*(whole(face, transport, server.url(), content) for content in asked))
         assert [one.body for one in got] == asked
-        assert len(server.peers) == 300
+        assert len(server.peers) == 150
         again = await asyncio.gather(*(whole(face, transport, server.url(), content) for content in asked[:10]))
         assert [one.body for one in again] == asked[:10]
-    assert len(server.peers) == 300
+    assert len(server.peers) == 150
 
 
 GARBAGE = {

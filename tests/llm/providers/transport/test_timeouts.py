@@ -56,7 +56,7 @@ async def test_writing_to_a_peer_that_does_not_read(face: Face) -> None:
     over = asyncio.Event()
     async with Server(deaf) as server, face.transport() as transport:
         with pytest.raises(httpx.WriteTimeout):
-            await whole(face, transport, server.url(), b"x" * (20 << 20), timeouts={"write": SOON_S})
+            await whole(face, transport, server.url(), b"x" * (12 << 20), timeouts={"write": SOON_S})
         over.set()
         await server.peers[0].left.wait()
 

@@ -107,7 +107,7 @@ async def pushed(
 
 @pytest.mark.parametrize("kind", ["push", "httpx"])
 @pytest.mark.parametrize(
-    "answer", [response(200, EVENT + BLANK), response(200, EVENT + BLANK, None), chunked(EVENT, *[b"\n"] * 40_000)]
+    "answer", [response(200, EVENT + BLANK), response(200, EVENT + BLANK, None), chunked(EVENT, *[b"\n" * 8] * 5_100)]
 )
 async def test_large_reads_are_taken_in_shares(kind: TransportKind, answer: bytes) -> None:
     async with Server(answering(answer)) as server, provider_of("openai", server.url(), kind=kind) as provider:
