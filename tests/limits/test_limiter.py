@@ -39,7 +39,7 @@ def most_in_a_window(times: list[float], window_s: float) -> int:
 
 
 class TestAnyArrivals:
-    @settings(max_examples=50)
+    @settings(max_examples=100)
     @given(drawn=arrivals())
     def test_never_more_than_the_limit_and_never_refused_without_need(
         self, store: Store, users: Iterator[int], drawn: tuple[Limits, Steps]
@@ -68,7 +68,7 @@ class TestAnyArrivals:
 
         asyncio.run(run())
 
-    @settings(max_examples=50)
+    @settings(max_examples=100)
     @given(drawn=arrivals())
     def test_what_it_says_is_true(self, store: Store, users: Iterator[int], drawn: tuple[Limits, Steps]) -> None:
         """What is left, when all is free again and when one is: each is tried, on the clock as it will be then."""
@@ -267,7 +267,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["take", "release", "give back"]), st
 
 
 class TestStreams:
-    @settings(max_examples=50)
+    @settings(max_examples=100)
     @given(per_user=st.integers(1, 3), capacity=st.integers(1, 6), steps=STEPS)
     def test_any_sequence_keeps_both_bounds_and_loses_nothing(
         self, store: Store, users: Iterator[int], per_user: int, capacity: int, steps: list[tuple[str, int]]
