@@ -14,6 +14,7 @@ from tests.accounts.forgery import forge, good_claims
 from tests.accounts.test_bad_tokens import CASES
 from tests.contract.limit_fixtures import CALM, COMPLETIONS, Door, error_of, started
 from tests.doors.test_heads import exchange
+from tests.each import each
 from tests.server import ServerProcess
 from tests.upstream import UpstreamServer
 
@@ -59,8 +60,8 @@ def test_there_are_many() -> None:
     assert len({make(Pair()) for _, make, _ in CASES}) >= 100
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(("name", "make", "code"), CASES, ids=[case[0] for case in CASES])
+@each("path", PATHS)
+@each(("name", "make", "code"), CASES, ids=[case[0] for case in CASES])
 def test_each_is_refused_without_a_query(blind: Door, path: str, name: str, make: object, code: str) -> None:
     header = make(Pair())  # type: ignore[operator]
     status, headers, body = ask(blind, path, header)
@@ -73,7 +74,7 @@ def test_each_is_refused_without_a_query(blind: Door, path: str, name: str, make
     assert header is None or len(header) < 20 or header.encode() not in body
 
 
-@pytest.mark.parametrize("path", ["token/verify/", "token/refresh/", "logout/"])
+@each("path", ["token/verify/", "token/refresh/", "logout/"])
 def test_so_they_are_in_a_body(blind: Door, path: str) -> None:
     field = "token" if path == "token/verify/" else "refresh"
     for name, make, code in CASES:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from tests.contract.limit_fixtures import COMPLETIONS, LIVE, PROMPT, Door, error_of
 from tests.doors.conftest import ORIGIN
+from tests.each import each
 from tests.sse_answer import collect
 
 LOG_IN = "/api/v2/auth/token/"
@@ -65,7 +64,7 @@ ROUTES: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "many headers": ("GET", LIVE, {"user": None, "headers": {f"x-{number}": "y" for number in range(120)}}, 200),
     "a failure": ("POST", COMPLETIONS, {"json": {"messages": PROMPT, "model": "deepseek-flash@status-500"}}, 502),
 }
-each_route = pytest.mark.parametrize("name", ROUTES)
+each_route = each("name", ROUTES)
 
 
 def ask(door: Door, name: str, origin: str | None) -> tuple[int, dict[str, str], bytes]:
@@ -97,7 +96,7 @@ class TestActualRequests:
         assert "access-control-allow-credentials" not in headers
         assert "origin" in headers["vary"].lower()
 
-    @pytest.mark.parametrize("origin", REFUSED)
+    @each("origin", REFUSED)
     def test_no_origin_is_taken_for_another(self, door: Door, origin: str) -> None:
         with door.server.open(LIVE, user=None, headers={"Origin": origin}) as answer:
             assert answer.status in (200, 400)
@@ -132,7 +131,7 @@ class TestPreflights:
             assert answer.read() == b""
             return answer.status, answer.headers
 
-    @pytest.mark.parametrize("path", PATHS)
+    @each("path", PATHS)
     def test_of_an_allowed_origin_is_granted_without_a_token(self, door: Door, path: str) -> None:
         status, headers = self.preflight(door, path, ORIGIN)
         assert status == 200
@@ -147,7 +146,7 @@ class TestPreflights:
         assert "access-control-allow-private-network" not in headers
         assert headers["x-request-id"]
 
-    @pytest.mark.parametrize("origin", REFUSED)
+    @each("origin", REFUSED)
     def test_of_any_other_origin_is_not(self, door: Door, origin: str) -> None:
         for path in self.PATHS[:4]:
             _, headers = self.preflight(door, path, origin)
@@ -163,7 +162,7 @@ class TestForgery:
 
     COOKIES = "sessionid=abc; csrftoken=def; access={token}; Authorization=Bearer {token}; token={token}"
 
-    @pytest.mark.parametrize("path", [ME, COMPLETIONS, "/api/v2/models/"])
+    @each("path", [ME, COMPLETIONS, "/api/v2/models/"])
     def test_a_cookie_signs_nobody_in(self, door: Door, path: str) -> None:
         cookie = self.COOKIES.format(token=door.server.token())
         status, headers, body = door.call(path, None, headers={"Cookie": cookie, "Origin": ORIGIN})
@@ -178,7 +177,7 @@ class TestForgery:
             assert door.call(COMPLETIONS, None, headers={header: f"Bearer {token}"})[0] == 401
         assert door.call(COMPLETIONS, None, json={"access_token": token, "messages": PROMPT})[0] == 401
 
-    @pytest.mark.parametrize(
+    @each(
         "content_type",
         [
             "application/x-www-form-urlencoded",
@@ -187,7 +186,7 @@ class TestForgery:
             "text/plain;application/json",
         ],
     )
-    @pytest.mark.parametrize("path", [COMPLETIONS, LOG_IN, "/api/v2/auth/register/", "/api/v2/auth/token/refresh/"])
+    @each("path", [COMPLETIONS, LOG_IN, "/api/v2/auth/register/", "/api/v2/auth/token/refresh/"])
     def test_what_a_form_can_send_is_refused(self, door: Door, path: str, content_type: str) -> None:
         """Such requests come from other origins without a preflight."""
         body = b'{"messages":[{"role":"user","content":"x"}],"username":"a","password":"b","refresh":"c","x":"="}'

@@ -6,9 +6,8 @@ import json
 import socket
 from typing import Any
 
-import pytest
-
 from tests.contract.limit_fixtures import COMPLETIONS, LIVE, Door, error_of, send_raw
+from tests.each import each
 
 KIB = 1024
 BODY = b'{"messages":[{"role":"user","content":"Hello"}]}'
@@ -72,13 +71,13 @@ WRONG: dict[str, tuple[bytes, int]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@each("name", WRONG)
 def test_a_head_that_is_wrong_is_a_4xx(door: Door, name: str) -> None:
     lines, status = WRONG[name]
     assert refused(door, head(door, LIVE, lines))[0] == status
 
 
-@pytest.mark.parametrize(
+@each(
     "request_bytes",
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -101,9 +100,7 @@ def test_what_is_no_request_is_400(door: Door, request_bytes: bytes) -> None:
     assert refused(door, request_bytes) == (400, "invalid_value")
 
 
-@pytest.mark.parametrize(
-    "chunk", [b"zz\r\n{}\r\n0\r\n\r\n", b"-2\r\n{}", b"f" * 17 + b"\r\n", b"2\r\n{}x\r\n0\r\n\r\n"]
-)
+@each("chunk", [b"zz\r\n{}\r\n0\r\n\r\n", b"-2\r\n{}", b"f" * 17 + b"\r\n", b"2\r\n{}x\r\n0\r\n\r\n"])
 def test_a_chunk_that_is_none_is_400(door: Door, chunk: bytes) -> None:
     chunked = head(door, COMPLETIONS, b"Transfer-Encoding: chunked", method=b"POST")
     assert refused(door, chunked, chunk) == (400, "invalid_value")
@@ -111,7 +108,7 @@ def test_a_chunk_that_is_none_is_400(door: Door, chunk: bytes) -> None:
 
 
 class TestPathsAndQueries:
-    @pytest.mark.parametrize(
+    @each(
         "path",
         [
             b"%00",
@@ -129,7 +126,7 @@ class TestPathsAndQueries:
         ],
         ids=lambda value: repr(value[:20]),
     )
-    @pytest.mark.parametrize("before", [COMPLETIONS, "/api/v2/models/", "/api/v2/", "/static/", "/"])
+    @each("before", [COMPLETIONS, "/api/v2/models/", "/api/v2/", "/static/", "/"])
     def test_a_path_that_is_nothing_is_404(self, door: Door, before: str, path: bytes) -> None:
         status, headers, body = exchange(door, head(door, before.encode() + path))
         # A path with dots in it is not resolved: it is another path.
@@ -147,7 +144,7 @@ class TestPathsAndQueries:
         for size_bytes in (161 * KIB, 256 * KIB, KIB * KIB):
             assert refused(door, head(door, f"{COMPLETIONS}?after={'a' * size_bytes}")) == (431, "head_too_large")
 
-    @pytest.mark.parametrize(
+    @each(
         "query",
         [
             "&" * 5000,
@@ -172,7 +169,7 @@ class TestHeaders:
         twice = b"Authorization: " + door.server.bearer()["Authorization"].encode()
         assert refused(door, head(door, COMPLETIONS, twice)) == (401, "invalid_token")
 
-    @pytest.mark.parametrize("name", [b"Authorization_", b"X_Authorization", b"HTTP_AUTHORIZATION", b"authoriz_ation"])
+    @each("name", [b"Authorization_", b"X_Authorization", b"HTTP_AUTHORIZATION", b"authoriz_ation"])
     def test_a_name_with_an_underscore_is_another_header(self, door: Door, name: bytes) -> None:
         line = name + b": " + door.server.bearer()["Authorization"].encode()
         assert refused(door, head(door, COMPLETIONS, line, signed_in=False)) == (401, "missing_token")
@@ -189,7 +186,7 @@ class TestHeaders:
             assert refused(door, chunked + trailers) == (401, "missing_token")
             assert refused(door, chunked, trailers) == (401, "missing_token")
 
-    @pytest.mark.parametrize(
+    @each(
         "content_type",
         [
             b"application/json; x*=nope'en'%41",
@@ -210,12 +207,12 @@ class TestHeaders:
         lines = (b"Content-Type: " + content_type, b"Content-Length: %d" % len(BODY))
         assert exchange(door, head(door, COMPLETIONS, *lines, method=b"POST"), BODY)[0] == 200
 
-    @pytest.mark.parametrize("accept", [b"a/b; x*=nope'en'%41", b"a/b; x*=idna'en'%ff", b"a/b;q=nan", b";;;,,,=", b"*"])
+    @each("accept", [b"a/b; x*=nope'en'%41", b"a/b; x*=idna'en'%ff", b"a/b;q=nan", b";;;,,,=", b"*"])
     def test_an_accept_that_means_nothing_is_no_fault_of_ours(self, door: Door, accept: bytes) -> None:
         for path in ("/api/v2/schema/", "/api/v2/docs/", LIVE, COMPLETIONS):
             assert exchange(door, head(door, path, b"Accept: " + accept))[0] in (200, 400)
 
-    @pytest.mark.parametrize(
+    @each(
         "line",
         [
             b"Range: bytes=0-1," + b"2-3," * 3000,
