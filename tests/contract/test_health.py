@@ -14,6 +14,7 @@ import pytest
 
 from promptcraft.version import VERSION
 from tests.contract.limit_fixtures import CALM, COMPLETIONS, HEALTH, LIVE, READY, Door, add_user, error_of, started
+from tests.each import each
 from tests.server import USERNAME, ServerProcess
 from tests.sse_answer import collect
 from tests.upstream import Gate, UpstreamServer, healthy, unanswering_port
@@ -134,25 +135,31 @@ class TestShape:
         assert (body["draining"], body["database"], body["migrations"]) == (False, True, True)
 
 
-@pytest.mark.parametrize("path", [HEALTH, LIVE, READY, HEALTH.rstrip("/"), LIVE.rstrip("/"), READY.rstrip("/")])
+each_path = each("path", [HEALTH, LIVE, READY, HEALTH.rstrip("/"), LIVE.rstrip("/"), READY.rstrip("/")])
+
+
 class TestEveryOne:
+    @each_path
     def test_needs_nobody_and_is_not_kept(self, door: Door, path: str) -> None:
         for headers in ({}, {"Authorization": "Bearer nonsense"}):
             status, answered, _ = door.call(path, None, headers=headers)
             assert (status, answered["cache-control"]) == (200, "no-store")
 
+    @each_path
     def test_head_is_get_without_a_body(self, door: Door, path: str) -> None:
         with door.server.open(path, user=None, method="HEAD") as answer:
             assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
             assert int(answer.headers["content-length"]) > 10
             assert answer.read_some() == b""
 
-    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+    @each_path
+    @each("method", ["POST", "PUT", "DELETE"])
     def test_others_are_405(self, door: Door, path: str, method: str) -> None:
         status, headers, body = door.call(path, None, method=method)
         assert (status, error_of(body)["code"]) == (405, "method_not_allowed")
         assert headers["allow"] == "GET, HEAD, OPTIONS"
 
+    @each_path
     def test_takes_50_ms_at_the_most(self, door: Door, path: str) -> None:
         assert least_ms(door, path) <= 50
 
@@ -229,7 +236,7 @@ class TestWithoutProviders:
         assert (body["status"], body["serving"]) == ("down", None)
         assert [one["configured"] for one in body["providers"]] == [False] * 4
 
-    @pytest.mark.parametrize("fields", [{}, {"stream": True}, {"model": "mock"}, {"model": "deepseek-flash"}])
+    @each("fields", [{}, {"stream": True}, {"model": "mock"}, {"model": "deepseek-flash"}])
     def test_a_request_is_told_so(self, doors: Doors, fields: dict[str, Any]) -> None:
         status, headers, body = doors.bare.whole(**fields)
         error = error_of(body)

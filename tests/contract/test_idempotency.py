@@ -14,6 +14,7 @@ import pytest
 
 from tests.contract.stream_fixtures import COMPLETIONS, OTHER, PROMPT, Relay, events_of
 from tests.doors.cost import measured, needs_proc
+from tests.each import each
 from tests.sse_answer import collect
 from tests.sse_client import SseStream
 from tests.upstream import Answer, Gate, Tokens, ToolCall, healthy
@@ -298,8 +299,8 @@ def use_up(relay: Relay, user: str) -> None:
 
 
 class TestKeys:
-    @pytest.mark.parametrize("wrong", ["", "x" * 256, "caf\u00e9", "a\tb"])
-    @pytest.mark.parametrize("stream", [True, False])
+    @each("wrong", ["", "x" * 256, "caf\u00e9", "a\tb"])
+    @each("stream", [True, False])
     def test_wrong_ones_are_400(self, relay: Relay, wrong: str, stream: bool):
         body = {"messages": PROMPT, "stream": stream}
         with relay.open(COMPLETIONS, json=body, headers={"Idempotency-Key": wrong}) as response:
@@ -307,7 +308,7 @@ class TestKeys:
         assert (response.status, error["param"]) == (400, "Idempotency-Key")
         assert relay.upstream.exchanges() == ()
 
-    @pytest.mark.parametrize("right", ["!", "~" * 255, 'a "b" \\ ;,=%20', "x y"])
+    @each("right", ["!", "~" * 255, 'a "b" \\ ;,=%20', "x y"])
     def test_any_printable_ascii_is_one(self, relay: Relay, right: str):
         headers = {"Idempotency-Key": right}
         _, _, first = relay.whole(headers=headers)

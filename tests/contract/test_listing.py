@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.contract.stream_fixtures import COMPLETIONS, OTHER, Relay, events_of
+from tests.each import each
 from tests.sse_answer import collect
 from tests.upstream import Answer, Gate, healthy
 from tests.waiting import HANG_S
@@ -107,12 +108,12 @@ class TestList:
             rest = page(relay, f"?limit=1&after={found['next']}")
         assert ids(found) + ids(rest) == expected
 
-    @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "limit=1.5"])
+    @each("query", ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "limit=1.5"])
     def test_wrong_limit_is_400(self, relay: Relay, query: str):
         status, _, body = relay.call(f"{COMPLETIONS}?{query}")
         assert (status, body["error"]["param"]) == (400, "limit")
 
-    @pytest.mark.parametrize("after", ["", "nonsense", "chatcmpl-0"])
+    @each("after", ["", "nonsense", "chatcmpl-0"])
     def test_wrong_after_is_400(self, relay: Relay, after: str):
         status, _, body = relay.call(f"{COMPLETIONS}?after={after}")
         assert (status, body["error"]["param"]) == (400, "after")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.stream_fixtures import Relay
+from tests.each import each
 from tests.sse_answer import collect
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -21,7 +22,7 @@ WEATHER = [{"type": "function", "function": {"name": "weather", "parameters": {"
 
 
 class TestCatalogue:
-    @pytest.mark.parametrize("path", ["/api/v2/models/", "/api/v2/models"])
+    @each("path", ["/api/v2/models/", "/api/v2/models"])
     def test_list_has_openais_shape_and_ours(self, relay: Relay, path: str):
         status, _, body = relay.call(path)
         assert (status, body["object"], set(body)) == (200, "list", {"object", "data"})
@@ -43,7 +44,7 @@ class TestCatalogue:
             assert model["provider"] in {"deepseek", "zai", "openai"}
         assert len({model["id"] for model in body["data"]}) == len(body["data"])
 
-    @pytest.mark.parametrize(
+    @each(
         ("model", "provider", "context_window", "max_output_tokens", "prices"),
         [
             ("glm-4.7", "zai", 200_000, 128_000, [(0.60, 0.11, 2.20)]),
@@ -61,7 +62,7 @@ class TestCatalogue:
         assert tuple(body["pricing"][name] for name in ("input", "cached_input", "output")) in prices
         assert body in relay.call("/api/v2/models/")[2]["data"]
 
-    @pytest.mark.parametrize("model", ["owl-1", "a/b", "..", "mock"])
+    @each("model", ["owl-1", "a/b", "..", "mock"])
     def test_absent_one_is_404(self, relay: Relay, model: str):
         status, _, body = relay.call(f"/api/v2/models/{model}/")
         assert (status, body["error"]["code"]) == (404, "not_found")
@@ -122,9 +123,7 @@ class TestNaming:
         with relay.begin(thinking={"type": "enabled"}) as stream:
             assert collect(stream).reasoning != ""
 
-    @pytest.mark.parametrize(
-        ("model", "stream"), [("owl-1", True), ("owl-1", False), ("mock", True), ("gpt", True), ("deepseek", True)]
-    )
+    @each(("model", "stream"), [("owl-1", True), ("owl-1", False), ("mock", True), ("gpt", True), ("deepseek", True)])
     def test_unknown_model_is_refused_before_anybody_is_asked(self, relay: Relay, model: str, stream: bool):
         status, _, body = relay.whole(model=model, stream=stream)
         assert (status, body["error"]["type"], body["error"]["param"]) == (400, "invalid_request_error", "model")

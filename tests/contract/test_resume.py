@@ -5,9 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
-
 from tests.contract.stream_fixtures import COMPLETIONS, OTHER, Relay, events_of
+from tests.each import each
 from tests.sse_answer import Collected, collect
 from tests.upstream import Answer, Gate, ToolCall, healthy
 from tests.waiting import HANG_S
@@ -96,7 +95,7 @@ class TestFinished:
             with relay.events(completion_of(answer), 5, headers={"Last-Event-ID": header}) as stream:
                 assert collect(stream).text == "".join(PIECES[5:])
 
-    @pytest.mark.parametrize("beyond", [0, 1, 1000])
+    @each("beyond", [0, 1, 1000])
     def test_nothing_new_is_204_with_nothing_in_it(self, relay: Relay, beyond: int):
         answer = finished(relay)
         with relay.events(completion_of(answer), answer.ids[-1] + beyond) as stream:
@@ -229,22 +228,20 @@ class TestRunning:
 
 
 class TestRefused:
-    @pytest.mark.parametrize(
-        "position", ["abc", "-1", "1.5", "", "+1", "1e3", "0x1", "9" * 17, "%201", "%EF%BC%91", "1,2", "null", "%00"]
-    )
+    @each("position", ["abc", "-1", "1.5", "", "+1", "1e3", "0x1", "9" * 17, "%201", "%EF%BC%91", "1,2", "null", "%00"])
     def test_malformed_position_is_400(self, relay: Relay, position: str):
         answer = finished(relay)
         status, _, body = relay.call(f"{COMPLETIONS}{completion_of(answer)}/events/?after={position}")
         assert (status, body["error"]["code"], body["error"]["param"]) == (400, "invalid_value", "after")
 
-    @pytest.mark.parametrize("position", ["abc", "-1", "1.5", "\u00b2"])
+    @each("position", ["abc", "-1", "1.5", "\u00b2"])
     def test_malformed_header_is_400(self, relay: Relay, position: str):
         answer = finished(relay)
         path = f"{COMPLETIONS}{completion_of(answer)}/events/"
         status, _, body = relay.call(path, headers={"Last-Event-ID": position})
         assert (status, body["error"]["param"]) == (400, "Last-Event-ID")
 
-    @pytest.mark.parametrize("tail", ["", "events/", "cancel/"])
+    @each("tail", ["", "events/", "cancel/"])
     def test_anothers_is_the_same_bytes_as_an_absent_one(self, relay: Relay, tail: str):
         answer = finished(relay)
         bodies = set()
@@ -268,7 +265,7 @@ class TestRefused:
             gate.release()
             assert collect(stream).done
 
-    @pytest.mark.parametrize("tail", ["", "events/"])
+    @each("tail", ["", "events/"])
     def test_nobodys_is_401(self, relay: Relay, tail: str):
         answer = finished(relay)
         assert relay.call(f"{COMPLETIONS}{completion_of(answer)}/{tail}", as_user=None)[0] == 401

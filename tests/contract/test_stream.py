@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.contract.stream_fixtures import Relay, events_of
+from tests.each import each
 from tests.sse_answer import collect
 from tests.upstream import Answer, Gate, Send, Tokens, ToolCall, UpstreamRequest, healthy, named
 from tests.upstream.reply import Reply
@@ -170,7 +171,7 @@ class TestHeaders:
         assert (headers["x-ratelimit-remaining"], headers["x-ratelimit-reset"]) == found.groups()
         assert headers["ratelimit-policy"] == f'"chat";q={headers["x-ratelimit-limit"]};w=60'
 
-    @pytest.mark.parametrize(
+    @each(
         ("given", "kept"),
         [("tab-7.of_9", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("é", False), ("", False)],
     )

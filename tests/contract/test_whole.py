@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contract.stream_fixtures import COMPLETIONS, PROMPT, Relay
+from tests.each import each
 from tests.sse_answer import collect
 from tests.upstream import Answer, Tokens, ToolCall, healthy
 
@@ -213,7 +214,7 @@ class TestTranslation:
         assert {"cookie", "forwarded", "x-request-id", "x-forwarded-for"} & set(exchange.headers) == set()
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "param"),
     [
         ({"n": 2}, "n"),

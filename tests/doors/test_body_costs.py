@@ -12,6 +12,7 @@ import pytest
 from tests.contract.limit_fixtures import COMPLETIONS, PROMPT, Door, error_of
 from tests.doors.cost import Cost, measured, needs_proc
 from tests.doors.test_heads import head
+from tests.each import each
 from tests.server import USERNAME
 from tests.waiting import HANG_S
 
@@ -77,7 +78,7 @@ def assert_little(door: Door, costs: Callable[[], Cost]) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("name", BAD)
+@each("name", BAD)
 def test_a_bad_body_costs_little(door: Door, name: str) -> None:
     body, code = BAD[name]
     status = 413 if code == "body_too_large" else 400
@@ -85,7 +86,7 @@ def test_a_bad_body_costs_little(door: Door, name: str) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("name", ["300,000 arrays", "depth of 100,000", "30,000 equal keys", "a key twice"])
+@each("name", ["300,000 arrays", "depth of 100,000", "30,000 equal keys", "a key twice"])
 def test_so_it_does_where_nobody_has_to_sign_in(door: Door, name: str) -> None:
     assert_little(door, lambda: cost_of(door, LOG_IN, None, BAD[name][0], 400, None))
 
