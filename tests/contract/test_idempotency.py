@@ -302,6 +302,7 @@ class TestKeys:
     @each("wrong", ["", "x" * 256, "caf\u00e9", "a\tb"])
     @each("stream", [True, False])
     def test_wrong_ones_are_400(self, relay: Relay, wrong: str, stream: bool):
+        relay.upstream.reset()
         body = {"messages": PROMPT, "stream": stream}
         with relay.open(COMPLETIONS, json=body, headers={"Idempotency-Key": wrong}) as response:
             error = json.loads(response.read())["error"]

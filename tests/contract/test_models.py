@@ -125,6 +125,7 @@ class TestNaming:
 
     @each(("model", "stream"), [("owl-1", True), ("owl-1", False), ("mock", True), ("gpt", True), ("deepseek", True)])
     def test_unknown_model_is_refused_before_anybody_is_asked(self, relay: Relay, model: str, stream: bool):
+        relay.upstream.reset()
         status, _, body = relay.whole(model=model, stream=stream)
         assert (status, body["error"]["type"], body["error"]["param"]) == (400, "invalid_request_error", "model")
         assert relay.upstream.exchanges() == ()

@@ -59,6 +59,7 @@ class TestBodies:
 
     @each("offer", OFFERS)
     def test_one_that_looks_like_a_request_is_none(self, relay: Relay, offer: str):
+        relay.upstream.reset()
         length = b"Content-Length: %d\r\n" % len(REQUEST)
         assert statuses(relay, head(relay, OFFERS[offer], length), delayed=REQUEST) == [400, 200]
         assert not relay.upstream.journal

@@ -232,6 +232,7 @@ class TestTranslation:
     ],
 )
 def test_known_fields_are_checked_before_any_provider_is_called(relay: Relay, fields: dict[str, Any], param: str):
+    relay.upstream.reset()
     status, _, body = relay.whole(**({"stream": True} | fields))
     assert (status, body["error"]["type"], body["error"]["param"]) == (400, "invalid_request_error", param)
     assert relay.upstream.exchanges() == ()

@@ -102,6 +102,7 @@ def test_what_is_no_request_is_400(door: Door, request_bytes: bytes) -> None:
 
 @each("chunk", [b"zz\r\n{}\r\n0\r\n\r\n", b"-2\r\n{}", b"f" * 17 + b"\r\n", b"2\r\n{}x\r\n0\r\n\r\n"])
 def test_a_chunk_that_is_none_is_400(door: Door, chunk: bytes) -> None:
+    door.upstream.reset()
     chunked = head(door, COMPLETIONS, b"Transfer-Encoding: chunked", method=b"POST")
     assert refused(door, chunked, chunk) == (400, "invalid_value")
     assert not door.upstream.journal
