@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.database import Databases
 from benchmarks.native import LoadFailed, Native, Plan
 from benchmarks.processes import CpuClock, pause, wait_until
 from benchmarks.server import Server
@@ -106,7 +107,13 @@ def main() -> int:
         directory = Path(name)
         native = Native(directory, load_cores={allowed[-1]})
         kind = Server if sampler else _ProfiledServer
-        server = kind(name="promptcraft", directory=directory, upstream_port=native.upstream_port, cores={allowed[0]})
+        server = kind(
+            name="promptcraft",
+            directory=directory,
+            databases=Databases(directory),
+            upstream_port=native.upstream_port,
+            cores={allowed[0]},
+        )
         if isinstance(server, _ProfiledServer):
             server.output = directory / "profile"
         try:
