@@ -22,8 +22,8 @@ from django.conf import settings  # noqa: E402
 from django.core.checks import Error, run_checks  # noqa: E402
 
 from apps.accounts.addresses import network_of_headers  # noqa: E402
-from apps.accounts.identity import recall_user_id  # noqa: E402
-from apps.chat.body import CALLER, REFUSED  # noqa: E402
+from apps.accounts.identity import recall_user_id, signed_user_id  # noqa: E402
+from apps.chat.body import CALLER, REFUSED, held_meanwhile  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
 from apps.core.loop_turns import LOOP_TURNS  # noqa: E402
 from apps.core.store_bounds import bound_waits  # noqa: E402
@@ -44,7 +44,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 # uvicorn starts a worker that left with any other code again, and again.
 _STARTUP_FAILED = 3
-_HEALTH = "/api/v2/chat/health/"
+_HEALTH = frozenset(f"/api/v2/chat/health/{name}" for name in ("", "live/", "ready/"))
 _BEARER_OFFERED = re.compile(rb"(?:^|[ ,])bearer\.([^ ,]+)")
 
 
@@ -84,8 +84,7 @@ class Dispatcher:
         refusal = head_refusal(scope)
         if refusal is None:
             try:
-                caller = scope[CALLER] = _caller_of(scope, path)
-                await LOOP_TURNS.wait(caller)
+                await _wait_turn(scope, path)
             except PromptCraftError as refused:
                 refusal = refused
         if refusal is not None:
@@ -112,7 +111,7 @@ class Dispatcher:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         get_supervisor()
         try:
-            await LOOP_TURNS.wait(_caller_of(scope, scope["path"]))
+            await _wait_turn(scope, scope["path"])
         except PromptCraftError as refusal:
             await receive()
             await refuse_handshake(scope, send, refusal)
@@ -120,19 +119,30 @@ class Dispatcher:
             await self._websockets({**scope, "path": safe_path(scope["path"])}, receive, send)
 
 
-def _caller_of(scope: Scope, path: str) -> Hashable:
-    """Return on whose account a request waits and its body is held: a user whose token is known already, or a network.
+async def _wait_turn(scope: Scope, path: str) -> None:
+    """Wait for the turn of a request, and note on whose account its body is held.
 
-    Health has lines of its own: it does not say how many ask.
+    That is a user whose token is known already, or a network. Who would wait behind others of their network is asked
+    for a signature first. Health has a line of its own: it does not say how many ask. Raises as `LoopTurns.wait` does.
     """
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
-    offered = _BEARER_OFFERED.search(headers.get(b"sec-websocket-protocol", b""))
-    user_id = recall_user_id(b"Bearer " + offered[1] if offered else headers.get(b"authorization", b""))
-    if user_id is not None:
-        return user_id
-    client = scope.get("client") or ("",)
-    network = network_of_headers(client[0], scope["headers"])
-    return (network, path) if path.startswith(_HEALTH) else network
+    authorization = headers.get(b"authorization", b"")
+    if scope["type"] == "websocket":
+        offered = _BEARER_OFFERED.search(headers.get(b"sec-websocket-protocol", b""))
+        authorization = b"Bearer " + offered[1] if offered else authorization
+    line: Hashable = recall_user_id(authorization)
+    scope[CALLER] = line
+    if line is None:
+        client = scope.get("client") or ("",)
+        line = scope[CALLER] = network_of_headers(client[0], scope["headers"])
+        if path in _HEALTH:
+            line = (line, "health")
+    if LOOP_TURNS.begins(line):
+        return
+    if line == scope[CALLER] and (user_id := signed_user_id(authorization)) is not None:
+        line = scope[CALLER] = user_id
+    async with held_meanwhile(scope):
+        await LOOP_TURNS.wait(line)
 
 
 async def _no_websockets(scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ __all__ = [
     "REFUSED",
     "Body",
     "answer_first",
+    "held_meanwhile",
     "most_body_bytes",
     "read_body",
 ]
@@ -46,7 +48,7 @@ BODY_S = 10.0
 BODY_BYTES_PER_S = 128 * 1024
 """A body has so many seconds, and another one for so many bytes that came: a slow uplink passes, a drip does not."""
 MOST_HELD_BYTES = 256 * 1024 * 1024
-"""Of bodies that are still arriving, all together; at the bound the largest of who holds most is refused with 503."""
+"""Of bodies that arrive or wait for their turn, all together; at the bound the largest of who holds most gets 503."""
 _IMAGE_MARK = b'"image_url"'
 _DISCARD_BYTES = 32 * 1024 * 1024
 _DISCARD_S = 1.0
@@ -57,6 +59,8 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 _ARRIVING = SharedMemory(MOST_HELD_BYTES)
+_UNASKED_BYTES = 256 * 1024
+"""What a server may read of a body that nobody has asked for yet: what comes with one look at a connection."""
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,9 +85,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         if self.late:
             return RequestTimeout("The request's body did not arrive in time. Send it again.")
         if self.crowded:
-            return ServiceUnavailable(
-                "Too many large requests are arriving at once. Try again shortly.", code=Code.OVERLOADED
-            )
+            return _crowded()
         if self.tangled:
             return InvalidRequest(
                 f"The body holds more than {MAX_VALUES} values. Send a smaller JSON object.", code=Code.INVALID_JSON
@@ -124,6 +126,40 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool 
     except TimeoutError:
         crowded = arriving.given_up
         return Body(data=b"", crowded=crowded, late=not crowded, unread=True)
+
+
+@asynccontextmanager
+async def held_meanwhile(scope: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Count what came of a request's body while it waits for something else. Raises ServiceUnavailable at the bound.
+
+    What came is for its server to know: it is taken to be as much as one reads at once.
+    """
+    brought_bytes = _brought_bytes(scope)
+    if not brought_bytes:
+        yield
+        return
+    try:
+        async with asyncio.timeout(None) as deadline:
+            arriving = _ARRIVING.open(scope.get(CALLER), partial(_end_now, deadline))
+            try:
+                arriving.hold(brought_bytes)
+                yield
+            finally:
+                arriving.close()
+    except TimeoutError:
+        raise _crowded() from None
+
+
+def _brought_bytes(scope: Mapping[str, Any]) -> int:
+    headers: Mapping[bytes, bytes] = dict(scope["headers"])
+    if b"transfer-encoding" in headers:
+        return _UNASKED_BYTES
+    declared = headers.get(b"content-length", b"")
+    return min(int(declared[:20]), _UNASKED_BYTES) if declared.isdigit() else 0
+
+
+def _crowded() -> ServiceUnavailable:
+    return ServiceUnavailable("Too many large requests are arriving at once. Try again shortly.", code=Code.OVERLOADED)
 
 
 async def _read(

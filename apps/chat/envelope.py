@@ -13,6 +13,7 @@ from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
 from apps.core.outage import database_is_away, log_outage
+from apps.core.transactions import refers_to_nothing
 from apps.llm.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -102,6 +103,8 @@ def translate(error: Exception) -> PromptCraftError:
             return BodyTooLarge("The body is over its bound of 1 MiB.")
         case SuspiciousOperation():
             return InvalidRequest("The request is malformed.")
+        case _ if refers_to_nothing(error):
+            return NotFound("What this belongs to was deleted a moment ago.")
         case _ if database_is_away(error):
             log_outage(error)
             return ServiceUnavailable("The database does not answer. Try again in a moment.", code=Code.OVERLOADED)

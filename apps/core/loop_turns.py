@@ -28,7 +28,7 @@ _SHORTEST_REST_S = 0.001
 _LONGEST_REST_S = 0.02
 _MOST_OF_CALLER = 4_096
 _MOST_WAITING = 16_384
-"""Requests that wait. Each is a connection that is open anyway, and nothing of its body was read."""
+"""Requests that wait. Each is a connection that is open anyway; what came of its body is counted by who calls."""
 
 
 class Worked(NamedTuple):
@@ -43,7 +43,7 @@ def _worked() -> Worked:
 
 
 class LoopTurns:
-    """For one event loop at a time. `wait` suspends nobody who is within their number.
+    """For one event loop at a time. `begins` is for whoever is within their number, `wait` for everybody.
 
     At 4,096 that wait for one caller, or 16,384 in all, further ones are refused. `clock` tells the time, `worked` is
     called on the event loop.
@@ -68,8 +68,8 @@ class LoopTurns:
         self._looked_at = self._owed_s = 0.0
         self._worked = Worked(0.0, 0.0)
 
-    async def wait(self, caller: Hashable) -> None:
-        """Return when a request of the caller may begin. Raises RateLimited or ServiceUnavailable if too many wait."""
+    def begins(self, caller: Hashable) -> bool:
+        """Begin a request of the caller if it need not wait, and tell whether it did."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             # The last one was closed, and whatever waited there with it.
@@ -81,12 +81,17 @@ class LoopTurns:
         if self._turns_over is None:
             self._turns_over = loop.call_soon(self._turn, loop)
         begun = self._begun.get(caller, 0)
-        if begun < self._most() and caller not in self._lines:
-            self._begun[caller] = begun + 1
-            if (self._crowds or self._lines) and caller not in self._crowds:
-                self._beside_crowds_until = self._clock() + _OF_LATE_S
-            return
-        await self._wait_in_line(loop, caller)
+        if begun >= self._most() or caller in self._lines:
+            return False
+        self._begun[caller] = begun + 1
+        if (self._crowds or self._lines) and caller not in self._crowds:
+            self._beside_crowds_until = self._clock() + _OF_LATE_S
+        return True
+
+    async def wait(self, caller: Hashable) -> None:
+        """Return when a request of the caller may begin. Raises RateLimited or ServiceUnavailable if too many wait."""
+        if not self.begins(caller):
+            await self._wait_in_line(asyncio.get_running_loop(), caller)
 
     def has_several(self) -> bool:
         """Tell whether more than one caller began something of late. For any thread."""

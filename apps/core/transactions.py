@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
-__all__ = ["batches", "run_in_transactions"]
+__all__ = ["batches", "refers_to_nothing", "run_in_transactions"]
+
+_FOREIGN_KEY = "23503"
+"""PostgreSQL's code for it."""
 
 _MOST_UNBROKEN_S = 0.01
 """How long one caller writes, in one turn or several, before it pauses."""
@@ -57,3 +60,12 @@ def batches(
         size += item_size
     if batch:
         yield batch
+
+
+def refers_to_nothing(error: BaseException) -> bool:
+    """Tell whether a row could not be written because what it refers to, as its owner, was deleted meanwhile."""
+    cause = error.__cause__
+    return isinstance(error, IntegrityError) and (
+        getattr(cause, "sqlstate", None) == _FOREIGN_KEY
+        or getattr(cause, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_FOREIGNKEY"
+    )

@@ -123,6 +123,17 @@ class Turns(Generic[T]):
         self._forget_if_empty(share, line)
         return True
 
+    def take_back(self, *, more_than: int) -> T | None:
+        """Take out the newest ticket of the longest line of whoever has most that wait, if they have more than that."""
+        owner, waiting = max(self._waiting_of_owner.items(), key=_second, default=("", 0))
+        if waiting <= more_than:
+            return None
+        theirs = ((share, line) for share, line in self._lines.items() if share.owner == owner)
+        share, line = max(theirs, key=lambda one: len(one[1].waiting))
+        ticket = line.waiting[-1]
+        self.withdraw(share, ticket)
+        return ticket
+
     def _owner_is_full(self, owner: str) -> bool:
         return self._running_of_owner[owner] >= self._most_running_of_owner
 
@@ -139,3 +150,7 @@ class Turns(Generic[T]):
     def _forget_if_empty(self, share: Share, line: _Line[T]) -> None:
         if not line.waiting and not line.running:
             del self._lines[share]
+
+
+def _second(pair: tuple[str, int]) -> int:
+    return pair[1]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.contract.limit_fixtures import talkative
+from tests.contract.settings_reader import ReadSettings, settings_reader
 from tests.contract.stream_fixtures import hasty, relay, relays, simulator, strict, upstream
 from tests.server import ServerName, other_default_server
 
@@ -154,3 +155,9 @@ def _chosen(config: pytest.Config) -> ServerName | None:
     # It is not known where this file is found after the command line was read.
     chosen: ServerName | None = config.getoption("--server", default=None)
     return chosen
+
+
+@pytest.fixture(scope="package")
+def read_settings() -> Iterator[ReadSettings]:
+    with settings_reader() as read:
+        yield read

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from tests.contract.test_configuration import SECRET, read_settings
+from tests.contract.settings_reader import ReadSettings
+from tests.contract.test_configuration import SECRET
 from tests.server import ROOT
 
 GOOD = (
@@ -56,12 +57,12 @@ def environment(url: str) -> dict[str, str]:
     return {"DEBUG": "0", "SECRET_KEY": SECRET, "REDIS_URL": url}
 
 
-def test_every_form_is_taken() -> None:
+def test_every_form_is_taken(read_settings: ReadSettings) -> None:
     for url, outcome in zip(GOOD, read_settings([environment(url) for url in GOOD]), strict=True):
         assert outcome.get("settings", {}).get("REDIS_URL") == url, outcome
 
 
-def test_any_other_stops_the_start_with_a_line_that_names_it_and_hides_it() -> None:
+def test_any_other_stops_the_start_with_a_line_that_names_it_and_hides_it(read_settings: ReadSettings) -> None:
     for url, outcome in zip(BAD, read_settings([environment(url) for url in BAD]), strict=True):
         line = outcome.get("stop")
         assert isinstance(line, str), url

@@ -16,6 +16,7 @@ import pytest
 from apps.core.loop_turns import LOOP_TURNS
 from apps.core.work_queue import Share, WorkQueue
 from apps.llm.errors import Code, RateLimited, ServiceUnavailable
+from tests.waiting import HANG_S
 
 ANN, BOB = Share("ann"), Share("bob")
 
@@ -122,6 +123,23 @@ async def test_one_owner_never_has_more_than_half_of_the_places(threads):
     while threads.given:
         threads.work()
     assert await asyncio.gather(*waiting) == [0] * 6
+
+
+async def test_whoever_has_most_places_gives_up_the_newest_for_one_with_fewer(threads):
+    queue = WorkQueue("test", executor=threads, threads=1, most_running=1, most_waiting_of_share=3, most_waiting=6)
+    shares = [Share("cid"), *[ANN] * 3, *[BOB] * 3]
+    running, *waiting = await begun(*(queue.run(share, str) for share in shares))
+    dora = await begun(*(queue.run(Share("dora"), str) for _ in range(2)))
+    await asyncio.wait([waiting[2], waiting[5]], timeout=HANG_S)
+    # The last of ann's and the last of bob's: now all three have two, and one more would be no fairer.
+    assert [one.done() for one in waiting] == [False, False, True, False, False, True]
+    (third,) = await begun(queue.run(Share("dora"), str))
+    for one in (waiting[2], waiting[5], third):
+        with pytest.raises(ServiceUnavailable) as refused:
+            await one
+        assert (refused.value.code, refused.value.retry_after_s) == (Code.OVERLOADED, 2)
+    threads.work()
+    assert await asyncio.gather(running, *waiting[:2], *waiting[3:5], *dora) == [""] * 7
 
 
 async def test_work_that_waits_too_long_is_refused(threads):

@@ -14,12 +14,16 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 
+from apps.accounts import identity
 from apps.accounts.addresses import network_of_headers
 from apps.accounts.families import family_open
 from apps.accounts.hashing import HASHING, hashing_share
+from apps.chat import body as bodies
+from apps.chat.body import CALLER
 from apps.core import loop_turns
 from apps.core.loop_turns import LOOP_TURNS
 from apps.core.work_queue import WorkQueue, user_share
+from apps.llm.errors import Code, ServiceUnavailable
 from apps.templates.workload import WORKBENCH
 from promptcraft.database import DATABASE
 from tests.doors.in_process import Answer, ask
@@ -263,3 +267,85 @@ async def test_handshakes_wait_in_the_line_of_their_user_or_network(ann: Person,
         assert await handshake("192.0.2.1", ann.pair.access if caller == ann.user.pk else "") == 503
         # Others begin at once, and are told that there is nothing.
         assert await handshake("192.0.2.9") == 404
+
+
+HEALTH = "/api/v2/chat/health/"
+KIB = 1024
+
+
+class Visitor:
+    """Whoever asks from one address, and where they wait: their network has had its request of this turn."""
+
+    ADDRESS = "192.0.2.1"
+
+    def __init__(self) -> None:
+        assert LOOP_TURNS.begins("somebody else")
+        assert LOOP_TURNS.begins(network_of_headers(self.ADDRESS, ()))
+
+    def scope(self, path: str, **headers: str) -> dict[str, Any]:
+        sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        return {"type": "http", "path": path, "headers": sent, "client": (self.ADDRESS, 4711)}
+
+    def is_at_once(self, path: str = f"{API}models/", **headers: str) -> bool:
+        from promptcraft.asgi import _wait_turn
+
+        self.last = self.scope(path, **headers)
+        step = _wait_turn(self.last, path)
+        try:
+            step.send(None)
+        except StopIteration:
+            return True
+        step.close()
+        return False
+
+    def waits(self, **headers: str) -> asyncio.Task[None]:
+        """Ask, and return the task that waits for the turn."""
+        from promptcraft.asgi import _wait_turn
+
+        return asyncio.create_task(_wait_turn(self.scope(f"{API}models/", **headers), f"{API}models/"))
+
+
+async def test_no_path_is_a_line_of_its_own(ann: Person):
+    visitor = Visitor()
+    for name in ("17/", "live/17/", "LIVE/", "../"):
+        assert not visitor.is_at_once(f"{HEALTH}{name}"), name
+    # Health has one more, whichever of the three is asked. Bodies are held on the account of the network all the same.
+    assert visitor.is_at_once(HEALTH)
+    assert visitor.last[CALLER] == network_of_headers(visitor.ADDRESS, ())
+    assert not visitor.is_at_once(f"{HEALTH}live/")
+    assert not visitor.is_at_once(f"{HEALTH}ready/")
+
+
+async def test_no_header_is_a_line_of_its_own(ann: Person):
+    assert (await ann.ask("auth/me/")).status == 200
+    await asyncio.sleep(0)
+    visitor, bearer = Visitor(), f"Bearer {ann.pair.access}"
+    assert visitor.is_at_once(authorization=bearer)
+    assert not visitor.is_at_once(authorization=bearer)
+    assert not visitor.is_at_once(authorization=bearer, sec_websocket_protocol="bearer.x")
+    assert not visitor.is_at_once(sec_websocket_protocol=f"bearer.{ann.pair.access}")
+
+
+async def test_a_signature_is_enough_to_pass_a_line_of_the_network(ann: Person):
+    identity._memory.clear()
+    visitor = Visitor()
+    for wrong in ("", "Bearer ", "Bearer x.y.z", f"Basic {ann.pair.access}", f"Bearer {ann.pair.refresh}"):
+        assert not visitor.is_at_once(authorization=wrong), wrong
+    assert visitor.is_at_once(authorization=f"Bearer {ann.pair.access}")
+    assert visitor.last[CALLER] == ann.user.pk
+
+
+async def test_what_came_of_a_body_that_waits_for_its_turn_is_counted(ann: Person, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bodies._ARRIVING, "most_bytes", 600 * KIB)
+    visitor = Visitor()
+    # The first begins at once.
+    begun, without = visitor.waits(content_length="100"), visitor.waits()
+    small, large = visitor.waits(content_length="10"), visitor.waits(content_length="1000000")
+    chunked, refused = visitor.waits(transfer_encoding="chunked"), visitor.waits(content_length="1000000")
+    await asyncio.sleep(0)
+    assert bodies._ARRIVING.held_bytes == 10 + 512 * KIB
+    with pytest.raises(ServiceUnavailable) as caught:
+        await refused
+    assert caught.value.code is Code.OVERLOADED
+    await asyncio.gather(begun, without, small, large, chunked)
+    assert bodies._ARRIVING.held_bytes == 0

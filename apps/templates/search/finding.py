@@ -69,7 +69,7 @@ def template_search(
         return ()
     asked = parse_query(query)
     if not asked:
-        return _found(_most_used(scope, limit), {}, ())
+        return _found(_most_used(scope, limit), {}, (), scope)
     groups, counts = _forgiving(asked, caller.user_id)
     if not any(counts) or any(group.is_required and not count for group, count in zip(groups, counts, strict=True)):
         return ()
@@ -77,7 +77,7 @@ def template_search(
     weights = [group_weight(count, entries) for count in counts]
     ranked = rank(_candidates(groups, counts, weights, scope), groups, weights)[:limit]
     scores = {one.candidate.template_id: one.score for one in ranked}
-    return _found(list(scores), scores, groups)
+    return _found(list(scores), scores, groups, scope)
 
 
 def _scope(caller: Caller, category: str | None, tag: str | None, language: str | None) -> Scope | None:
@@ -145,18 +145,24 @@ def _candidates(
     return named if len(named) == _CANDIDATES else index.candidates(common, required, scope, limit=_CANDIDATES)
 
 
-def _found(ids: Sequence[int], scores: dict[int, float], groups: Sequence[Group]) -> tuple[Found, ...]:
+def _found(ids: Sequence[int], scores: dict[int, float], groups: Sequence[Group], scope: Scope) -> tuple[Found, ...]:
     if not ids:
         return ()
-    places = ", ".join(["%s"] * len(ids))
+    # Who may see them is asked again: a template may have become private since it was found.
+    condition, values = scope.condition()
+    seen = f"t.id IN ({', '.join(['%s'] * len(ids))}) AND {condition}"
+    parameters = [*ids, *values]
     templates = rows_of(
-        f"SELECT id, slug, title, description, category FROM prompt_templates_template WHERE id IN ({places})",
+        f"SELECT t.id, t.slug, t.title, t.description, t.category FROM prompt_templates_template t WHERE {seen}",
         "id, slug, title, description, category",
-        ids,
+        parameters,
     )
     tags: defaultdict[int, list[str]] = defaultdict(list)
-    of_templates = f"SELECT template_id, name FROM prompt_templates_tag WHERE template_id IN ({places}) ORDER BY name"
-    for template_id, name in rows_of(of_templates, "template_id, name", ids):
+    of_templates = (
+        "SELECT tag.template_id, tag.name FROM prompt_templates_tag tag "
+        f"JOIN prompt_templates_template t ON t.id = tag.template_id WHERE {seen} ORDER BY tag.name"
+    )
+    for template_id, name in rows_of(of_templates, "template_id, name", parameters):
         tags[template_id].append(name)
     found = {
         template_id: Found(
@@ -171,5 +177,5 @@ def _found(ids: Sequence[int], scores: dict[int, float], groups: Sequence[Group]
         )
         for template_id, slug, title, description, category in templates
     }
-    # One that was deleted meanwhile is not there.
+    # One that was deleted or hidden meanwhile is not there.
     return tuple(found[template_id] for template_id in ids if template_id in found)

@@ -226,3 +226,19 @@ def test_candidates_by_name_match_in_title_and_tags_alone():
     for query in ("zebra", "zeb", '"zebra"', 'other "zebra"'):
         assert found(query, by_name=True) == {made[0].pk, made[1].pk}
         assert found(query, by_name=False) == {one.pk for one in made}
+
+
+def test_one_that_is_hidden_between_two_looks_is_not_told():
+    """A search finds templates first and then reads what to say of them; its owner may write meanwhile."""
+    store("zebra", "Zebra", tags=("stripes",), owner=user("ann"))
+    written: list[str] = []
+
+    def hide_first(execute, sql, parameters, many, context):
+        if "t.title" in sql and not written:
+            written.append(sql)
+            Template.objects.filter(slug="zebra").update(is_public=False, title="What nobody else may read")
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(hide_first):
+        assert slugs("zebra") == []
+    assert written
