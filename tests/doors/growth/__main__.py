@@ -41,7 +41,8 @@ _ENVIRONMENT = {
     "WORKBENCH_RATE_LIMIT": "999999/s",
     "MAX_STREAMS_PER_USER": "1000",
 }
-_VALGRIND = ("valgrind", "-q", "--tool=none")
+# No debugger comes, no code is written over, and blocks end at each jump: a quarter of the time.
+_VALGRIND = ("valgrind", "-q", "--tool=none", "--vgdb=no", "--smc-check=none", "--vex-guest-chase=no")
 
 
 def measure(way: Way, only: str = "", *, timeout_s: float | None = None) -> list[Measured]:
