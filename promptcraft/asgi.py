@@ -130,17 +130,18 @@ async def _wait_turn(scope: Scope, path: str) -> None:
     if scope["type"] == "websocket":
         offered = _BEARER_OFFERED.search(headers.get(b"sec-websocket-protocol", b""))
         authorization = b"Bearer " + offered[1] if offered else authorization
-    line: Hashable = recall_user_id(authorization)
-    scope[CALLER] = line
-    if line is None:
+    known = recall_user_id(authorization)
+    caller: Hashable = known
+    if known is None:
         client = scope.get("client") or ("",)
-        line = scope[CALLER] = network_of_headers(client[0], scope["headers"])
-        if path in _HEALTH:
-            line = (line, "health")
+        caller = network_of_headers(client[0], scope["headers"])
+    scope[CALLER] = caller
+    is_health = known is None and path in _HEALTH
+    line: Hashable = (caller, "health") if is_health else caller
     if LOOP_TURNS.begins(line):
         return
-    if line == scope[CALLER] and (user_id := signed_user_id(authorization)) is not None:
-        line = scope[CALLER] = user_id
+    if known is None and not is_health and (signed := signed_user_id(authorization)) is not None:
+        line = scope[CALLER] = signed
     async with held_meanwhile(scope):
         await LOOP_TURNS.wait(line)
 
