@@ -31,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let servers be interrupted: a shell that runs the tests in the background makes them ignore SIGINT."""
     if not hasattr(config, "workerinput"):
         begin_run()
+    # Until everything is imported: what is made then stays, and looking through it takes a fifth of that time.
+    gc.disable()
     hold_to_marks()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,6 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what stays to the end: it would look at all of it again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -181,6 +181,7 @@ def _parent() -> _Parent:
 
 
 def _main(orders: socket.socket) -> None:
+    gc.disable()
     for name in _LIBRARIES.split():
         with suppress(ImportError):
             importlib.import_module(name)
@@ -188,6 +189,7 @@ def _main(orders: socket.socket) -> None:
     with suppress(Exception):
         importlib.import_module("apps.templates.rules.preloading").preload()
     # What they share is not for each of them to look through, and so to copy.
+    gc.enable()
     gc.collect()
     gc.freeze()
     running: dict[int, int] = {}
