@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-__all__ = ["HANG_S", "MOST_TURNS", "PROGRAM_HANG_S", "eventually", "soon"]
+__all__ = ["HANG_S", "MOST_TURNS", "PROGRAM_HANG_S", "ends_at_once", "eventually", "soon"]
 
 HANG_S = 60.0
 """What takes longer hangs; what comes late on a busy machine comes before that."""
@@ -17,6 +17,16 @@ MOST_TURNS = 150
 """Round trips of some milliseconds each: half a second where nothing else runs."""
 
 Answer = TypeVar("Answer")
+
+
+def ends_at_once(work: Coroutine[Any, Any, object]) -> bool:
+    """Begin a coroutine, and tell whether it ends without a wait; one that waits is given up."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return True
+    work.close()
+    return False
 
 
 def eventually(look: Callable[[], Answer], what: str, timeout_s: float = HANG_S) -> Answer:

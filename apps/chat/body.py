@@ -151,11 +151,8 @@ async def held_meanwhile(scope: Mapping[str, Any]) -> AsyncIterator[None]:
 
 
 def _brought_bytes(scope: Mapping[str, Any]) -> int:
-    headers: Mapping[bytes, bytes] = dict(scope["headers"])
-    if b"transfer-encoding" in headers:
-        return _UNASKED_BYTES
-    declared = headers.get(b"content-length", b"")
-    return min(int(declared[:20]), _UNASKED_BYTES) if declared.isdigit() else 0
+    is_chunked = b"transfer-encoding" in dict(scope["headers"])
+    return _UNASKED_BYTES if is_chunked else min(_declared_bytes(scope), _UNASKED_BYTES)
 
 
 def _crowded() -> ServiceUnavailable:
@@ -209,8 +206,12 @@ def _end_now(deadline: asyncio.Timeout) -> None:
 
 
 def _is_declared_over(scope: Mapping[str, Any], most_bytes: int) -> bool:
+    return _declared_bytes(scope) > most_bytes
+
+
+def _declared_bytes(scope: Mapping[str, Any]) -> int:
     declared: bytes = dict(scope["headers"]).get(b"content-length", b"")
-    return declared.isdigit() and int(declared[:20]) > most_bytes
+    return int(declared[:20]) if declared.isdigit() else 0
 
 
 def _whole(scope: Mapping[str, Any], data: bytes) -> Body:

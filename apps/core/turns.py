@@ -10,6 +10,7 @@ Owners take turns, and so do the parts of one owner.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
+from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
 __all__ = ["Share", "Turns"]
@@ -125,7 +126,7 @@ class Turns(Generic[T]):
 
     def take_back(self, *, more_than: int) -> T | None:
         """Take out the newest ticket of the longest line of whoever has most that wait, if they have more than that."""
-        owner, waiting = max(self._waiting_of_owner.items(), key=_second, default=("", 0))
+        owner, waiting = max(self._waiting_of_owner.items(), key=itemgetter(1), default=("", 0))
         if waiting <= more_than:
             return None
         theirs = ((share, line) for share, line in self._lines.items() if share.owner == owner)
@@ -150,7 +151,3 @@ class Turns(Generic[T]):
     def _forget_if_empty(self, share: Share, line: _Line[T]) -> None:
         if not line.waiting and not line.running:
             del self._lines[share]
-
-
-def _second(pair: tuple[str, int]) -> int:
-    return pair[1]

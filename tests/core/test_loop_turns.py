@@ -11,6 +11,7 @@ import pytest
 from apps.core import loop_turns
 from apps.core.loop_turns import LoopTurns, Worked
 from apps.llm.errors import RateLimited, ServiceUnavailable
+from tests.waiting import ends_at_once
 
 
 @pytest.fixture
@@ -20,13 +21,7 @@ def turns() -> LoopTurns:
 
 def is_at_once(turns: LoopTurns, caller: str) -> bool:
     """Ask for a request, and tell whether it begins without a wait."""
-    step = turns.wait(caller)
-    try:
-        step.send(None)
-    except StopIteration:
-        return True
-    step.close()
-    return False
+    return ends_at_once(turns.wait(caller))
 
 
 async def crowd_of(turns: LoopTurns, caller: str, count: int, begun: list[str]) -> list[asyncio.Task[None]]:

@@ -27,6 +27,7 @@ from apps.llm.errors import Code, ServiceUnavailable
 from apps.templates.workload import WORKBENCH
 from promptcraft.database import DATABASE
 from tests.doors.in_process import Answer, ask
+from tests.waiting import ends_at_once
 
 pytestmark = [pytest.mark.usefixtures("runtime"), pytest.mark.django_db(transaction=True)]
 
@@ -290,13 +291,7 @@ class Visitor:
         from promptcraft.asgi import _wait_turn
 
         self.last = self.scope(path, **headers)
-        step = _wait_turn(self.last, path)
-        try:
-            step.send(None)
-        except StopIteration:
-            return True
-        step.close()
-        return False
+        return ends_at_once(_wait_turn(self.last, path))
 
     def waits(self, **headers: str) -> asyncio.Task[None]:
         """Ask, and return the task that waits for the turn."""
