@@ -20,7 +20,7 @@ __all__ = ["MOST_SOCKETS", "MOST_SOCKETS_OF_USER", "Registered", "SocketRegistry
 MOST_SOCKETS = 10_000
 """Handshakes past it are refused with 503."""
 MOST_SOCKETS_OF_USER = 20
-"""A further one is closed with 4429 once its token is known."""
+"""A further one is closed with 4429 a second after its token is known."""
 _BEAT_S = 0.5
 _BEATS_BETWEEN_LOOKS = 7
 """A disabled user's sockets are closed within 5 s: this pause, the look, and some room."""

@@ -23,13 +23,15 @@ from apps.templates.sockets.registry import sockets
 from apps.templates.sockets.requests import SocketRequest, chosen_request_id
 from promptcraft.websocket import accept_handshake
 
-__all__ = ["MOST_MESSAGES_A_SECOND", "MOST_REQUESTS", "Close", "Session"]
+__all__ = ["MOST_MESSAGES_A_SECOND", "MOST_REQUESTS", "TOO_MANY_PAUSE_S", "Close", "Session"]
 
 MOST_REQUESTS = 16
 """At once on one socket; further ones are refused. What they ask for has the bounds that it has over HTTP."""
 MOST_MESSAGES_A_SECOND = 50
 _TOKEN_S = 10.0
 """For a client that has sent no token with its handshake to send one."""
+TOO_MANY_PAUSE_S = 1.0
+"""Before a user's connection too many is closed: clients that connect again at once would keep the loop busy."""
 _LONGEST_CLOCK_S = 3600.0
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -301,6 +303,8 @@ class Session:
         self._closing = asyncio.get_running_loop().create_task(self._close(code))
 
     async def _close(self, code: int) -> None:
+        if code == Close.TOO_MANY:
+            await asyncio.sleep(TOO_MANY_PAUSE_S)
         await self._outbox.close(code)
         self._on_over()
 
