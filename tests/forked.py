@@ -1,7 +1,7 @@
 """Python processes that have the libraries already: forked off one that has imported them, as most of a start is that.
 
-The libraries, and the rules of the workbench, which know neither Django nor settings: each process reads its own
-environment and imports the project's other modules for itself.
+The libraries, and what of the project reads no settings: each process reads its own environment and imports the other
+modules for itself.
 
     with open("log", "wb") as log:
         process = started(["-m", "uvicorn", "promptcraft.asgi:application"], env, output=log.fileno())
@@ -36,17 +36,30 @@ __all__ = ["Process", "run", "started"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LIBRARIES = """
-charset_normalizer django.contrib.admin.decorators django.contrib.postgres.fields django.core.asgi
-django.core.handlers.asgi django.core.mail django.core.management django.db.backends.sqlite3.base
-django.db.migrations.autodetector django.http django.template.defaultfilters django.test.signals django.views.generic
-drf_spectacular.utils environs httptools httpx jwt marshmallow msgspec orjson psycopg pygments.lexers requests
-rest_framework.serializers sentry_sdk.integrations.asyncio sentry_sdk.integrations.logging urllib3 uvicorn.lifespan.on
-uvicorn.main uvicorn.protocols.http.httptools_impl uvloop yaml
+charset_normalizer corsheaders.middleware django.contrib.admin.decorators django.contrib.admin.views.main
+django.contrib.admindocs.views django.contrib.auth.password_validation django.contrib.messages.middleware
+django.contrib.postgres.fields django.contrib.sessions.backends.db django.contrib.sessions.middleware
+django.contrib.staticfiles.finders django.core.asgi django.core.handlers.asgi django.core.mail django.core.management
+django.core.management.commands.migrate django.db.backends.sqlite3.base django.db.migrations.autodetector django.http
+django.template.defaultfilters django.test.signals django.views.generic drf_spectacular.utils environs httptools httpx
+jwt marshmallow msgspec orjson psycopg pygments.lexers requests rest_framework.authentication rest_framework.metadata
+rest_framework.mixins rest_framework.permissions rest_framework.serializers sentry_sdk.integrations.asyncio
+sentry_sdk.integrations.logging urllib3 uvicorn.lifespan.on uvicorn.main uvicorn.protocols.http.httptools_impl
+uvicorn.protocols.websockets.auto uvloop yaml
 """
 """What every server imports, of what can be imported before there are settings. One that is missing costs time alone.
 
 Not Channels, Daphne, Redis and LangChain: a server that does not need them does not load them, which tests look at.
 """
+_OURS = """
+apps.accounts.access apps.accounts.attempts apps.chat.engine.generation apps.chat.engine.writer apps.chat.responses
+apps.limits.opening apps.llm.providers.mock apps.llm.providers.openai_compatible apps.templates.curation.bounds
+apps.templates.library.differences apps.templates.library.drafts apps.templates.prompts.comparing
+apps.templates.prompts.model_answers apps.templates.prompts.workload apps.templates.rules.preloading
+apps.templates.slug_forms promptcraft.handler promptcraft.logs promptcraft.routes promptcraft.schema.page
+promptcraft.scope promptcraft.server.connection promptcraft.server.uvicorn_program promptcraft.websocket
+"""
+"""What reads no settings, with all that it imports: a module that read some would be told that there are none."""
 _MOST_ORDER_BYTES = 200_000
 _CLOSE_S = 10
 
@@ -185,7 +198,10 @@ def _main(orders: socket.socket) -> None:
     for name in _LIBRARIES.split():
         with suppress(ImportError):
             importlib.import_module(name)
-    # Whoever breaks them sees it in the processes that need them.
+    # Whoever breaks one of these sees it in the processes that need it.
+    for name in _OURS.split():
+        with suppress(Exception):
+            importlib.import_module(name)
     with suppress(Exception):
         importlib.import_module("apps.templates.rules.preloading").preload()
     # What they share is not for each of them to look through, and so to copy.
