@@ -19,9 +19,21 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefi
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import ResolverMatch, set_script_prefix
 
+from apps.accounts.identity import recall_user_id, signed_user_id
 from apps.chat.begun import Listening, listen
-from apps.chat.body import MAX_BODY_BYTES, REFUSED, Body, answer_first, most_body_bytes, read_body
+from apps.chat.body import (
+    MAX_BODY_BYTES,
+    REFUSED,
+    Body,
+    answer_first,
+    crowded,
+    ended_at_bound,
+    is_surely_small,
+    most_body_bytes,
+    read_body,
+)
 from apps.chat.responses import StreamReader, StreamResponse
+from apps.llm.errors import ServiceUnavailable
 from promptcraft.headers import BODY_AT_ONCE, encoded_headers
 from promptcraft.sync_views import serve_in_turn
 
@@ -47,7 +59,8 @@ class StreamHandler(ASGIHandler):
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Read the bounded body, run the view, send its response."""
         images = most_body_bytes(scope["method"], scope["path"]) > MAX_BODY_BYTES
-        body = await read_body(scope, receive, images=images)
+        # Twenty times as much is read of those alone who show a token.
+        body = await read_body(scope, receive, images=images and (is_surely_small(scope) or _is_signed(scope)))
         if body is None:
             return
         if body.unread:
@@ -59,7 +72,10 @@ class StreamHandler(ASGIHandler):
         reader: StreamReader | None = None
         finish: list[Callable[[], None]] = []
         try:
-            response = await self._answer(scope, body, finish)
+            if body.held is None:
+                response = await self._answer(scope, body, finish)
+            else:
+                response = await self._answer_held(scope, body, finish)
             # A stream may last for minutes: it keeps nothing of its request, and of its response the reader alone.
             del scope, body
             start = _start_of(response)
@@ -105,6 +121,24 @@ class StreamHandler(ASGIHandler):
         response: HttpResponseBase = await match.func(request, *match.args, **match.kwargs)
         return response
 
+    async def _answer_held(
+        self, scope: dict[str, Any], body: Body, finish: list[Callable[[], None]]
+    ) -> HttpResponseBase:
+        """Do as `_answer`; where a body that has not been read yet has to make room, refuse it."""
+        assert body.held is not None
+
+        def refuse() -> None:
+            # Before the view is cancelled: its client has not left.
+            scope[REFUSED] = crowded()
+
+        try:
+            async with ended_at_bound(body.held, refuse):
+                return await self._answer(scope, body, finish)
+        except ServiceUnavailable:
+            return await self._answer(scope, Body(data=b""), finish)
+        finally:
+            body.let_go()
+
     async def _answer(self, scope: dict[str, Any], body: Body, finish: list[Callable[[], None]]) -> HttpResponseBase:
         """Return the view's response, stripped for HEAD; add to `finish` what is due at the end of it."""
         if body.refusal is not None and not _counts(scope):
@@ -114,9 +148,11 @@ class StreamHandler(ASGIHandler):
         prefix = get_script_prefix(scope)
         if prefix:
             set_script_prefix(prefix)
-        request = ASGIRequest(scope, BytesIO(body.data))
-        # Django would read the stream again, against its own bound; the body is here, bounded by ours.
-        request._body = body.data
+        # Django would read the stream again, against its own bound; the body is here, bounded by ours. One that may be
+        # large is for its view alone, to let go of.
+        data = b"" if scope["path"] == READ_BY_VIEWS[0] else bytes(body.data)
+        request = ASGIRequest(scope, BytesIO(data))
+        request._body = data
         request.META["promptcraft.body"] = body
         # Not `get_response_async`, which hands every answer from 400 on to a thread, for a log line that is off.
         response: HttpResponseBase = await self._middleware_chain(request)  # type: ignore[attr-defined]
@@ -164,6 +200,11 @@ def _start_of(response: HttpResponseBase) -> dict[str, Any]:
     if response.cookies:
         headers += [(b"Set-Cookie", cookie.OutputString().encode("ascii")) for cookie in response.cookies.values()]
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
+
+
+def _is_signed(scope: dict[str, Any]) -> bool:
+    authorization = dict(scope["headers"]).get(b"authorization", b"")
+    return recall_user_id(authorization) is not None or signed_user_id(authorization) is not None
 
 
 def _counts(scope: dict[str, Any]) -> bool:

@@ -68,7 +68,8 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
         try:
             response = await get_response(request)
         except asyncio.CancelledError:
-            _log(context, _Asked.of(request), 499)
+            if REFUSED not in request.scope:  # type: ignore[attr-defined]
+                _log(context, _Asked.of(request), 499)
             raise
         set_headers(
             response,

@@ -21,7 +21,7 @@ from apps.llm.errors import (
     ServiceUnavailable,
     UnsupportedMediaType,
 )
-from apps.llm.wire.values import MAX_VALUES, values_exceed
+from apps.llm.wire.values import MAX_VALUES, most_values, values_exceed
 
 __all__ = [
     "BODY_BYTES_PER_S",
@@ -33,7 +33,10 @@ __all__ = [
     "REFUSED",
     "Body",
     "answer_first",
+    "crowded",
+    "ended_at_bound",
     "held_meanwhile",
+    "is_surely_small",
     "most_body_bytes",
     "read_body",
 ]
@@ -48,7 +51,10 @@ BODY_S = 10.0
 BODY_BYTES_PER_S = 128 * 1024
 """A body has so many seconds, and another one for so many bytes that came: a slow uplink passes, a drip does not."""
 MOST_HELD_BYTES = 256 * 1024 * 1024
-"""Of bodies that arrive or wait for their turn, all together; at the bound the largest of who holds most gets 503."""
+"""Of bodies that arrive, wait for their turn or have not been read yet, all together.
+
+At the bound the largest of who holds most gets 503. Small ones, which come in one piece, are not counted.
+"""
 _IMAGE_MARK = b'"image_url"'
 _DISCARD_BYTES = 32 * 1024 * 1024
 _DISCARD_S = 1.0
@@ -63,10 +69,15 @@ _UNASKED_BYTES = 256 * 1024
 """What a server may read of a body that nobody has asked for yet: what comes with one look at a connection."""
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's body. `data` is empty if one of the others is true: then it has a `refusal`."""
+class Body(msgspec.Struct, kw_only=True):
+    """A request's body. `data` is empty if one of the others is true: then it has a `refusal`.
 
-    data: bytes
+    Not frozen: it may be large, and what reads it lets it go before it waits for anything.
+    """
+
+    data: bytes | bytearray
+    held: HeldMemory | None = None
+    """What is counted of it until it is let go of."""
     overflowed: bool = False
     late: bool = False
     crowded: bool = False
@@ -74,6 +85,12 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     encoded: bool = False
     unread: bool = False
     """Whether more of it may be arriving: `answer_first` sees to that."""
+
+    def let_go(self) -> None:
+        """Hold nothing of it any more. Safe to call again."""
+        self.data = b""
+        if self.held is not None:
+            self.held.close()
 
     @property
     def refusal(self) -> PromptCraftError | None:
@@ -85,12 +102,18 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
         if self.late:
             return RequestTimeout("The request's body did not arrive in time. Send it again.")
         if self.crowded:
-            return _crowded()
+            return crowded()
         if self.tangled:
             return InvalidRequest(
                 f"The body holds more than {MAX_VALUES} values. Send a smaller JSON object.", code=Code.INVALID_JSON
             )
         return None
+
+
+def is_surely_small(scope: Mapping[str, Any]) -> bool:
+    """Tell whether a head says of its body that it needs no images to be as large as it is."""
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" not in headers and _declared_bytes(headers) <= MAX_BODY_BYTES
 
 
 def most_body_bytes(method: str, path: str) -> int:
@@ -100,7 +123,7 @@ def most_body_bytes(method: str, path: str) -> int:
 
 
 async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool = True) -> Body | None:
-    """Read the body; return None if the client left first.
+    """Read the body; return None if the client left first. The caller lets it go.
 
     The bound is 1 MiB, or, where `images` may come, 20 MiB once an image part has shown itself within the first.
     Nothing is read of a body that is declared to be over it, nor behind a head that was refused.
@@ -108,7 +131,7 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool 
     if REFUSED in scope:
         return Body(data=b"", unread=True)
     most_bytes = MAX_BODY_WITH_IMAGES_BYTES if images else MAX_BODY_BYTES
-    if _is_declared_over(scope, most_bytes):
+    if _declared_bytes(dict(scope["headers"])) > most_bytes:
         return Body(data=b"", overflowed=True, unread=True)
     first = begin(receive())
     if not isinstance(first, Rest) and not first.get("more_body", False):
@@ -117,15 +140,16 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool 
         if first["type"] == "http.disconnect":
             return None
         if len(data) <= MAX_BODY_BYTES:
-            return _whole(scope, data)
+            return _whole(scope, data, tangled=values_exceed(data))
     try:
         async with asyncio.timeout(BODY_S) as deadline:
             arriving = _ARRIVING.open(scope.get(CALLER), partial(_end_now, deadline))
             message = await first if isinstance(first, Rest) else first
             return await _read(scope, receive, message, most_bytes, deadline, arriving)
     except TimeoutError:
-        crowded = arriving.given_up
-        return Body(data=b"", crowded=crowded, late=not crowded, unread=True)
+        given_up = arriving.given_up
+        arriving.close()
+        return Body(data=b"", crowded=given_up, late=not given_up, unread=True)
 
 
 @asynccontextmanager
@@ -138,24 +162,42 @@ async def held_meanwhile(scope: Mapping[str, Any]) -> AsyncIterator[None]:
     if not brought_bytes:
         yield
         return
+    held = _ARRIVING.open(scope.get(CALLER), _nothing)
+    try:
+        async with ended_at_bound(held):
+            held.hold(brought_bytes)
+            yield
+    finally:
+        held.close()
+
+
+@asynccontextmanager
+async def ended_at_bound(held: HeldMemory, told: Callable[[], None] | None = None) -> AsyncIterator[None]:
+    """Cancel what is done inside if what is held has to make room, `told` first. Raises ServiceUnavailable then."""
+
+    def given_up() -> None:
+        if told is not None:
+            told()
+        _end_now(deadline)
+
     try:
         async with asyncio.timeout(None) as deadline:
-            arriving = _ARRIVING.open(scope.get(CALLER), partial(_end_now, deadline))
+            held.on_given_up = given_up
             try:
-                arriving.hold(brought_bytes)
                 yield
             finally:
-                arriving.close()
+                held.on_given_up = _nothing
     except TimeoutError:
-        raise _crowded() from None
+        raise crowded() from None
 
 
 def _brought_bytes(scope: Mapping[str, Any]) -> int:
-    is_chunked = b"transfer-encoding" in dict(scope["headers"])
-    return _UNASKED_BYTES if is_chunked else min(_declared_bytes(scope), _UNASKED_BYTES)
+    headers = dict(scope["headers"])
+    return _UNASKED_BYTES if b"transfer-encoding" in headers else min(_declared_bytes(headers), _UNASKED_BYTES)
 
 
-def _crowded() -> ServiceUnavailable:
+def crowded() -> ServiceUnavailable:
+    """Return the error of a body that makes room for others."""
     return ServiceUnavailable("Too many large requests are arriving at once. Try again shortly.", code=Code.OVERLOADED)
 
 
@@ -168,10 +210,11 @@ async def _read(
     arriving: HeldMemory,
 ) -> Body | None:
     held = bytearray()
-    size_bytes = 0
+    size_bytes = values = 0
     bound = MAX_BODY_BYTES
     first_deadline_s = deadline.when()
     assert first_deadline_s is not None
+    body: Body | None = None
     try:
         while True:
             if message["type"] == "http.disconnect":
@@ -180,44 +223,50 @@ async def _read(
             if part:
                 held += part
                 size_bytes += len(part)
+                # Part by part: many megabytes at once would stop the loop for a tenth of a second.
+                values += most_values(part)
             more: bool = message.get("more_body", False)
             if size_bytes > bound:
                 if bound < most_bytes and _IMAGE_MARK in held:
                     bound = most_bytes
                 if size_bytes > bound:
-                    held.clear()
                     return Body(data=b"", overflowed=True, unread=more)
-            if not more:
-                data = bytes(held)
-                # One copy is enough while it is looked at.
-                held.clear()
-                return _whole(scope, data)
             arriving.hold(size_bytes)
             if arriving.given_up:
-                return Body(data=b"", crowded=True, unread=True)
+                return Body(data=b"", crowded=True, unread=more)
+            if not more:
+                tangled = values > MAX_VALUES and values_exceed(held)
+                # Django and its like take bytes; no copy is made of what only we read.
+                body = _whole(scope, held if size_bytes > MAX_BODY_BYTES else bytes(held), tangled=tangled)
+                if body.data:
+                    body.held = arriving
+                return body
             deadline.reschedule(first_deadline_s + size_bytes / BODY_BYTES_PER_S)
             message = await receive()
     finally:
-        arriving.close()
+        if body is None or body.held is None:
+            arriving.close()
 
 
 def _end_now(deadline: asyncio.Timeout) -> None:
-    deadline.reschedule(asyncio.get_running_loop().time())
+    # One that is over this very moment ends by itself.
+    if not deadline.expired():
+        deadline.reschedule(asyncio.get_running_loop().time())
 
 
-def _is_declared_over(scope: Mapping[str, Any], most_bytes: int) -> bool:
-    return _declared_bytes(scope) > most_bytes
+def _nothing() -> None:
+    pass
 
 
-def _declared_bytes(scope: Mapping[str, Any]) -> int:
-    declared: bytes = dict(scope["headers"]).get(b"content-length", b"")
+def _declared_bytes(headers: Mapping[bytes, bytes]) -> int:
+    declared = headers.get(b"content-length", b"")
     return int(declared[:20]) if declared.isdigit() else 0
 
 
-def _whole(scope: Mapping[str, Any], data: bytes) -> Body:
+def _whole(scope: Mapping[str, Any], data: bytes | bytearray, *, tangled: bool) -> Body:
     if data and _is_encoded(scope):
         return Body(data=b"", encoded=True)
-    return Body(data=b"", tangled=True) if values_exceed(data) else Body(data=data)
+    return Body(data=b"", tangled=True) if tangled else Body(data=data)
 
 
 def _is_encoded(scope: Mapping[str, Any]) -> bool:

@@ -94,11 +94,12 @@ async def open_completion(asked: Asked) -> Opened:
     """
     supervisor = get_supervisor()
     user_id = asked.caller.user_id
-    body_sha256 = hashlib.sha256(asked.body.data).hexdigest()
     key = asked.idempotency_key
     if key is not None and (not _KEY.fullmatch(key) or asked.body.refusal is not None):
         key = None
+    body_sha256 = ""
     if key is not None:
+        body_sha256 = hashlib.sha256(asked.body.data).hexdigest()
         replay = await _replay(supervisor, asked, key, body_sha256)
         if replay is not None:
             return replay
@@ -128,6 +129,7 @@ async def open_completion(asked: Asked) -> Opened:
 
     try:
         command = _checked(asked, body_sha256)
+        asked.body.let_go()
         generation = supervisor.admit(command, supervisor.chain.plan(command.request), lease)
     except PromptCraftError as error:
         on_failure(error)
@@ -242,6 +244,7 @@ async def _replay(supervisor: Supervisor, asked: Asked, key: str, body_sha256: s
     _same_body(former_sha256, body_sha256)
     asked.on_window(await window_of(asked.caller))
     stream = parse_request(asked.body.data).stream
+    asked.body.let_go()
     # Before the answer is read, which may be large.
     give_back = supervisor.take_reader(user_id)
     try:
@@ -281,6 +284,7 @@ async def _attached(asked: Asked, generation: Generation, body_sha256: str) -> O
     Raises Conflict, RateLimited if the caller has too many readers, or what the completion failed with.
     """
     _same_body(generation.order.body_sha256, body_sha256)
+    asked.body.let_go()
     asked.on_window(await window_of(asked.caller))
     reader = get_supervisor().join(generation)
     asked.on_begun(generation)

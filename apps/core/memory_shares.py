@@ -11,12 +11,13 @@ __all__ = ["HeldMemory", "SharedMemory"]
 class HeldMemory:
     """What one request or connection holds. Its owner reports the size, and closes it."""
 
-    __slots__ = ("_give_up", "_shared", "caller", "given_up", "size_bytes")
+    __slots__ = ("_shared", "caller", "given_up", "on_given_up", "size_bytes")
 
-    def __init__(self, shared: SharedMemory, caller: Hashable, give_up: Callable[[], None]) -> None:
+    def __init__(self, shared: SharedMemory, caller: Hashable, on_given_up: Callable[[], None]) -> None:
         self._shared = shared
-        self._give_up = give_up
         self.caller = caller
+        self.on_given_up = on_given_up
+        """Called once at the most. Who takes over what is held puts another one in its place."""
         self.size_bytes = 0
         self.given_up = False
 
@@ -29,7 +30,7 @@ class HeldMemory:
         """Make room for others: the owner is told, and holds nothing any more."""
         self.close()
         self.given_up = True
-        self._give_up()
+        self.on_given_up()
 
     def close(self) -> None:
         """Hold nothing. Safe to call again."""
@@ -47,9 +48,9 @@ class SharedMemory:
         self.held_bytes = 0
         self._held: dict[HeldMemory, None] = {}
 
-    def open(self, caller: Hashable, give_up: Callable[[], None]) -> HeldMemory:
-        """Return a piece of a caller's, which holds nothing yet. `give_up` is called once at the most."""
-        return HeldMemory(self, caller, give_up)
+    def open(self, caller: Hashable, on_given_up: Callable[[], None]) -> HeldMemory:
+        """Return a piece of a caller's, which holds nothing yet. `on_given_up` is called once at the most."""
+        return HeldMemory(self, caller, on_given_up)
 
     def resize(self, one: HeldMemory, size_bytes: int) -> None:
         """Count what a piece holds now."""

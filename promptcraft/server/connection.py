@@ -39,8 +39,10 @@ _STEP_BYTES = 128
 _MOST_STEP_BYTES = _MOST_STEPS * _STEP_BYTES
 
 
+_SMALL_HEAD_BYTES = 4096
+"""As much of a head is not counted once it has ended: few are larger."""
 _waiting = SharedMemory(most_bytes=64 * 1024 * 1024)
-"""Heads that have not ended, and requests that wait for their turn; one that makes room is refused with 503."""
+"""Heads, until they are answered, and requests that wait for their turn; one that makes room is refused with 503."""
 _untaken = SharedMemory(most_bytes=256 * 1024 * 1024)
 """Of answers, in write buffers that are over their mark; one that makes room is cut."""
 
@@ -56,6 +58,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # More names than the class's instances can share would cost every connection a table of its own, 1.5 KB.
     __slots__ = (
         "_body_bytes",
+        "_head_bytes",
         "_head_timer",
         "_in_head",
         "_next_turn",
@@ -83,7 +86,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._reading_stopped = False
         self._unparsed: bytes | bytearray = b""
-        self._undelivered_bytes = self._body_bytes = 0
+        self._undelivered_bytes = self._body_bytes = self._head_bytes = 0
         self._untaken: HeldMemory | None = None
         self._waiting: HeldMemory | None = None
         self._problem: PromptCraftError | None = None
@@ -253,6 +256,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.__class__ = PlainCycle
             self.cycle.waiting_for_100_continue = False
         self._body_bytes = 0
+        self._head_bytes = size_bytes if size_bytes > _SMALL_HEAD_BYTES else 0
         self._in_head = False
         self._delivered()
         self._stop_head_clock()
@@ -281,11 +285,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def _forget_requests(self) -> None:
         self._delivered()
         self._unparsed = b""
+        self._head_bytes = 0
         self._count_waiting()
 
     def _count_waiting(self) -> None:
         """Count what waits here among all that waits: at the bound this connection or another one makes room."""
-        waiting_bytes = self._undelivered_bytes + len(self._unparsed)
+        waiting_bytes = self._head_bytes + self._undelivered_bytes + len(self._unparsed)
         if waiting_bytes and self._waiting is None:
             self._waiting = _waiting.open(self._network(), self._refuse_crowd)
         if self._waiting is not None:
@@ -319,6 +324,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """End the response; if the connection ends with it, what is left is not waited for without end."""
         super().on_response_complete()
+        if self._head_bytes:
+            # An idle connection has no use for it.
+            self.cycle, self.scope, self.headers, self.url = None, None, [], b""  # type: ignore[assignment]
+            self._head_bytes = 0
+            self._count_waiting()
         if self.transport.is_closing():
             self._watch_writing()
         elif self._unparsed:

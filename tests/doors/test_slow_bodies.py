@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import sync_to_async
 
 from apps.chat import body as bodies
-from apps.chat.body import BODY_S, CALLER, MAX_BODY_BYTES, Body, read_body
+from apps.chat.body import BODY_S, CALLER, MAX_BODY_BYTES, Body
+from apps.core.work_queue import user_share
+from promptcraft.database import DATABASE
 from tests.doors.in_process import ask, bearer
+from tests.waiting import HANG_S
 
 KIB = 1024
 COMPLETIONS = "/api/v2/chat/completions/"
 SCOPE: dict[str, Any] = {"headers": []}
+
+
+async def read_body(scope: Mapping[str, Any], receive: Any, *, images: bool = True) -> Body | None:
+    """Return a body that is let go of."""
+    body = await bodies.read_body(scope, receive, images=images)
+    if body is None:
+        return None
+    copied = msgspec.structs.replace(body, data=bytes(body.data), held=None)
+    body.let_go()
+    return copied
 
 
 def piece(data: bytes, *, more: bool = True) -> Mapping[str, Any]:
@@ -128,6 +143,44 @@ class TestMemory:
         assert bodies._ARRIVING.held_bytes == 0
         assert await read_body(SCOPE, sender(300 * KIB)) == Body(data=b"a" * 300 * KIB)
 
+    async def test_a_body_is_counted_until_it_is_let_go_of(self) -> None:
+        messages = [piece(b"a" * KIB), piece(b"a" * KIB, more=False)]
+
+        async def receive() -> Mapping[str, Any]:
+            return messages.pop(0)
+
+        body = await bodies.read_body(SCOPE, receive)
+        assert body is not None
+        assert bodies._ARRIVING.held_bytes == len(body.data) == 2 * KIB
+        body.let_go()
+        assert bodies._ARRIVING.held_bytes == len(body.data) == 0
+
+    async def test_one_that_is_late_at_the_same_moment_is_no_fault_of_who_needs_room(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its time is over already when its room is wanted: it ends by itself, in the next turn of the loop."""
+        loop = asyncio.get_running_loop()
+        over_s = loop.time() + 0.2
+        monkeypatch.setattr(bodies, "BODY_S", 0.1)
+        monkeypatch.setattr(bodies, "BODY_BYTES_PER_S", 1e12)
+        monkeypatch.setattr(bodies._ARRIVING, "most_bytes", 1000 * KIB)
+        another = bodies._ARRIVING.open("ann", lambda: None)
+        messages = [piece(b"a" * 700 * KIB)]
+
+        async def receive() -> Mapping[str, Any]:
+            return messages.pop() if messages else await silence()
+
+        def stand_still() -> None:
+            while loop.time() < over_s:
+                continue
+
+        # All three are due when the loop goes on; the body's own clock is the first, and its task comes behind them.
+        loop.call_at(over_s - 0.19, stand_still)
+        loop.call_at(over_s, another.hold, 400 * KIB)
+        assert await bodies.read_body(SCOPE, receive) == Body(data=b"", crowded=True, unread=True)
+        assert bodies._ARRIVING.held_bytes == another.size_bytes == 400 * KIB
+        another.close()
+
     @pytest.mark.parametrize("end", ["disconnect", "overflow", "late", "cancel"])
     async def test_the_room_is_given_back_on_every_way_out(self, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bodies, "BODY_S", 0.05)
@@ -171,3 +224,65 @@ class TestMemory:
 
         assert await read_body(SCOPE, receive, images=False) == Body(data=b"", overflowed=True)
         assert (await read_body(SCOPE, receive)) == Body(data=image)
+
+
+PART = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 2 * MAX_BODY_BYTES}}
+WITH_IMAGE = json.dumps({"messages": [{"role": "user", "content": [PART]}]}).encode()
+
+
+def cut(body: bytes) -> list[bytes]:
+    return [body[start : start + 256 * KIB] for start in range(0, len(body), 256 * KIB)]
+
+
+@pytest.mark.usefixtures("runtime")
+class TestLargeOnes:
+    async def test_are_read_of_those_alone_who_show_a_token(self) -> None:
+        signed = await sync_to_async(bearer)()
+        statuses = []
+        for authorization in (signed, "", "Bearer x.y.z", f"{signed[:-4]}AAAA"):
+            for declared in ({b"content-length": b"%d" % len(WITH_IMAGE)}, {b"transfer-encoding": b"chunked"}):
+                headers = {b"authorization": authorization.encode(), b"content-type": b"application/json", **declared}
+                answer = await ask(COMPLETIONS, headers=headers, pieces=cut(WITH_IMAGE))
+                statuses.append((answer.status, answer.headers.get("connection")))
+        # Of the others the first MiB at the most: their connections end.
+        assert statuses == [(200, None)] * 2 + [(401, "close")] * 6
+
+    async def test_who_waits_for_an_answer_holds_none(self) -> None:
+        headers = {
+            b"authorization": (await sync_to_async(bearer)()).encode(),
+            b"idempotency-key": b"k",
+            b"x-mock-scenario": b"stall",
+        }
+        asking = [asyncio.ensure_future(ask(COMPLETIONS, headers=headers, pieces=cut(WITH_IMAGE))) for _ in range(3)]
+        held = bodies._ARRIVING
+        async with asyncio.timeout(HANG_S):
+            while not held.held_bytes:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0)
+            while held.held_bytes:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert [one.done() for one in asking] == [False] * 3
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    async def test_one_that_its_view_has_not_read_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first look at a token asks the database, for which requests may have to wait."""
+        headers = {b"authorization": (await sync_to_async(bearer)()).encode()}
+        over = threading.Event()
+        threads = DATABASE._idle_threads
+        busy = [asyncio.ensure_future(DATABASE.run(user_share(-number), over.wait)) for number in range(threads)]
+        waiting = asyncio.ensure_future(ask(COMPLETIONS, headers=headers, pieces=cut(WITH_IMAGE)))
+        try:
+            async with asyncio.timeout(HANG_S):
+                while bodies._ARRIVING.held_bytes < len(WITH_IMAGE):  # noqa: ASYNC110 - nobody is told
+                    await asyncio.sleep(0)
+            monkeypatch.setattr(bodies._ARRIVING, "most_bytes", len(WITH_IMAGE))
+            another = bodies._ARRIVING.open("ann", lambda: None)
+            another.hold(1)
+            answer = await waiting
+            assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "overloaded")
+            assert bodies._ARRIVING.held_bytes == 1
+            another.close()
+        finally:
+            over.set()
+            await asyncio.gather(*busy)

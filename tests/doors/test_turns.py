@@ -233,6 +233,41 @@ class TestWaiting:
             assert held() is None
             assert streaming.begun == 1
 
+    async def test_a_large_head_is_held_until_it_is_answered(self) -> None:
+        streaming = Streaming()
+        large = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: %b\r\n\r\n" % (b"a" * 40 * KIB)
+        async with serving(streaming) as served, served.client() as client:
+            await client.send(large)
+            await client.until(b"begun")
+            # The path, the names and the values.
+            await served.wait_held(len(b"/hostax-a") + 40 * KIB)
+            streaming.end.set()
+            await client.until(b"ended")
+            await served.wait_held(0)
+            # Of one that is idle nothing is kept.
+            assert not any(40 * KIB < len(value) for _, value in served.accepted[-1].headers)
+            await client.send(GET + large)
+            answers = b""
+            while answers.count(b"ended") < 2:
+                answers += await client.until(b"ended")
+            await served.wait_held(0)
+
+    async def test_a_large_head_makes_room_while_its_body_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def reads_first(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await Streaming()(scope, receive, send)
+
+        monkeypatch.setattr(connection._waiting, "most_bytes", 64 * KIB)
+        waiting = b"POST / HTTP/1.1\r\nContent-Length: 5\r\nX-A: %b\r\n\r\n" % (b"a" * 40 * KIB)
+        async with serving(reads_first) as served, served.client() as first, served.client() as second:
+            await first.send(waiting)
+            await served.wait_held(len(b"/content-length5x-a") + 40 * KIB)
+            await second.send(waiting)
+            assert (await second.rest()).startswith(b"HTTP/1.1 503 ")
+            await served.wait_held(len(b"/content-length5x-a") + 40 * KIB)
+            first.close()
+            await served.wait_held(0)
+
     async def test_all_connections_share_a_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
         streaming = Streaming()
         monkeypatch.setattr(connection._waiting, "most_bytes", 20 * KIB)

@@ -53,6 +53,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     survives_disconnect: bool
     idempotency_key: str
     body_sha256: str
+    """Empty where there is no key."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ _OPENS_AS_BITS = bytes(ord("1" if byte == _OPEN else "0") for byte in range(256)
 _NOT_BRACKETS_OUTSIDE = bytes(byte for byte in range(256) if byte not in (_OPEN, _CLOSE))
 
 
-def depth_exceeds(data: bytes, limit: int) -> bool:
+def depth_exceeds(data: bytes | bytearray, limit: int) -> bool:
     """Tell whether `[` and `{` outside strings nest deeper than `limit`.
 
     Linear in time and memory, some 20 ns a byte at the worst. Exact for well-formed JSON; on anything else the
@@ -42,7 +42,7 @@ def depth_exceeds(data: bytes, limit: int) -> bool:
     return brackets.count(b"1") > limit and _peak(brackets) > limit
 
 
-def _outside_strings(structure: bytes) -> bytes:
+def _outside_strings(structure: bytes | bytearray) -> bytes:
     """Return the brackets outside strings, `1` for each that opens and `0` for each that closes."""
     size = len(structure)
     inside = int(structure.translate(_QUOTES_AS_BITS), 2)
@@ -56,7 +56,7 @@ def _outside_strings(structure: bytes) -> bytes:
     return marked.to_bytes(size, "big").translate(_OPENS_AS_BITS, _NOT_BRACKETS_OUTSIDE)
 
 
-def _peak(brackets: bytes) -> int:
+def _peak(brackets: bytes | bytearray) -> int:
     """Return the greatest depth of brackets written as `1` (opens) and `0` (closes)."""
     padded = brackets + b"0" * (-len(brackets) % 8)
     eights = int(padded, 2).to_bytes(len(padded) // 8, "big")

@@ -28,7 +28,7 @@ _SURROGATE_OR_ESCAPE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
 _LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 
 
-def loads(data: bytes | str, *, lone_surrogates: bool = True) -> Any:
+def loads(data: bytes | bytearray | str, *, lone_surrogates: bool = True) -> Any:
     """Parse one JSON text; with `lone_surrogates` false, halves of a pair are an error too.
 
     Integers over 64 bits come back as floats. Raises ValueError on anything malformed: wrong UTF-8, NaN,
@@ -46,7 +46,7 @@ def loads(data: bytes | str, *, lone_surrogates: bool = True) -> Any:
     raise ValueError(reason)
 
 
-def _loads_surrogates(data: bytes | str) -> Any:
+def _loads_surrogates(data: bytes | bytearray | str) -> Any:
     """Parse as orjson would if it took lone surrogates."""
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")

@@ -14,7 +14,7 @@ _ESCAPED = b"\\u003"
 """How an escaped colon begins."""
 
 
-def keys_repeat(data: bytes, value: object) -> bool:
+def keys_repeat(data: bytes | bytearray, value: object) -> bool:
     """Tell whether some object of a well-formed text has a key twice; `value` is what the text was parsed to.
 
     It has if more members are written than were kept: each is written with a colon, and the other colons are those of
@@ -31,7 +31,7 @@ def keys_repeat(data: bytes, value: object) -> bool:
     return _written(data) != kept
 
 
-def _written(data: bytes) -> int:
+def _written(data: bytes | bytearray) -> int:
     """Count the colons outside strings."""
     if b"\\" in data:
         # Pairs first: what is left before a quote then is the one backslash that escapes it.

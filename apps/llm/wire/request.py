@@ -78,7 +78,7 @@ _PARAMETER_CHECKS: Mapping[str, Callable[[object, str], object]] = {
 _REPLACED = {"functions": "tools", "function_call": "tool_choice"}
 
 
-def parse_request(body: bytes) -> CompletionRequest:
+def parse_request(body: bytes | bytearray) -> CompletionRequest:
     """Check a request body and return it typed.
 
     The caller has checked the size of the body. A null field is an absent one; a field nobody here knows goes to
@@ -115,7 +115,7 @@ def parse_request(body: bytes) -> CompletionRequest:
     )
 
 
-def _load(body: bytes) -> dict[str, Any]:
+def _load(body: bytes | bytearray) -> dict[str, Any]:
     if not body or body.isspace():
         raise _not_json("The body is empty. Send a JSON object with `messages`.")
     if depth_exceeds(body, MAX_DEPTH):

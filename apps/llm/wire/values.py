@@ -6,7 +6,7 @@ stops the process for a third of a second. This runs in front of it, on bytes fr
 
 from __future__ import annotations
 
-__all__ = ["MAX_VALUES", "values_exceed"]
+__all__ = ["MAX_VALUES", "most_values", "values_exceed"]
 
 MAX_VALUES = 32_768
 """Far more than a thousand messages and a hundred tools have."""
@@ -16,7 +16,13 @@ _MOST_MARK_BYTES = 1024 * 1024
 _NOT_MARKS = bytes(byte for byte in range(256) if byte not in b'[{,"')
 
 
-def values_exceed(data: bytes, limit: int = MAX_VALUES) -> bool:
+def most_values(part: bytes) -> int:
+    """Return how many values a part of a JSON text holds at the most, what stands in strings taken for more of them."""
+    marks = part.translate(None, _NOT_MARKS)
+    return len(marks) - marks.count(b'"')
+
+
+def values_exceed(data: bytes | bytearray, limit: int = MAX_VALUES) -> bool:
     """Tell whether `[`, `{` and `,` outside strings are more than `limit`: so many values there may be at the most.
 
     Linear, about a millisecond for a megabyte. Exact for well-formed JSON; on anything else the answer means nothing,
