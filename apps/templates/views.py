@@ -27,7 +27,7 @@ from apps.templates.library.differences import difference
 from apps.templates.library.drafts import template_change, template_draft, variables_of, version_draft
 from apps.templates.library.exporting import export_begin
 from apps.templates.library.yaml_values import parse_yaml
-from apps.templates.workload import WORKBENCH, workbench_take
+from apps.templates.workload import IMPORTS, WORKBENCH, workbench_take
 
 __all__ = [
     "CategoriesView",
@@ -262,6 +262,8 @@ class ExportView(_TemplatesView):
 
 class ImportView(_TemplatesView):
     """`/import/`: templates from a file."""
+
+    queue = IMPORTS
 
     @extend_schema(**schema.IMPORT)
     def post(self, request: Request) -> Response:

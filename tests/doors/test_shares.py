@@ -24,7 +24,7 @@ from apps.core import loop_turns
 from apps.core.loop_turns import LOOP_TURNS
 from apps.core.work_queue import WorkQueue, user_share
 from apps.llm.errors import Code, ServiceUnavailable
-from apps.templates.workload import WORKBENCH
+from apps.templates.workload import IMPORTS, WORKBENCH
 from promptcraft.database import DATABASE
 from tests.doors.in_process import Answer, ask
 from tests.waiting import ends_at_once
@@ -138,13 +138,21 @@ async def everything_of(person: Person) -> list[int]:
 async def test_a_crowd_at_the_workbench(ann: Person, bob: Person, path: str, body: object) -> None:
     """150 at once of one user, whose work never ends: their line is full, and nobody else's is touched."""
     await ann.ask("auth/me/")
-    async with held((WORKBENCH, user_share(ann.user.pk))):
+    queue = IMPORTS if "import" in path else WORKBENCH
+    async with held((queue, user_share(ann.user.pk))):
         crowd = [asyncio.create_task(ann.ask(path, body)) for _ in range(150)]
         await everything_of(bob)
         # Of the one whose crowd it is, too: chat and log-in wait for nothing of the workbench's.
         assert (await ann.ask("chat/completions/", CHAT)).status == 200
         assert (await ann.log_in()).status == 200
-        await refused_but_for(crowd, WORKBENCH.most_waiting_of_share)
+        await refused_but_for(crowd, queue.most_waiting_of_share)
+
+
+async def test_imports_leave_the_workbench_to_others(ann: Person) -> None:
+    await ann.ask("auth/me/")
+    async with held((IMPORTS, user_share(-1)), (IMPORTS, user_share(-2))):
+        assert told([await ann.ask("templates/import/", [])]) == {503: 1}
+        assert (await ann.ask("templates/search/?q=rivers")).status == 200
 
 
 async def test_a_crowd_that_logs_in(ann: Person, bob: Person, settings: Any) -> None:

@@ -170,14 +170,21 @@ class TestMemory:
         async def receive() -> Mapping[str, Any]:
             return messages.pop() if messages else await silence()
 
+        made_room = loop.create_future()
+
+        def needs_room() -> None:
+            another.hold(400 * KIB)
+            made_room.set_result(None)
+
         def stand_still() -> None:
             while loop.time() < over_s:
                 continue
 
         # All three are due when the loop goes on; the body's own clock is the first, and its task comes behind them.
         loop.call_at(over_s - 0.19, stand_still)
-        loop.call_at(over_s, another.hold, 400 * KIB)
+        loop.call_at(over_s, needs_room)
         assert await bodies.read_body(SCOPE, receive) == Body(data=b"", crowded=True, unread=True)
+        assert made_room.done()
         assert bodies._ARRIVING.held_bytes == another.size_bytes == 400 * KIB
         another.close()
 
@@ -265,7 +272,9 @@ class TestLargeOnes:
             one.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
 
-    async def test_one_that_its_view_has_not_read_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_one_that_its_view_has_not_read_makes_room(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """The first look at a token asks the database, for which requests may have to wait."""
         headers = {b"authorization": (await sync_to_async(bearer)()).encode()}
         over = threading.Event()
@@ -283,6 +292,11 @@ class TestLargeOnes:
             assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "overloaded")
             assert bodies._ARRIVING.held_bytes == 1
             another.close()
+            # Its client has not left.
+            statuses = [
+                vars(record)["fields"]["status"] for record in caplog.records if record.name == "promptcraft.request"
+            ]
+            assert statuses == [503]
         finally:
             over.set()
             await asyncio.gather(*busy)
