@@ -26,14 +26,18 @@ GAP_S = 0.3
 def shared() -> Iterator[Door]:
     with UpstreamServer() as upstream:
         deadlines = {"FIRST_TOKEN_TIMEOUT": str(FIRST_TOKEN_S), "GAP_TIMEOUT": str(GAP_S)}
-        server = ServerProcess(CALM | deadlines | {"PROVIDER_CHAIN": "zai,mock"}, upstream=upstream, vendors=["zai"])
+        server = ServerProcess(
+            CALM | deadlines | {"PROVIDER_CHAIN": "zai,mock,deepseek,openai"},
+            upstream=upstream,
+            vendors=["zai", "deepseek", "openai"],
+        )
         with started(server):
             yield Door(server, upstream)
 
 
 @pytest.fixture
 def door(shared: Door) -> Door:
-    """A real provider with a key, and the mock that the chain names: DEBUG is 0."""
+    """Real providers with keys, and the mock that the chain names: DEBUG is 0."""
     shared.upstream.reset()
     return shared
 
@@ -126,6 +130,13 @@ class TestItsPlace:
         status, headers, body = door.whole(model="mock", headers={"X-Mock-Scenario": "error_first"})
         assert (status, headers["x-promptcraft-provider"]) == (200, "zai")
         assert [one["end_reason"] for one in body["attempts"]] == ["server_error", "complete"]
+
+    def test_it_takes_no_attempt_from_the_real_ones(self, door: Door) -> None:
+        for vendor in ("zai", "deepseek"):
+            door.upstream.script(vendor, "status-500")
+        status, headers, body = door.whole(model="mock", headers={"X-Mock-Scenario": "error_first"})
+        assert (status, headers["x-promptcraft-provider"]) == (200, "openai")
+        assert [one["provider"] for one in body["attempts"]] == ["mock", "zai", "deepseek", "openai"]
 
     @pytest.mark.parametrize("scenario", ["error_first", "cut_after_n", "slow_first_token", "tool_call"])
     def test_real_providers_do_not_rehearse(self, door: Door, scenario: str) -> None:

@@ -47,7 +47,10 @@ class Face:
                 limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=16),
             )
         else:
-            transport = PushTransport(tls=context, max_connections=max_connections, **options)
+            # No connection closes of its age: a test that waits for one to close would pass for that alone.
+            transport = PushTransport(
+                tls=context, max_connections=max_connections, **({"kept_s": 10 * HANG_S} | options)
+            )
         try:
             yield transport
         finally:
