@@ -52,6 +52,7 @@ class Attempts:
         "_message",
         "_on_first_content",
         "_order",
+        "_prompt_tokens",
         "_question",
         "_retry_after_s",
         "_services",
@@ -82,7 +83,10 @@ class Attempts:
         self.asks_mock = False
         """Whether the provider asked last is the mock."""
         self._order = order
-        self._question = question
+        self._question: Question | None = question
+        """None once no other provider can be asked, if it was large."""
+        self._prompt_tokens: int | None = None
+        """Estimated when it was let go of."""
         self._services = services
         self.stamp = stamp
         self._log = log
@@ -137,6 +141,7 @@ class Attempts:
     async def run(self) -> PromptCraftError | None:
         """Ask one provider after the other; return why none answered, None if one did or it was stopped."""
         services = self._services
+        assert self._question is not None
         waiting = list(reversed(self._question.candidates))
         again: tuple[Candidate, float] | None = None
         asked = 0
@@ -176,7 +181,8 @@ class Attempts:
 
     async def _attempt(self, candidate: Candidate, permit: Permit) -> ProviderError | None:
         """Ask one provider; return why it failed, None if it completed or the completion was stopped."""
-        services, provider = self._services, candidate.provider
+        services, provider, question = self._services, candidate.provider, self._question
+        assert question is not None
         attempt = Attempt(
             provider=provider.name,
             model=candidate.target.model,
@@ -188,6 +194,7 @@ class Attempts:
 
         def first_content() -> None:
             permit.first_content(attempt.ttft_ms or 0.0)
+            self._let_go_of_images()
             self._on_first_content()
 
         exchange = self._exchange = Exchange(
@@ -199,13 +206,15 @@ class Attempts:
             on_first_content=first_content,
         )
         call = Call(
-            request=self._question.request,
+            request=question.request,
             target=candidate.target,
             completion_id=self._order.id,
             user_hash=_user_hash(services.config.user_hash_key, self._order.user_id),
-            scenario=self._question.scenario,
+            scenario=question.scenario,
         )
         source = asyncio.get_running_loop().create_task(provider.run(call, exchange))
+        # Neither is this frame to keep the images, for as long as the stream lasts.
+        del call, question
         source.add_done_callback(exchange.source_ended)
         try:
             error = await exchange.over
@@ -231,6 +240,12 @@ class Attempts:
         else:
             permit.success()
         return error
+
+    def _let_go_of_images(self) -> None:
+        """Keep nothing of a request that may be of 20 MiB: with the first content no other provider is asked."""
+        if self._question is not None and self._question.request.has_images:
+            self._prompt_tokens = estimate_prompt_tokens(self._question.request)
+            self._question = None
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -264,11 +279,17 @@ class Attempts:
         reasoning_tokens = estimate_tokens(message.reasoning_content or "")
         arguments = "".join(str(call["function"].get("arguments", "")) for call in message.tool_calls)
         return Usage(
-            prompt_tokens=estimate_prompt_tokens(self._question.request),
+            prompt_tokens=self._estimated_prompt_tokens(),
             completion_tokens=reasoning_tokens
             + estimate_tokens((message.content or "") + (message.refusal or "") + arguments),
             reasoning_tokens=reasoning_tokens,
         )
+
+    def _estimated_prompt_tokens(self) -> int:
+        if self._prompt_tokens is not None:
+            return self._prompt_tokens
+        assert self._question is not None
+        return estimate_prompt_tokens(self._question.request)
 
     def _pass_over(self, candidate: Candidate, failure: Failure) -> None:
         self.passed_over.append(

@@ -122,14 +122,19 @@ class OpenAICompatibleProvider:
         it again meanwhile cannot leave a stream running that is paid for and read by nobody.
         """
         if self._endpoint is None:
-            await self._run_apart(call, sink)
+            apart = self._run_apart(call, sink)
+            del call
+            await apart
             return
         # The connections of our transport close in one step, which nothing can interrupt.
         task = asyncio.current_task()
         assert task is not None
         self._exchanges.add(task)
+        exchange = self._exchange(call, sink)
+        # Nothing keeps the request, which may be large, while the answer comes.
+        del call
         try:
-            await self._exchange(call, sink)
+            await exchange
         finally:
             self._exchanges.discard(task)
             # A task keeps the exception that ends it, and that one this frame: it is not to keep the task in turn.
@@ -146,6 +151,7 @@ class OpenAICompatibleProvider:
     async def _run_apart(self, call: Call, sink: Sink) -> None:
         """Run the exchange in a task of its own, for a transport that may be interrupted while it closes."""
         exchange = asyncio.create_task(self._exchange(call, sink))
+        del call
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._ended)
         try:
@@ -163,7 +169,9 @@ class OpenAICompatibleProvider:
             exchange.exception()
 
     async def _exchange(self, call: Call, sink: Sink) -> None:
-        answered = await self._open(call)
+        opening = self._open(call)
+        del call
+        answered = await opening
         if isinstance(answered, PushResponse):
             if answered.is_plain_event_stream:
                 # Of the response no more is needed, perhaps for minutes.

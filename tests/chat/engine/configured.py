@@ -58,7 +58,11 @@ async def mock_generation(scenario: str | None, breaker: Breaker | None = None) 
 
 
 async def generation_by(
-    provider: Provider, scenario: str | None = None, writer: Writer | None = None, breaker: Breaker | None = None
+    provider: Provider,
+    scenario: str | None = None,
+    writer: Writer | None = None,
+    breaker: Breaker | None = None,
+    body: bytes = b'{"messages":[{"role":"user","content":"hi"}],"stream":true}',
 ) -> Generation:
     """Return a completion that a provider alone will be asked for, not yet started."""
     target = provider.resolve(None)
@@ -85,7 +89,7 @@ async def generation_by(
         body_sha256="",
     )
     question = Question(
-        request=parse_request(b'{"messages":[{"role":"user","content":"hi"}],"stream":true}'),
+        request=parse_request(body),
         candidates=(Candidate(provider=provider, target=target, breaker=breaker or ProcessBreaker(BreakerPolicy())),),
         scenario=scenario,
     )
