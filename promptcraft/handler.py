@@ -64,7 +64,7 @@ class StreamHandler(ASGIHandler):
         if body is None:
             return
         if body.unread:
-            receive, send = answer_first(receive, send)
+            receive, send = answer_first(scope, receive, send)
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an ASGI application is called inside a task")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from apps.chat.begun import Rest, begin
+from apps.core.loop_turns import LOOP_TURNS
 from apps.core.memory_shares import HeldMemory, SharedMemory
 from apps.llm.errors import (
     BodyTooLarge,
@@ -242,7 +243,11 @@ async def _read(
                     body.held = arriving
                 return body
             deadline.reschedule(first_deadline_s + size_bytes / BODY_BYTES_PER_S)
+            # Each piece has its turn, as each request has: a crowd's large bodies leave the loop to others.
+            await LOOP_TURNS.wait(scope.get(CALLER))
             message = await receive()
+    except PromptCraftError:
+        return Body(data=b"", crowded=True, unread=True)
     finally:
         if body is None or body.held is None:
             arriving.close()
@@ -277,11 +282,12 @@ def _is_encoded(scope: Mapping[str, Any]) -> bool:
     return any(coding not in (b"", b"identity") for coding in codings)
 
 
-def answer_first(receive: Receive, send: Send) -> tuple[Receive, Send]:
+def answer_first(scope: Mapping[str, Any], receive: Receive, send: Send) -> tuple[Receive, Send]:
     """Return the two for an application that refuses a body of which more may be arriving.
 
     It hears nothing more; what still comes is read and dropped behind its answer, before the response ends.
     """
+    caller = scope.get(CALLER)
 
     async def hear_nothing() -> Mapping[str, Any]:
         await asyncio.get_running_loop().create_future()
@@ -290,21 +296,22 @@ def answer_first(receive: Receive, send: Send) -> tuple[Receive, Send]:
     async def send_first(message: Mapping[str, Any]) -> None:
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             await send({**message, "more_body": True})
-            await _discard(receive)
+            await _discard(receive, caller)
             message = {"type": "http.response.body", "body": b"", "more_body": False}
         await send(message)
 
     return hear_nothing, send_first
 
 
-async def _discard(receive: Receive) -> None:
+async def _discard(receive: Receive, caller: Hashable) -> None:
     discarded_bytes = 0
     try:
         async with asyncio.timeout(_DISCARD_S):
             while discarded_bytes < _DISCARD_BYTES:
+                await LOOP_TURNS.wait(caller)
                 message = await receive()
                 discarded_bytes += len(message.get("body", b""))
                 if not message.get("more_body", False):
                     break
-    except TimeoutError:
+    except (TimeoutError, PromptCraftError):
         pass

@@ -155,7 +155,7 @@ class TestAnswerFirst:
         async def send(message: Mapping[str, Any]) -> None:
             said.append((sent.bytes_taken, message.get("body"), message.get("more_body")))
 
-        _, send_first = answer_first(sent, send)
+        _, send_first = answer_first({}, sent, send)
         for message in self.answer:
             await send_first(message)
         assert said == [(0, None, None), (0, b"no", True), (18, b"", False)]
@@ -166,7 +166,7 @@ class TestAnswerFirst:
         async def send(message: Mapping[str, Any]) -> None:
             said.append(sent.asked)
 
-        _, send_first = answer_first(sent, send)
+        _, send_first = answer_first({}, sent, send)
         for more in (True, True, False):
             await send_first({"type": "http.response.body", "body": b"x", "more_body": more})
         assert said == [0, 0, 0, 1]
@@ -187,7 +187,7 @@ class TestAnswerFirst:
         async def send(message: Mapping[str, Any]) -> None:
             said.append(message)
 
-        _, send_first = answer_first(sent, send)
+        _, send_first = answer_first({}, sent, send)
         await send_first(self.answer[1])
         assert [message["more_body"] for message in said] == [True, False]
         assert sent.bytes_taken < 2 * MAX_BODY_WITH_IMAGES_BYTES
@@ -197,7 +197,7 @@ class TestAnswerFirst:
             raise AssertionError(message)
 
         sent = Sent(parts(b"a"))
-        hear, _ = answer_first(sent, send)
+        hear, _ = answer_first({}, sent, send)
         hearing = asyncio.ensure_future(hear())
         await asyncio.sleep(0)
         assert (hearing.done(), sent.asked) == (False, 0)

@@ -14,7 +14,9 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from apps.chat import body as bodies
-from apps.chat.body import BODY_S, CALLER, MAX_BODY_BYTES, Body
+from apps.chat.body import BODY_S, CALLER, MAX_BODY_BYTES, Body, answer_first
+from apps.core import loop_turns
+from apps.core.loop_turns import LOOP_TURNS
 from apps.core.work_queue import user_share
 from promptcraft.database import DATABASE
 from tests.doors.in_process import ask, bearer
@@ -106,6 +108,61 @@ class TestTime:
         assert (await ask(COMPLETIONS, headers=headers, pieces=[good[:9]], ends=False)).status == 408
         again = await ask(COMPLETIONS, headers=headers, pieces=[good])
         assert (again.status, again.headers["idempotent-replay"]) == (200, "true")
+
+
+class TestTurns:
+    """While others ask, a piece of a body begins in a turn of the loop, however many are there."""
+
+    @staticmethod
+    def ready(pieces: int) -> tuple[list[int], Any]:
+        asked = [0]
+
+        async def receive() -> Mapping[str, Any]:
+            asked[0] += 1
+            return piece(b"a" * KIB, more=asked[0] < pieces)
+
+        return asked, receive
+
+    @staticmethod
+    async def most_in_a_turn(work: Any, asked: list[int]) -> int:
+        for caller in ("ann", "mal"):
+            LOOP_TURNS.begins(caller)
+        working = asyncio.ensure_future(work)
+        most = 0
+        while not working.done():
+            before = asked[0]
+            await asyncio.sleep(0)
+            most = max(most, asked[0] - before)
+        await working
+        return most
+
+    async def test_one_is_read(self) -> None:
+        asked, receive = self.ready(50)
+        # The first comes with its request, whose turn it was.
+        assert await self.most_in_a_turn(read_body({**SCOPE, CALLER: "mal"}, receive), asked) <= 2
+        assert asked == [50]
+
+    async def test_one_is_dropped_behind_an_answer(self) -> None:
+        async def send(message: Mapping[str, Any]) -> None:
+            pass
+
+        asked, receive = self.ready(50)
+        _, send_first = answer_first({CALLER: "mal"}, receive, send)
+        answer = send_first({"type": "http.response.body", "body": b"no"})
+        assert await self.most_in_a_turn(answer, asked) <= 2
+        assert asked == [50]
+
+    async def test_where_too_many_wait_it_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(loop_turns, "_MOST_OF_CALLER", 1)
+        _, receive = self.ready(50)
+        for caller in ("ann", "mal"):
+            LOOP_TURNS.begins(caller)
+        # One begins, and one is all that may wait.
+        others = [asyncio.ensure_future(LOOP_TURNS.wait("mal")) for _ in range(2)]
+        answer = await asyncio.ensure_future(read_body({**SCOPE, CALLER: "mal"}, receive))
+        await asyncio.gather(*others)
+        assert answer == Body(data=b"", crowded=True, unread=True)
+        assert bodies._ARRIVING.held_bytes == 0
 
 
 def test_ten_seconds_are_given() -> None:

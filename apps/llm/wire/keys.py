@@ -36,7 +36,7 @@ def _written(data: bytes | bytearray) -> int:
     if b"\\" in data:
         # Pairs first: what is left before a quote then is the one backslash that escapes it.
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    marks = data.translate(None, _NOT_MARKS)
+    marks = bytes(data.translate(None, _NOT_MARKS))
     return b"".join(marks.split(b'"')[::2]).count(b":")
 
 

@@ -30,7 +30,8 @@ def values_exceed(data: bytes | bytearray, limit: int = MAX_VALUES) -> bool:
     """
     if len(data) <= limit:
         return False
-    marks = data.translate(None, _NOT_MARKS)
+    # As bytes: what they are split into is one of a few objects then, and new ones otherwise.
+    marks = bytes(data.translate(None, _NOT_MARKS))
     if len(marks) - marks.count(b'"') <= limit:
         return False
     if len(marks) > _MOST_MARK_BYTES:
@@ -38,5 +39,5 @@ def values_exceed(data: bytes | bytearray, limit: int = MAX_VALUES) -> bool:
     # They may stand in strings, as in a prompt that is code.
     if b"\\" in data:
         # Pairs first: what is left before a quote then is the one backslash that escapes it.
-        marks = data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_MARKS)
+        marks = bytes(data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_MARKS))
     return sum(map(len, marks.split(b'"')[::2])) > limit
