@@ -22,7 +22,7 @@ from django.conf import settings  # noqa: E402
 from django.core.checks import Error, run_checks  # noqa: E402
 
 from apps.accounts.addresses import network_of_headers  # noqa: E402
-from apps.accounts.identity import recall_user_id, signed_user_id  # noqa: E402
+from apps.accounts.identity import recall_user_id, signed_share  # noqa: E402
 from apps.chat.body import CALLER, REFUSED, held_meanwhile  # noqa: E402
 from apps.chat.runtime import get_supervisor, start_runtime, stop_runtime  # noqa: E402
 from apps.core.loop_turns import LOOP_TURNS  # noqa: E402
@@ -123,7 +123,8 @@ async def _wait_turn(scope: Scope, path: str) -> None:
     """Wait for the turn of a request, and note on whose account its body is held.
 
     That is a user whose token is known already, or a network. Who would wait behind others of their network is asked
-    for a signature first. Health has a line of its own: it does not say how many ask. Raises as `LoopTurns.wait` does.
+    for a signature first, and waits in a line of its user's apart from theirs: the log-in may have ended. Health has a
+    line of its own: it does not say how many ask. Raises as `LoopTurns.wait` does.
     """
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
     authorization = headers.get(b"authorization", b"")
@@ -140,10 +141,11 @@ async def _wait_turn(scope: Scope, path: str) -> None:
     line: Hashable = (caller, "health") if is_health else caller
     if LOOP_TURNS.begins(line):
         return
-    if known is None and not is_health and (signed := signed_user_id(authorization)) is not None:
-        line = scope[CALLER] = signed
+    part = ""
+    if known is None and not is_health and (signed := signed_share(authorization)) is not None:
+        line, part = signed
     async with held_meanwhile(scope):
-        await LOOP_TURNS.wait(line)
+        await LOOP_TURNS.wait(line, part)
 
 
 async def _no_websockets(scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,7 +21,9 @@ from apps.llm.errors import Code, ServiceUnavailable
 __all__ = ["DATABASE", "run_in_database", "with_fresh_connections"]
 
 # A stream holds no connection while it streams, so a few threads serve thousands of them.
-DATABASE = WorkQueue("database", threads=4, most_running=1, most_waiting_of_share=500, most_waiting=2_000)
+DATABASE = WorkQueue(
+    "database", threads=4, most_running=1, most_running_of_owner=1, most_waiting_of_share=500, most_waiting=2_000
+)
 """Short calls: what completions and accounts ask. Nothing that takes longer comes here."""
 
 _P = ParamSpec("_P")

@@ -19,7 +19,7 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefi
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import ResolverMatch, set_script_prefix
 
-from apps.accounts.identity import recall_user_id, signed_user_id
+from apps.accounts.identity import recall_user_id, signed_share
 from apps.chat.begun import Listening, listen
 from apps.chat.body import (
     MAX_BODY_BYTES,
@@ -204,7 +204,7 @@ def _start_of(response: HttpResponseBase) -> dict[str, Any]:
 
 def _is_signed(scope: dict[str, Any]) -> bool:
     authorization = dict(scope["headers"]).get(b"authorization", b"")
-    return recall_user_id(authorization) is not None or signed_user_id(authorization) is not None
+    return recall_user_id(authorization) is not None or signed_share(authorization) is not None
 
 
 def _counts(scope: dict[str, Any]) -> bool:

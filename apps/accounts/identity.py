@@ -13,8 +13,8 @@ from rest_framework.request import Request
 
 from apps.accounts.families import family_ended, token_owner
 from apps.accounts.memory import TokenMemory
-from apps.accounts.tokens import AccessClaims, invalid_token, verify_access
-from apps.core.work_queue import SHARE, user_share
+from apps.accounts.tokens import AccessClaims, RefreshClaims, invalid_token, verify_access
+from apps.core.work_queue import SHARE, Share, user_share
 from apps.llm.errors import AuthenticationFailed, Code
 from promptcraft.context import optional_context_of
 from promptcraft.database import run_in_database
@@ -26,7 +26,8 @@ __all__ = [
     "authenticate_token",
     "authenticate_token_blocking",
     "recall_user_id",
-    "signed_user_id",
+    "share_of_claims",
+    "signed_share",
 ]
 
 
@@ -74,12 +75,20 @@ def recall_user_id(authorization: bytes) -> int | None:
     return None if caller is None else caller.user_id
 
 
-def signed_user_id(authorization: bytes) -> int | None:
-    """Return the user whom a header's token was given to, without a look at the database: it may be over."""
+def signed_share(authorization: bytes) -> Share | None:
+    """Return on whose account one waits who shows a token, without a look at the database; None without a signature."""
     try:
-        return verify_access(_token_in(authorization)).user_id
+        return share_of_claims(verify_access(_token_in(authorization)))
     except AuthenticationFailed:
         return None
+
+
+def share_of_claims(claims: AccessClaims | RefreshClaims) -> Share:
+    """Return the share of a token while nobody knows whether its log-in lives.
+
+    It is not its user's own: a copy of an ended one would fill that. The log-ins of one user take turns in it.
+    """
+    return Share(f"signed for user {claims.user_id}", claims.family_id.hex)
 
 
 async def authenticate(authorization_header: str | None) -> Caller:
@@ -99,14 +108,15 @@ async def authenticate_token(token: str) -> Caller:
         SHARE.set(user_share(caller.user_id))
         return caller
     claims = verify_access(token)
-    SHARE.set(user_share(claims.user_id))
     question = _asking.get(token)
     # A busy caller's requests all come here at once when what was remembered is over: one look serves them. A look
     # that began too long ago, or before the log-in ended, is not for those who come now.
     if question is None or not _memory.believes(question.asked_at, claims.family_id):
         question = _ask(token, claims)
     # Shielded: whoever leaves takes nobody along.
-    return await asyncio.shield(question.answer)
+    caller = await asyncio.shield(question.answer)
+    SHARE.set(user_share(caller.user_id))
+    return caller
 
 
 def authenticate_token_blocking(token: str) -> Caller:
@@ -144,6 +154,8 @@ def _forget(*, family_id: uuid.UUID, **_: object) -> None:
 
 def _ask(token: str, claims: AccessClaims) -> _Question:
     asked_at = _memory.now()
+    # Not on the user's account before it is known that the log-in lives.
+    SHARE.set(share_of_claims(claims))
     answer = asyncio.get_running_loop().create_task(run_in_database(_caller_of, claims))
     question = _asking[token] = _Question(claims=claims, asked_at=asked_at, answer=answer)
     answer.add_done_callback(functools.partial(_answered, token, question))

@@ -18,14 +18,14 @@ from apps.accounts.bodies import json_object, text_ahead, text_field
 from apps.accounts.families import family_revoke, token_rotate
 from apps.accounts.features import features_of
 from apps.accounts.hashing import HASHING, MOST_PASSWORD_CHARACTERS, hashing_share
-from apps.accounts.identity import Caller
+from apps.accounts.identity import Caller, share_of_claims
 from apps.accounts.json_view import JsonView
 from apps.accounts.plans import limits_of
 from apps.accounts.registration import user_register
 from apps.accounts.sign_in import sign_in
 from apps.accounts.tokens import MOST_TOKEN_BYTES, verify_any
 from apps.accounts.verification import token_check
-from apps.core.work_queue import Turn, user_share
+from apps.core.work_queue import Turn
 from apps.llm.errors import AuthenticationFailed
 
 __all__ = ["LogoutView", "MeView", "RefreshView", "RegisterView", "TokenView", "VerifyView"]
@@ -57,12 +57,12 @@ class _TokenView(JsonView):
 
     @classmethod
     async def admit(cls, request: HttpRequest) -> Turn:
-        """Have the request wait on the account of the user whose valid token this is, if it is one."""
+        """Have the request wait on the account of the token, if it is signed: its log-in may have ended."""
         try:
             claims = verify_any(text_ahead(request, cls.field, most_characters=MOST_TOKEN_BYTES))
         except AuthenticationFailed:
             return await super().admit(request)
-        return Turn(cls.queue, user_share(claims.user_id))
+        return Turn(cls.queue, share_of_claims(claims))
 
 
 class TokenView(_HashingView):

@@ -127,10 +127,14 @@ class Turns(Generic[T]):
     def take_back(self, *, more_than: int) -> T | None:
         """Take out the newest ticket of the longest line of whoever has most that wait, if they have more than that."""
         owner, waiting = max(self._waiting_of_owner.items(), key=itemgetter(1), default=("", 0))
-        if waiting <= more_than:
-            return None
+        return None if waiting <= more_than else self.take_back_of(owner, more_than=0)
+
+    def take_back_of(self, owner: str, *, more_than: int) -> T | None:
+        """Take out the newest ticket of the longest of an owner's lines, if that has more than so many."""
         theirs = ((share, line) for share, line in self._lines.items() if share.owner == owner)
         share, line = max(theirs, key=lambda one: len(one[1].waiting))
+        if len(line.waiting) <= more_than:
+            return None
         ticket = line.waiting[-1]
         self.withdraw(share, ticket)
         return ticket

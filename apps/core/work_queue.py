@@ -74,9 +74,10 @@ class WorkQueue:
     A share has at most `most_running` threads at once, an owner `most_running_of_owner` if that is given. At most
     `most_waiting_of_share` pieces of work wait in a share's line: more are refused with 429. At most `most_waiting`
     wait in all, and of one owner's at most half as many: more are refused with 503. Where all places are taken, the
-    owner with most of them gives up the one that came last for an owner with fewer: that is a 503, too. So is work
-    that did not begin within `wait_s`, unless its own share is what it waited for: that is a 429. After `wait_s`
-    everything that waits now has begun or was refused: that is the `Retry-After`.
+    owner with most of them gives up the one that came last for an owner with fewer, and where all of an owner's are,
+    the part with most of them for a part with fewer: that is a 503, too. So is work that did not begin within
+    `wait_s`, unless its own share is what it waited for: that is a 429. After `wait_s` everything that waits now has
+    begun or was refused: that is the `Retry-After`.
 
     `is_native` says that this work needs no interpreter; `rests` that it computes for long, and leaves the interpreter
     to others for as long as it had it.
@@ -144,10 +145,12 @@ class WorkQueue:
                 raise self._share_is_busy()
             of_owner = turns.waiting_of_owner(share.owner)
             taken_back = None
+            # One less for who has most is still no less than one more for this part or owner.
             if of_owner >= self.most_waiting // 2:
-                raise self._all_is_busy()
-            if turns.waiting >= self.most_waiting:
-                # One less for them is still no less than one more for this owner.
+                taken_back = turns.take_back_of(share.owner, more_than=turns.waiting_of(share) + 1)
+                if taken_back is None:
+                    raise self._all_is_busy()
+            elif turns.waiting >= self.most_waiting:
                 taken_back = turns.take_back(more_than=of_owner + 1)
                 if taken_back is None:
                     raise self._all_is_busy()

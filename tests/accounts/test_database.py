@@ -7,10 +7,10 @@ import threading
 import pytest
 from django.db import connection
 
-from apps.core.work_queue import SHARE, user_share
+from apps.core.work_queue import SHARE, Share, user_share
 from apps.llm.errors import ServiceUnavailable
 from promptcraft import database
-from promptcraft.database import run_in_database
+from promptcraft.database import DATABASE, run_in_database
 
 # Its threads look after connections around every call, whatever the call does.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,6 +36,21 @@ async def test_calls_run_side_by_side_and_off_the_loop():
     threads = await asyncio.gather(*(asyncio.create_task(meet_as(number)) for number in range(4)))
     assert len(set(threads)) == 4
     assert threading.current_thread() not in threads
+
+
+async def test_log_ins_of_one_user_that_may_have_ended_have_one_thread():
+    over = threading.Event()
+    shares = [Share("signed for user 1", f"{number}") for number in range(4)]
+    running = [asyncio.create_task(DATABASE.run(share, over.wait)) for share in shares]
+    await asyncio.sleep(0)
+    try:
+        # There is one for the user, whose log-in is known to live, and for others.
+        SHARE.set(user_share(1))
+        assert await run_in_database(divmod, 7, 2) == (3, 1)
+        assert DATABASE._turns.waiting_of_owner("signed for user 1") == 3
+    finally:
+        over.set()
+    assert await asyncio.gather(*running) == [True] * 4
 
 
 async def test_context_comes_along():

@@ -11,6 +11,8 @@ import pytest
 from django.core.handlers.asgi import ASGIRequest
 
 from apps.accounts.hashing import HASHING, hashing_share
+from apps.accounts.identity import share_of_claims
+from apps.accounts.tokens import verify_refresh
 from apps.accounts.views import LogoutView, MeView, RefreshView, RegisterView, TokenView, VerifyView
 from apps.core.work_queue import Share, user_share
 from apps.llm.errors import AuthenticationFailed, RateLimited
@@ -62,10 +64,12 @@ class TestWhoseTurnItIs:
             assert (turn.queue, turn.share) == (DATABASE, Share("192.0.2.1"))
 
     @pytest.mark.django_db(transaction=True)
-    async def test_the_user_of_a_token_in_the_body(self, user, pair):
+    async def test_the_log_in_of_a_token_in_the_body(self, user, pair):
+        """It is not on its user's own account: the log-in may have ended."""
         for view, field in ((RefreshView, "refresh"), (VerifyView, "token"), (LogoutView, "refresh")):
             turn = await view.admit(request_of({field: pair.refresh}))
-            assert (turn.queue, turn.share) == (DATABASE, user_share(user.pk))
+            assert (turn.queue, turn.share) == (DATABASE, share_of_claims(verify_refresh(pair.refresh)))
+            assert turn.share.owner != user_share(user.pk).owner
             turn = await view.admit(request_of({field: pair.refresh[:-1]}))
             assert turn.share == Share("192.0.2.1")
 

@@ -16,6 +16,7 @@ from apps.accounts.families import REPLAY_WINDOW_S, family_ended, family_open, f
 from apps.accounts.identity import Caller, authenticate, authenticate_token
 from apps.accounts.models import RefreshFamily
 from apps.accounts.tokens import verify_access
+from apps.core.work_queue import SHARE, Share, user_share
 from apps.llm.errors import AuthenticationFailed
 from promptcraft.database import run_in_database
 from tests.accounts.conftest import PASSWORD, error_of
@@ -39,6 +40,11 @@ def log_out(user, pair):
     family_revoke(refresh=pair.refresh)
 
 
+def start():
+    user = User.objects.create_user("ada", password=PASSWORD)
+    return user, family_open(user=user)
+
+
 ENDINGS = [disable, delete, change_password, log_out]
 
 
@@ -55,13 +61,23 @@ def test_an_ended_token_fails_within_five_seconds(end, user, pair, me, clock, dj
     assert error_of(response)["code"] == "invalid_token"
 
 
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.django_db(transaction=True)
+async def test_work_is_on_the_users_account_once_the_log_in_is_known_to_live(ends):
+    user, pair = await run_in_database(start)
+    if ends:
+        await run_in_database(disable, user, pair)
+    SHARE.set(Share("nobody"))
+    try:
+        await authenticate_token(pair.access)
+    except AuthenticationFailed:
+        assert ends
+    assert (SHARE.get() == user_share(user.pk)) is not ends
+
+
 @pytest.mark.parametrize("end", ENDINGS)
 @pytest.mark.django_db(transaction=True)
 async def test_the_same_for_async_views(end, clock):
-    def start():
-        user = User.objects.create_user("ada", password=PASSWORD)
-        return user, family_open(user=user)
-
     user, pair = await run_in_database(start)
     header = f"Bearer {pair.access}"
     assert await authenticate(header) == Caller(user_id=user.pk, username="ada")

@@ -99,6 +99,46 @@ async def test_lines_are_bounded(turns, monkeypatch):
     await asyncio.gather(*tasks)
 
 
+def parts_of(turns: LoopTurns, caller: str, parts: list[str], begun: list[str]) -> list[asyncio.Future[None]]:
+    """Have one of each of these parts ask, all in this turn."""
+
+    async def ask(part: str) -> None:
+        await turns.wait(caller, part)
+        begun.append(part)
+
+    return [asyncio.ensure_future(ask(part)) for part in parts]
+
+
+async def test_parts_of_a_line_take_turns(turns):
+    assert is_at_once(turns, "bob")
+    begun: list[str] = []
+    await asyncio.gather(*parts_of(turns, "ann", ["old"] * 60 + ["new"] * 3, begun))
+    assert begun[:7] == ["old", "old", "new", "old", "new", "old", "new"]
+    assert begun[7:] == ["old"] * 56
+
+
+async def test_many_parts_are_one_line(turns):
+    begun: list[str] = []
+    asking = parts_of(turns, "bob", ["bob"] * 60, begun)
+    asking += parts_of(turns, "ann", [f"{number}" for number in range(40)], begun)
+    await asyncio.gather(*asking)
+    first = next(place for place, one in enumerate(begun) if one != "bob")
+    assert 8 <= begun[first : first + 20].count("bob") <= 12
+
+
+async def test_in_a_full_line_the_longest_part_makes_room(turns, monkeypatch):
+    monkeypatch.setattr(loop_turns, "_MOST_OF_CALLER", 4)
+    assert is_at_once(turns, "bob")
+    assert is_at_once(turns, "ann")
+    begun: list[str] = []
+    # One begins and four wait; then two of each do, and one more would be no fairer.
+    asking = parts_of(turns, "ann", ["old"] * 5 + ["new"] * 3, begun)
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    assert [isinstance(one, RateLimited) for one in results] == [False] * 3 + [True] * 2 + [False] * 2 + [True]
+    assert sorted(begun) == ["new"] * 2 + ["old"] * 3
+    assert (turns._waiting, len(turns._lines)) == (0, 0)
+
+
 def test_another_loop_begins_anew():
     turns = LoopTurns()
 

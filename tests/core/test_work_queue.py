@@ -142,6 +142,23 @@ async def test_whoever_has_most_places_gives_up_the_newest_for_one_with_fewer(th
     assert await asyncio.gather(running, *waiting[:2], *waiting[3:5], *dora) == [""] * 7
 
 
+async def test_where_an_owner_has_all_of_theirs_the_longest_part_gives_one_up(threads):
+    queue = queue_of(threads, most_waiting=8, most_waiting_of_share=4)
+    old, new = Share("net", "old"), Share("net", "new")
+    running, *waiting = await begun(*(queue.run(old, str) for _ in range(5)))
+    running_new, *waiting_new = await begun(*(queue.run(new, str) for _ in range(4)))
+    await asyncio.wait([waiting[2], waiting[3]], timeout=HANG_S)
+    assert [one.done() for one in (*waiting, *waiting_new)] == [False, False, True, True, False, False, True]
+    for one in (*waiting[2:], waiting_new[2]):
+        with pytest.raises(ServiceUnavailable) as refused:
+            await one
+        assert (refused.value.code, refused.value.retry_after_s) == (Code.OVERLOADED, 2)
+    (bob,) = await begun(queue.run(BOB, str))
+    while threads.given:
+        threads.work()
+    assert await asyncio.gather(running, running_new, bob, *waiting[:2], *waiting_new[:2]) == [""] * 7
+
+
 async def test_work_that_waits_too_long_is_refused(threads):
     """Its own share's fault is a 429, everybody's a 503; what has begun is waited for."""
     queue = queue_of(threads, wait_s=0.01)

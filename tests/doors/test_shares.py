@@ -4,62 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import User
 
 from apps.accounts import identity
 from apps.accounts.addresses import network_of_headers
-from apps.accounts.families import family_open
+from apps.accounts.families import family_open, family_revoke
 from apps.accounts.hashing import HASHING, hashing_share
+from apps.accounts.tokens import TokenPair
 from apps.chat import body as bodies
 from apps.chat.body import CALLER
 from apps.core import loop_turns
 from apps.core.loop_turns import LOOP_TURNS
-from apps.core.work_queue import WorkQueue, user_share
+from apps.core.work_queue import user_share
 from apps.llm.errors import Code, ServiceUnavailable
 from apps.templates.workload import IMPORTS, WORKBENCH
 from promptcraft.database import DATABASE
-from tests.doors.in_process import Answer, ask
-from tests.waiting import ends_at_once
+from tests.doors.in_process import Answer
+from tests.doors.persons import API, PASSWORD, Person, held
+from tests.waiting import HANG_S, ends_at_once
 
 pytestmark = [pytest.mark.usefixtures("runtime"), pytest.mark.django_db(transaction=True)]
 
-API = "/api/v2/"
-PASSWORD = "a lantern on the pier"
 HERE = "127.0.0.1"
 CHAT = {"messages": [{"role": "user", "content": "When does the tide turn?"}]}
-
-
-class Person:
-    """A user with a token."""
-
-    def __init__(self, name: str) -> None:
-        self.user = User.objects.create_user(name, password=PASSWORD)
-        self.pair = family_open(user=self.user)
-
-    async def ask(self, path: str, body: object = None, *, method: str = "", known: bool = True) -> Answer:
-        headers = {b"content-type": b"application/json"}
-        if known:
-            headers[b"authorization"] = b"Bearer " + self.pair.access.encode()
-        path, _, query = path.partition("?")
-        return await ask(
-            API + path,
-            method=method or ("GET" if body is None else "POST"),
-            headers=headers,
-            pieces=(b"" if body is None else json.dumps(body).encode(),),
-            query=query.encode(),
-            timeout_s=60,
-        )
-
-    async def log_in(self) -> Answer:
-        return await self.ask("auth/token/", {"username": self.user.username, "password": PASSWORD}, known=False)
 
 
 @pytest.fixture
@@ -72,19 +45,6 @@ async def ann(settings: Any) -> Person:
 async def bob(settings: Any) -> Person:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     return await sync_to_async(Person)("bob")
-
-
-@asynccontextmanager
-async def held(*places: tuple[WorkQueue, Any]) -> AsyncIterator[None]:
-    """Have work of these shares run until the end of the block: one piece is all that a share may have."""
-    over = threading.Event()
-    running = [asyncio.create_task(queue.run(share, lambda: over.wait(60))) for queue, share in places]
-    await asyncio.sleep(0)
-    try:
-        yield
-    finally:
-        over.set()
-        assert await asyncio.gather(*running) == [True] * len(running)
 
 
 def told(answers: list[Answer]) -> Counter[int]:
@@ -169,7 +129,7 @@ async def test_a_crowd_that_logs_in(ann: Person, bob: Person, settings: Any) -> 
 
 async def test_a_crowd_at_the_database(ann: Person, bob: Person) -> None:
     await ann.ask("auth/me/")
-    async with held((DATABASE, user_share(ann.user.pk))):
+    async with held((DATABASE, user_share(ann.user.pk)), (DATABASE, ann.signed_share)):
         crowd = [asyncio.create_task(ann.ask("chat/completions/")) for _ in range(50)]
         crowd += [asyncio.create_task(ann.ask("auth/me/")) for _ in range(50)]
         refresh = {"refresh": ann.pair.refresh}
@@ -336,7 +296,64 @@ async def test_a_signature_is_enough_to_pass_a_line_of_the_network(ann: Person):
     for wrong in ("", "Bearer ", "Bearer x.y.z", f"Basic {ann.pair.access}", f"Bearer {ann.pair.refresh}"):
         assert not visitor.is_at_once(authorization=wrong), wrong
     assert visitor.is_at_once(authorization=f"Bearer {ann.pair.access}")
+    # Its log-in may have ended: bodies are not held on its user's account.
+    assert visitor.last[CALLER] == network_of_headers(visitor.ADDRESS, ())
+
+
+@pytest.fixture
+async def ended(ann: Person) -> TokenPair:
+    """A log-in of ann's that has ended, whose tokens are signed; she has another one."""
+    pair = ann.pair
+    await sync_to_async(family_revoke)(refresh=pair.refresh)
+    ann.pair = await sync_to_async(family_open)(user=ann.user)
+    identity._memory.clear()
+    return pair
+
+
+async def test_a_crowd_with_an_ended_log_in_is_not_in_its_users_line(ann: Person, ended: TokenPair):
+    assert (await ann.ask("auth/me/")).status == 200
+    await asyncio.sleep(0)
+    visitor, bearer = Visitor(), f"Bearer {ann.pair.access}"
+    crowd = [visitor.waits(authorization=f"Bearer {ended.access}") for _ in range(40)]
+    await asyncio.sleep(0)
+    assert visitor.is_at_once(authorization=bearer)
     assert visitor.last[CALLER] == ann.user.pk
+    await asyncio.gather(*crowd)
+
+
+async def test_a_log_in_that_nobody_has_looked_at_takes_turns_with_an_ended_one(ann: Person, ended: TokenPair):
+    visitor = Visitor()
+    crowd = [visitor.waits(authorization=f"Bearer {ended.access}") for _ in range(40)]
+    await visitor.waits(authorization=f"Bearer {ann.pair.access}")
+    assert sum(one.done() for one in crowd) < 10
+    await asyncio.gather(*crowd)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("auth/token/verify/", "token"),
+        ("auth/token/refresh/", "refresh"),
+        ("auth/logout/", "refresh"),
+        ("auth/me/", ""),
+    ],
+)
+async def test_a_crowd_with_an_ended_log_in_takes_no_place_of_its_users(
+    ann: Person, ended: TokenPair, path: str, field: str
+):
+    """Their work never ends, at any door that takes a token."""
+    assert (await ann.ask("auth/me/")).status == 200
+    thief = copy(ann)
+    thief.pair = ended
+    async with held((DATABASE, thief.signed_share)):
+        body = {field: ended.refresh} if field else None
+        crowd = [asyncio.create_task(thief.ask(path, body, known=not field)) for _ in range(20)]
+        async with asyncio.timeout(HANG_S):
+            while not DATABASE._turns.waiting_of(thief.signed_share):  # noqa: ASYNC110 - the queue tells nobody
+                await asyncio.sleep(0)
+        assert (await ann.ask("chat/completions/")).status == 200
+        assert (await ann.ask("auth/me/")).status == 200
+        await refused_but_for(crowd, DATABASE.most_waiting_of_share)
 
 
 async def test_what_came_of_a_body_that_waits_for_its_turn_is_counted(ann: Person, monkeypatch: pytest.MonkeyPatch):

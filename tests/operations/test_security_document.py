@@ -16,6 +16,7 @@ from apps.accounts.hashing import HASHING, MOST_HASHING
 from apps.accounts.memory import REMEMBERED_S
 from apps.accounts.tokens import MOST_TOKEN_BYTES
 from apps.chat import body
+from apps.chat.engine.kept import MAX_READ_BYTES
 from apps.chat.engine.log_memory import MAX_LOG_BYTES
 from apps.core.store_bounds import CALL_S
 from apps.core.work_queue import WAIT_S
@@ -76,7 +77,9 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"heads until they are answered (over {small_head}), and requests that wait, together": (
             f"{connection._waiting.most_bytes // MIB} MiB"
         ),
-        "answers that their readers do not take, together": f"{connection._untaken.most_bytes // MIB} MiB",
+        "answers that their readers do not take, together; answers that are kept no more and still read": (
+            f"{connection._untaken.most_bytes // MIB} MiB; {MAX_READ_BYTES // MIB} MiB"
+        ),
         "WebSockets of a user": f"{MOST_SOCKETS_OF_USER}",
         "messages, pings and pongs of a WebSocket, in a second": f"{MOST_FRAMES_PER_S}",
         "readers of a user: `events/`, repeats of an `Idempotency-Key`": f"{MAX_READERS_PER_USER}",

@@ -13,10 +13,11 @@ from apps.chat.engine.attempts import Attempts
 from apps.chat.engine.latch import Latch
 from apps.chat.engine.log_memory import MemoryLog
 from apps.chat.engine.order import Order, Question, Services
-from apps.chat.engine.reader import Reader
+from apps.chat.engine.reader import QUEUE_BYTES, Reader
 from apps.chat.engine.record import Attempt, CompletionRecord, End, UsageSource
 from apps.chat.engine.stamp import Stamp
 from apps.chat.envelope import stream_error
+from apps.core.memory_shares import HeldMemory, SharedMemory
 from apps.limits.limiter import Lease
 from apps.llm.errors import Code, FailedAttempt, InternalError, PromptCraftError, ServiceUnavailable
 from apps.llm.wire.openai import AssembledMessage, Usage, assembling
@@ -60,6 +61,7 @@ class Generation:
         "__weakref__",
         "_alone_since",
         "_attempts",
+        "_held",
         "_lease",
         "_on_done",
         "_readers",
@@ -124,6 +126,7 @@ class Generation:
         self._recorded: tuple[asyncio.Future[bool], float] | None = None
         """What the writer says of the row that is waited for, and since when."""
         self._readers: list[Reader] = []
+        self._held: HeldMemory | None = None
         self._alone_since: float | None = None
 
     # --- for those who open, attach and cancel
@@ -152,6 +155,15 @@ class Generation:
         if self._stop is None and self.log.terminal is None and self._attempts is not None:
             self._stop = why
             self._attempts.stop(why.value)
+
+    def count_if_read(self, memory: SharedMemory) -> None:
+        """Count what its readers alone hold, now that it is kept no more, until they leave.
+
+        Where it is to make room, they are let go of.
+        """
+        if self._readers:
+            self._held = memory.open(self.order.user_id, self._let_go)
+            self._held.hold(self.log.size_bytes + len(self._readers) * QUEUE_BYTES)
 
     def beat(self, now: float) -> None:
         """Be told the time: header hold, grace, the attempt's deadlines."""
@@ -339,9 +351,16 @@ class Generation:
         self.headers_released = True
         self.ready.set()
 
+    def _let_go(self) -> None:
+        for reader in self._readers:
+            reader.let_go()
+
     def _reader_left(self, reader: Reader) -> None:
         self._readers.remove(reader)
         self._services.readers.discard(reader)
+        if not self._readers and self._held is not None:
+            self._held.close()
+            self._held = None
         if self._readers or self.log.terminal is not None:
             return
         if self.order.survives_disconnect or reader.detached:

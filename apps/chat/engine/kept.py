@@ -6,12 +6,16 @@ import heapq
 from collections import OrderedDict, deque
 
 from apps.chat.engine.generation import Generation
+from apps.core.memory_shares import SharedMemory
 
-__all__ = ["MAX_KEPT", "MAX_KEPT_BYTES", "KeptCompletions"]
+__all__ = ["MAX_KEPT", "MAX_KEPT_BYTES", "MAX_READ_BYTES", "KeptCompletions"]
 
 MAX_KEPT = 10_000
 MAX_KEPT_BYTES = 256 * 1024 * 1024
 """Past either bound the oldest completion of the user who has most is dropped early (410 instead of a replay)."""
+MAX_READ_BYTES = 64 * 1024 * 1024
+"""Of those that were dropped and are still read; past it the readers of the largest of the user who has most are let go
+of: the answer is in the database."""
 _SPARE_ENTRIES = 64
 """Entries of the heap that may be out of date, beyond one for each user, before it is made anew."""
 
@@ -30,10 +34,12 @@ class KeptCompletions:
     """At most `most` completions with logs of at most `most_bytes` together; an operation takes O(log n) on average.
 
     A user weighs the bytes of their logs and, for each completion, its part of the bytes where `most` are kept, so that
-    one measure serves both bounds.
+    one measure serves both bounds. What is dropped while it is read counts towards `most_read_bytes`.
     """
 
-    def __init__(self, *, most: int = MAX_KEPT, most_bytes: int = MAX_KEPT_BYTES) -> None:
+    def __init__(
+        self, *, most: int = MAX_KEPT, most_bytes: int = MAX_KEPT_BYTES, most_read_bytes: int = MAX_READ_BYTES
+    ) -> None:
         self._most = most
         self._most_bytes = most_bytes
         # By their ends. Of a plain dict, to find the first behind those that left takes a look at each of their places.
@@ -42,6 +48,7 @@ class KeptCompletions:
         # A heap of negative weights and users. A change of a weight adds an entry; those of former weights are skipped.
         self._heaviest: list[tuple[int, int]] = []
         self.size_bytes = 0
+        self._read = SharedMemory(most_read_bytes)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -80,6 +87,7 @@ class KeptCompletions:
         del self._by_id[generation.order.id]
         self.size_bytes -= size_bytes
         self._weigh(user_id, share, -size_bytes, -1)
+        generation.count_if_read(self._read)
         return generation
 
     def _weigh(self, user_id: int, share: _Share, more_bytes: int, more: int) -> None:

@@ -11,7 +11,7 @@ from apps.chat.begun import Rest, begin
 from apps.chat.engine.log import StreamLog
 from apps.llm.wire.sse import PING
 
-__all__ = ["STUCK_AFTER_S", "Reader"]
+__all__ = ["QUEUE_BYTES", "STUCK_AFTER_S", "Reader"]
 
 QUEUE_BYTES = 64 * 1024
 """Live events that wait for a slow reader; past it the queue is dropped and the reader replays from the log."""
@@ -73,7 +73,7 @@ class Reader:
         self._sending = False
         self._finishing: asyncio.Task[None] | None = None
         self.detached = False
-        """Whether it was stuck for so long that it was let go of."""
+        """Whether it was let go of: it was stuck for too long, or its log took memory that others need."""
         log.subscribe(self)
 
     def push(self, events: bytes) -> None:
@@ -126,11 +126,13 @@ class Reader:
     async def drive(self, send: Send) -> None:
         """Send the log as ASGI body messages until it ends: one message for all that has arrived.
 
-        Raises what `send` raises, and CancelledError if the peer took nothing for too long (`detached`).
+        Raises what `send` raises, and CancelledError if it was let go of (`detached`).
         """
         self._over = asyncio.get_running_loop().create_future()
         self._send = send
         try:
+            if self.detached:
+                raise asyncio.CancelledError
             if self._log.last_id <= self._position and self._log.terminal is None and not self._ping_due:
                 # Nothing to say yet, and not every server sends a head that no body follows.
                 self._pass(send, {"type": "http.response.body", "body": b"", "more_body": True})
@@ -140,16 +142,24 @@ class Reader:
             self._send = None
             if self._finishing is not None:
                 self._finishing.cancel()
+            # What either raised has frames with this reader, and a reader its log: not until somebody looks for cycles.
+            self._finishing = self._over = None
             self.close()
 
     def beat(self, now: float, keepalive_interval_s: float) -> None:
         """Be told the time: keep a silent connection alive, detach one whose peer takes nothing."""
         if self._sending:
-            if now - self._sent_at >= STUCK_AFTER_S and self._over is not None and not self._over.done():
-                self.detached = True
-                self._over.cancel()
+            if now - self._sent_at >= STUCK_AFTER_S:
+                self.let_go()
         elif self._send is not None and now - self._sent_at >= keepalive_interval_s:
             self.ping()
+
+    def let_go(self) -> None:
+        """Detach it, unless all was sent."""
+        if self._open and (self._over is None or not self._over.done()):
+            self.detached = True
+            if self._over is not None:
+                self._over.cancel()
 
     def ping(self) -> None:
         """Send a keep-alive as soon as there is a connection to send it on, unless there is something to say."""

@@ -59,7 +59,7 @@ class StepReader:
         self._over = False
         self._error: PromptCraftError | None = None
         self.detached = False
-        """Whether its peer took nothing for so long that it was let go of."""
+        """Whether it was let go of: its peer took nothing for too long, or the completion's reader was."""
         self._task = asyncio.get_running_loop().create_task(self._follow(steps))
 
     async def begin(self) -> None:
@@ -87,6 +87,7 @@ class StepReader:
                         await self._pass(send, event)
                         await step.opened.reader.drive(send)
                     finally:
+                        self.detached |= step.opened.reader.detached
                         step.opened.reader.close()
                     return
                 await self._pass(send, event)

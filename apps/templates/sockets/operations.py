@@ -5,13 +5,14 @@ The same requests, services and results as over HTTP (`apps.templates.prompts.vi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from apps.chat.engine.generation import Generation
 from apps.chat.presentation import completion_json
 from apps.chat.services import Opened
-from apps.llm.errors import Code, InvalidRequest
+from apps.llm.errors import Code, InvalidRequest, ServiceUnavailable
 from apps.llm.wire import json
 from apps.llm.wire.checks import array, json_object, shown, string
 from apps.llm.wire.sse import Decoder, is_done
@@ -146,7 +147,16 @@ async def _followed(opened: Opened, chunk: Chunk) -> dict[str, Any]:
         if text:
             await chunk(text)
 
-    await opened.reader.drive(send)
+    try:
+        await opened.reader.drive(send)
+    except asyncio.CancelledError:
+        if not opened.reader.detached:
+            raise
+        raise ServiceUnavailable(
+            f"The answer was not taken in time. Read it with GET /api/v2/chat/completions/{generation.order.id}/.",
+            code=Code.OVERLOADED,
+            may_have_billed=True,
+        ) from None
     if generation.error is not None:
         raise generation.error
     return await _completion_members(generation)
