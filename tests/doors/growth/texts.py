@@ -25,7 +25,8 @@ from tests.doors.growth.shapes import SHAPES
 
 __all__ = ["text_functions"]
 
-_TEXTS = frozenset({"str", "str | None", "bytes", "bytes | str"})
+_TEXTS = frozenset({"str", "bytes", "bytearray", "None"})
+"""What the annotation of a text is made of."""
 _FILLED: dict[str, object] = {
     "Collection[str]": (),
     "Mapping[str, object]": {},
@@ -72,7 +73,7 @@ def text_functions() -> Iterator[Growing]:
         name = f"{module}.{function.__name__}"
         thorough = module.startswith(_THOROUGH)
         parameters = inspect.signature(function).parameters.values()
-        texts = [parameter for parameter in parameters if str(parameter.annotation) in _TEXTS]
+        texts = [parameter for parameter in parameters if _is_text(str(parameter.annotation))]
         given = {
             parameter.name: _encoded(parameter, "write a post about dogs")
             if parameter in texts
@@ -112,13 +113,18 @@ def _functions() -> Iterator[tuple[str, Callable[..., object]]]:
 def _needs_texts_alone(function: Callable[..., object]) -> bool:
     if inspect.iscoroutinefunction(function):
         return False
-    annotated = [
+    annotated = {
         str(parameter.annotation)
         for parameter in inspect.signature(function).parameters.values()
         if parameter.kind is not parameter.VAR_POSITIONAL
-        and (parameter.default is parameter.empty or str(parameter.annotation) in _TEXTS)
-    ]
-    return bool(_TEXTS & {*annotated}) and {*annotated} <= _TEXTS | {*_FILLED}
+        and (parameter.default is parameter.empty or _is_text(str(parameter.annotation)))
+    }
+    texts = {*filter(_is_text, annotated)}
+    return bool(texts) and annotated - texts <= {*_FILLED}
+
+
+def _is_text(annotation: str) -> bool:
+    return {*annotation.split(" | ")} <= _TEXTS and annotation != "None"
 
 
 def _encoded(parameter: inspect.Parameter, text: str) -> str | bytes:
