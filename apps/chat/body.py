@@ -236,9 +236,14 @@ async def _read(
             if arriving.given_up:
                 return Body(data=b"", crowded=True, unread=more)
             if not more:
-                tangled = values > MAX_VALUES and values_exceed(held)
-                # Django and its like take bytes; no copy is made of what only we read.
-                body = _whole(scope, held if size_bytes > MAX_BODY_BYTES else bytes(held), tangled=tangled)
+                if size_bytes > MAX_BODY_BYTES and values <= MAX_VALUES:
+                    # Only we read it: no copy is made.
+                    body = _whole(scope, held, tangled=False)
+                else:
+                    # Django and its like take bytes, and they are cheaper to look for strings in.
+                    whole = bytes(held)
+                    held.clear()
+                    body = _whole(scope, whole, tangled=values > MAX_VALUES and values_exceed(whole))
                 if body.data:
                     body.held = arriving
                 return body

@@ -22,7 +22,7 @@ def most_values(part: bytes) -> int:
     return len(marks) - marks.count(b'"')
 
 
-def values_exceed(data: bytes | bytearray, limit: int = MAX_VALUES) -> bool:
+def values_exceed(data: bytes, limit: int = MAX_VALUES) -> bool:
     """Tell whether `[`, `{` and `,` outside strings are more than `limit`: so many values there may be at the most.
 
     Linear, about a millisecond for a megabyte. Exact for well-formed JSON; on anything else the answer means nothing,
@@ -30,8 +30,7 @@ def values_exceed(data: bytes | bytearray, limit: int = MAX_VALUES) -> bool:
     """
     if len(data) <= limit:
         return False
-    # As bytes: what they are split into is one of a few objects then, and new ones otherwise.
-    marks = bytes(data.translate(None, _NOT_MARKS))
+    marks = data.translate(None, _NOT_MARKS)
     if len(marks) - marks.count(b'"') <= limit:
         return False
     if len(marks) > _MOST_MARK_BYTES:
@@ -39,5 +38,5 @@ def values_exceed(data: bytes | bytearray, limit: int = MAX_VALUES) -> bool:
     # They may stand in strings, as in a prompt that is code.
     if b"\\" in data:
         # Pairs first: what is left before a quote then is the one backslash that escapes it.
-        marks = bytes(data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_MARKS))
+        marks = data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_MARKS)
     return sum(map(len, marks.split(b'"')[::2])) > limit
