@@ -58,6 +58,11 @@ class Canaries:
         return texts | {json.dumps(text)[1:-1] for text in texts}
 
 
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a server that was killed while it was answered."""
+
+
 class Reports:
     """A Sentry that keeps what it is sent, on a port of 127.0.0.1; at 1,000 envelopes the first ones go."""
 
@@ -83,7 +88,7 @@ class Reports:
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _QuietServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self.dsn = f"http://canary@127.0.0.1:{self._server.server_port}/1"

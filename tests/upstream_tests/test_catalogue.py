@@ -108,6 +108,7 @@ def test_scenarios_are_described_and_name_known_failures():
 
 @each(("vendor", "name"), FINITE, ids=["-".join(pair) for pair in FINITE])
 def test_finite_scenario_says_what_it_promises(upstream, vendor, name):
+    upstream.reset()
     scenario = CATALOGUE[name]
     upstream.script(vendor, name)
     try:
@@ -136,6 +137,7 @@ def test_finite_scenario_says_what_it_promises(upstream, vendor, name):
 
 @each(("vendor", "name"), ENDLESS, ids=["-".join(pair) for pair in ENDLESS])
 def test_endless_scenario_ends_when_its_peer_leaves(upstream, vendor, name):
+    upstream.reset()
     upstream.script(vendor, name)
     outcome = CATALOGUE[name].outcome
     # What comes is waited for; that no more comes shows in a moment, on a slow machine not always.
@@ -176,6 +178,7 @@ def test_refusal_has_its_status_and_body(upstream, error):
 
 @each("name", BIG)
 def test_endless_line_is_64_mib_and_stops_with_its_reader(upstream, name):
+    upstream.reset()
     upstream.script("deepseek", name, times=1)
     with ask(upstream, "deepseek") as stream:
         size_bytes = sum(len(piece) for piece in iter(stream.read_some, b""))

@@ -138,6 +138,7 @@ class TestCancel:
     )
     def test_where_a_model_helps(self, workbench: Workbench, kind: str, member: str, result: str):
         """The model is stopped, and the rules answer at once in its place."""
+        workbench.upstream.reset()
         workbench.upstream.script("deepseek", healthy(text=intent_of(), gate=Gate(), gate_after=0))
         user = workbench.new_user()
         with Client(workbench.server, CHAT, user=user) as client:
