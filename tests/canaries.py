@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+import sys
 import threading
 import zlib
 from collections.abc import Iterable, Mapping
@@ -59,8 +60,10 @@ class Canaries:
 
 
 class _QuietServer(ThreadingHTTPServer):
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a server that was killed while it was answered."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a server that was killed while it was answered; a report that cannot be read is told."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Reports:

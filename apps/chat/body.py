@@ -65,7 +65,7 @@ the connection before most clients have read the answer. The bytes are more than
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-_ARRIVING = SharedMemory(MOST_HELD_BYTES)
+_HELD = SharedMemory(MOST_HELD_BYTES)
 _UNASKED_BYTES = 256 * 1024
 """What a server may read of a body that nobody has asked for yet: what comes with one look at a connection."""
 
@@ -144,7 +144,7 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, images: bool 
             return _whole(scope, data, tangled=values_exceed(data))
     try:
         async with asyncio.timeout(BODY_S) as deadline:
-            arriving = _ARRIVING.open(scope.get(CALLER), partial(_end_now, deadline))
+            arriving = _HELD.open(scope.get(CALLER), partial(_end_now, deadline))
             message = await first if isinstance(first, Rest) else first
             return await _read(scope, receive, message, most_bytes, deadline, arriving)
     except TimeoutError:
@@ -163,7 +163,7 @@ async def held_meanwhile(scope: Mapping[str, Any]) -> AsyncIterator[None]:
     if not brought_bytes:
         yield
         return
-    held = _ARRIVING.open(scope.get(CALLER), _nothing)
+    held = _HELD.open(scope.get(CALLER), _nothing)
     try:
         async with ended_at_bound(held):
             held.hold(brought_bytes)

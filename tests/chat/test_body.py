@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,9 +16,9 @@ from apps.chat.body import (
     REFUSED,
     Body,
     answer_first,
-    read_body,
 )
 from apps.llm.errors import HeadTooLarge
+from tests.chat.reading import read_body
 from tests.each import each
 
 IMAGE = b'{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,'
@@ -55,20 +54,10 @@ def parts(*bodies: bytes) -> list[Mapping[str, Any]]:
     ]
 
 
-async def read(scope: Mapping[str, Any], sent: Sent, *, images: bool = True) -> Body | None:
-    """Return a body that is let go of."""
-    body = await read_body(scope, sent, images=images)
-    if body is None:
-        return None
-    copied = msgspec.structs.replace(body, data=bytes(body.data), held=None)
-    body.let_go()
-    return copied
-
-
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=8))
 def test_any_pieces_are_joined(pieces: list[bytes]) -> None:
     sent = Sent(parts(*pieces))
-    assert asyncio.run(read(scope(), sent)) == Body(data=b"".join(pieces))
+    assert asyncio.run(read_body(scope(), sent)) == Body(data=b"".join(pieces))
     assert sent.asked == len(pieces)
 
 
@@ -78,19 +67,19 @@ def test_the_bound_is_exact_however_it_is_cut(cuts: list[int], beyond: int) -> N
     size_bytes = MAX_BODY_BYTES + beyond
     edges = [0, *sorted(cuts), size_bytes]
     pieces = [b"a" * (end - start) for start, end in zip(edges, edges[1:], strict=False) if end >= start]
-    body = asyncio.run(read(scope(), Sent(parts(*pieces))))
+    body = asyncio.run(read_body(scope(), Sent(parts(*pieces))))
     assert body is not None
     assert (body.overflowed, len(body.data)) == ((True, 0) if beyond > 0 else (False, size_bytes))
 
 
 async def test_a_message_may_leave_its_fields_out() -> None:
-    assert await read(scope(), Sent([{"type": "http.request"}])) == Body(data=b"")
+    assert await read_body(scope(), Sent([{"type": "http.request"}])) == Body(data=b"")
 
 
 @each("before", [0, 1, 3])
 async def test_a_client_that_leaves_has_no_body(before: int) -> None:
     pieces = [{"type": "http.request", "body": b"x", "more_body": True}] * before
-    assert await read(scope(), Sent([*pieces, DISCONNECT])) is None
+    assert await read_body(scope(), Sent([*pieces, DISCONNECT])) is None
 
 
 class TestImages:
@@ -98,18 +87,18 @@ class TestImages:
     async def test_have_a_bound_of_20_mib(self, beyond: int, overflowed: bool) -> None:
         piece = b"a" * (1024 * 1024)
         tail = b"a" * (MAX_BODY_WITH_IMAGES_BYTES + beyond - 19 * len(piece) - len(IMAGE))
-        body = await read(scope(), Sent(parts(IMAGE, *[piece] * 19, tail)))
+        body = await read_body(scope(), Sent(parts(IMAGE, *[piece] * 19, tail)))
         assert body is not None
         assert body.overflowed is overflowed
         assert len(body.data) == (0 if overflowed else MAX_BODY_WITH_IMAGES_BYTES)
 
     async def test_are_seen_across_pieces(self) -> None:
-        body = await read(scope(), Sent(parts(IMAGE[:40], IMAGE[40:48], IMAGE[48:] + b"a" * MAX_BODY_BYTES)))
+        body = await read_body(scope(), Sent(parts(IMAGE[:40], IMAGE[40:48], IMAGE[48:] + b"a" * MAX_BODY_BYTES)))
         assert body is not None
         assert not body.overflowed
 
     async def test_that_show_themselves_past_the_first_mib_come_too_late(self) -> None:
-        body = await read(scope(), Sent(parts(b"a" * (MAX_BODY_BYTES + 1), IMAGE)))
+        body = await read_body(scope(), Sent(parts(b"a" * (MAX_BODY_BYTES + 1), IMAGE)))
         assert body == Body(data=b"", overflowed=True, unread=True)
 
 
@@ -121,22 +110,22 @@ class TestOverflow:
     async def test_a_declared_length_is_refused_before_a_byte_is_asked_for(self, declared: bytes) -> None:
         """Asking is what has a server write `100 Continue`."""
         sent = Sent(parts(b"a" * 100))
-        assert await read(scope(declared), sent) == UNREAD
+        assert await read_body(scope(declared), sent) == UNREAD
         assert sent.asked == 0
 
     async def test_one_that_only_images_may_have_is_refused_elsewhere(self) -> None:
         sent = Sent(parts(b"{}"))
         declared = scope(b"%d" % (MAX_BODY_BYTES + 1))
-        assert await read(declared, sent, images=False) == UNREAD
-        assert await read(declared, sent) == Body(data=b"{}")
+        assert await read_body(declared, sent, images=False) == UNREAD
+        assert await read_body(declared, sent) == Body(data=b"{}")
 
     @each("declared", [b"", b"-1", b"1e9", b"x", b"\xd9\xa3", b"0"])
     async def test_a_false_length_is_not_believed(self, declared: bytes) -> None:
-        assert await read(scope(declared), Sent(parts(b"{}"))) == Body(data=b"{}")
+        assert await read_body(scope(declared), Sent(parts(b"{}"))) == Body(data=b"{}")
 
     async def test_nothing_is_read_behind_a_head_that_was_refused(self) -> None:
         sent = Sent(parts(b"{}"))
-        body = await read({**scope(), REFUSED: HeadTooLarge()}, sent)
+        body = await read_body({**scope(), REFUSED: HeadTooLarge()}, sent)
         assert (body, sent.asked) == (Body(data=b"", unread=True), 0)
 
 

@@ -357,16 +357,16 @@ async def test_a_crowd_with_an_ended_log_in_takes_no_place_of_its_users(
 
 
 async def test_what_came_of_a_body_that_waits_for_its_turn_is_counted(ann: Person, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bodies._ARRIVING, "most_bytes", 600 * KIB)
+    monkeypatch.setattr(bodies._HELD, "most_bytes", 600 * KIB)
     visitor = Visitor()
     # The first begins at once.
     begun, without = visitor.waits(content_length="100"), visitor.waits()
     small, large = visitor.waits(content_length="10"), visitor.waits(content_length="1000000")
     chunked, refused = visitor.waits(transfer_encoding="chunked"), visitor.waits(content_length="1000000")
     await asyncio.sleep(0)
-    assert bodies._ARRIVING.held_bytes == 10 + 512 * KIB
+    assert bodies._HELD.held_bytes == 10 + 512 * KIB
     with pytest.raises(ServiceUnavailable) as caught:
         await refused
     assert caught.value.code is Code.OVERLOADED
     await asyncio.gather(begun, without, small, large, chunked)
-    assert bodies._ARRIVING.held_bytes == 0
+    assert bodies._HELD.held_bytes == 0

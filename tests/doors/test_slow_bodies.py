@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 import pytest
 from asgiref.sync import sync_to_async
 
@@ -19,22 +18,13 @@ from apps.core import loop_turns
 from apps.core.loop_turns import LOOP_TURNS
 from apps.core.work_queue import user_share
 from promptcraft.database import DATABASE
+from tests.chat.reading import read_body
 from tests.doors.in_process import ask, bearer
 from tests.waiting import HANG_S
 
 KIB = 1024
 COMPLETIONS = "/api/v2/chat/completions/"
 SCOPE: dict[str, Any] = {"headers": []}
-
-
-async def read_body(scope: Mapping[str, Any], receive: Any, *, images: bool = True) -> Body | None:
-    """Return a body that is let go of."""
-    body = await bodies.read_body(scope, receive, images=images)
-    if body is None:
-        return None
-    copied = msgspec.structs.replace(body, data=bytes(body.data), held=None)
-    body.let_go()
-    return copied
 
 
 def piece(data: bytes, *, more: bool = True) -> Mapping[str, Any]:
@@ -162,7 +152,7 @@ class TestTurns:
         answer = await asyncio.ensure_future(read_body({**SCOPE, CALLER: "mal"}, receive))
         await asyncio.gather(*others)
         assert answer == Body(data=b"", crowded=True, unread=True)
-        assert bodies._ARRIVING.held_bytes == 0
+        assert bodies._HELD.held_bytes == 0
 
 
 def test_ten_seconds_are_given() -> None:
@@ -171,7 +161,7 @@ def test_ten_seconds_are_given() -> None:
 
 class TestMemory:
     async def test_what_is_arriving_is_bounded_for_all_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bodies._ARRIVING, "most_bytes", 1000 * KIB)
+        monkeypatch.setattr(bodies._HELD, "most_bytes", 1000 * KIB)
         go_on = asyncio.Event()
 
         def sender(size_bytes: int, *, ends: bool = False) -> Any:
@@ -197,7 +187,7 @@ class TestMemory:
         taken = sorted(len(body.data) for body in await asyncio.gather(*reads, small) if body)
         assert taken == [0, 60 * KIB, 300 * KIB, 300 * KIB]
         # And the room is free again.
-        assert bodies._ARRIVING.held_bytes == 0
+        assert bodies._HELD.held_bytes == 0
         assert await read_body(SCOPE, sender(300 * KIB)) == Body(data=b"a" * 300 * KIB)
 
     async def test_a_body_is_counted_until_it_is_let_go_of(self) -> None:
@@ -208,9 +198,9 @@ class TestMemory:
 
         body = await bodies.read_body(SCOPE, receive)
         assert body is not None
-        assert bodies._ARRIVING.held_bytes == len(body.data) == 2 * KIB
+        assert bodies._HELD.held_bytes == len(body.data) == 2 * KIB
         body.let_go()
-        assert bodies._ARRIVING.held_bytes == len(body.data) == 0
+        assert bodies._HELD.held_bytes == len(body.data) == 0
 
     async def test_one_that_is_late_at_the_same_moment_is_no_fault_of_who_needs_room(
         self, monkeypatch: pytest.MonkeyPatch
@@ -220,8 +210,8 @@ class TestMemory:
         over_s = loop.time() + 0.2
         monkeypatch.setattr(bodies, "BODY_S", 0.1)
         monkeypatch.setattr(bodies, "BODY_BYTES_PER_S", 1e12)
-        monkeypatch.setattr(bodies._ARRIVING, "most_bytes", 1000 * KIB)
-        another = bodies._ARRIVING.open("ann", lambda: None)
+        monkeypatch.setattr(bodies._HELD, "most_bytes", 1000 * KIB)
+        another = bodies._HELD.open("ann", lambda: None)
         messages = [piece(b"a" * 700 * KIB)]
 
         async def receive() -> Mapping[str, Any]:
@@ -242,7 +232,7 @@ class TestMemory:
         loop.call_at(over_s, needs_room)
         assert await bodies.read_body(SCOPE, receive) == Body(data=b"", crowded=True, unread=True)
         assert made_room.done()
-        assert bodies._ARRIVING.held_bytes == another.size_bytes == 400 * KIB
+        assert bodies._HELD.held_bytes == another.size_bytes == 400 * KIB
         another.close()
 
     @pytest.mark.parametrize("end", ["disconnect", "overflow", "late", "cancel"])
@@ -264,14 +254,14 @@ class TestMemory:
         if end == "cancel":
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            assert bodies._ARRIVING.held_bytes == 500 * KIB
+            assert bodies._HELD.held_bytes == 500 * KIB
             reading.cancel()
         await asyncio.wait({reading})
-        assert bodies._ARRIVING.held_bytes == 0
+        assert bodies._HELD.held_bytes == 0
 
     @pytest.mark.usefixtures("runtime")
     async def test_what_makes_room_gets_a_503(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bodies._ARRIVING, "most_bytes", 100 * KIB)
+        monkeypatch.setattr(bodies._HELD, "most_bytes", 100 * KIB)
         headers = {b"authorization": (await sync_to_async(bearer)()).encode()}
         for path in (COMPLETIONS, "/api/v2/auth/token/"):
             answer = await ask(path, headers=headers, pieces=[b"a" * 101 * KIB], ends=False)
@@ -318,7 +308,7 @@ class TestLargeOnes:
             b"x-mock-scenario": b"stall",
         }
         asking = [asyncio.ensure_future(ask(COMPLETIONS, headers=headers, pieces=cut(WITH_IMAGE))) for _ in range(3)]
-        held = bodies._ARRIVING
+        held = bodies._HELD
         async with asyncio.timeout(HANG_S):
             while not held.held_bytes:  # noqa: ASYNC110 - nobody is told
                 await asyncio.sleep(0)
@@ -340,14 +330,14 @@ class TestLargeOnes:
         waiting = asyncio.ensure_future(ask(COMPLETIONS, headers=headers, pieces=cut(WITH_IMAGE)))
         try:
             async with asyncio.timeout(HANG_S):
-                while bodies._ARRIVING.held_bytes < len(WITH_IMAGE):  # noqa: ASYNC110 - nobody is told
+                while bodies._HELD.held_bytes < len(WITH_IMAGE):  # noqa: ASYNC110 - nobody is told
                     await asyncio.sleep(0)
-            monkeypatch.setattr(bodies._ARRIVING, "most_bytes", len(WITH_IMAGE))
-            another = bodies._ARRIVING.open("ann", lambda: None)
+            monkeypatch.setattr(bodies._HELD, "most_bytes", len(WITH_IMAGE))
+            another = bodies._HELD.open("ann", lambda: None)
             another.hold(1)
             answer = await waiting
             assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "overloaded")
-            assert bodies._ARRIVING.held_bytes == 1
+            assert bodies._HELD.held_bytes == 1
             another.close()
             # Its client has not left.
             statuses = [
