@@ -174,7 +174,14 @@ def test_fifty_refreshes_of_one_token_on_two_workers_make_one_chain(workers: Wor
 
     def refresh(number: int) -> tuple[int, str]:
         start.wait(20)
-        status, answer = post(workers.everywhere()[number % 2], "token/refresh/", refresh=token)
+        for _ in range(CROWD):
+            status, headers, answer = workers.everywhere()[number % 2].call(
+                "/api/v2/auth/token/refresh/", user=None, json={"refresh": token}
+            )
+            if status != 429:
+                break
+            # So many of one log-in are before it that its turn does not come in time: it asks again.
+            assert 1 <= int(headers["retry-after"]) <= 2
         return status, answer.get("refresh")
 
     for length in (2, 3):
