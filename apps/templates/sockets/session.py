@@ -133,6 +133,8 @@ class Session:
             self._clock.cancel()
         for _, task in self._running.values():
             task.cancel()
+        if self._closing is not None:
+            self._closing.cancel()
 
     async def say_restart(self) -> None:
         """Close with 1012, for a server that ends without doing it."""
