@@ -71,14 +71,14 @@ _asking: dict[str, _Question] = {}
 
 def recall_user_id(authorization: bytes) -> int | None:
     """Return the user of a header's token if it was verified a moment ago; None says nothing of the token."""
-    caller = _memory.recall(_token_in(authorization))
+    caller = _memory.recall(_token_in(authorization.decode("latin-1")))
     return None if caller is None else caller.user_id
 
 
 def signed_share(authorization: bytes) -> Share | None:
     """Return on whose account one waits who shows a token, without a look at the database; None without a signature."""
     try:
-        return share_of_claims(verify_access(_token_in(authorization)))
+        return share_of_claims(verify_access(_token_in(authorization.decode("latin-1"))))
     except AuthenticationFailed:
         return None
 
@@ -174,10 +174,8 @@ def _remember(token: str, claims: AccessClaims, caller: Caller, asked_at: float)
 
 
 def _bearer_token(header: str | None) -> str:
-    # RFC 9110, section 11.1: the scheme's name has no case, and one or more spaces follow it.
-    scheme, _, token = (header or "").strip(" ").partition(" ")
-    token = token.lstrip(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = _token_in(header or "")
+    if not token:
         raise AuthenticationFailed(
             "No access token was sent. Add the header `Authorization: Bearer <access token>`.",
             code=Code.MISSING_TOKEN,
@@ -185,9 +183,11 @@ def _bearer_token(header: str | None) -> str:
     return token
 
 
-def _token_in(authorization: bytes) -> str:
-    scheme, _, token = authorization.partition(b" ")
-    return token.decode("latin-1") if scheme.lower() == b"bearer" else ""
+def _token_in(authorization: str) -> str:
+    """Return a header's token, "" where there is none."""
+    # RFC 9110, section 11.1: the scheme's name has no case, and one or more spaces follow it.
+    scheme, _, token = authorization.strip(" ").partition(" ")
+    return token.lstrip(" ") if scheme.lower() == "bearer" else ""
 
 
 def _caller_of(claims: AccessClaims) -> Caller:

@@ -21,6 +21,7 @@ from apps.llm.errors import AuthenticationFailed
 from promptcraft.database import run_in_database
 from tests.accounts.conftest import PASSWORD, error_of
 from tests.accounts.test_refresh import let_time_pass
+from tests.each import each
 
 
 def disable(user, pair):
@@ -73,6 +74,15 @@ async def test_work_is_on_the_users_account_once_the_log_in_is_known_to_live(end
     except AuthenticationFailed:
         assert ends
     assert (SHARE.get() == user_share(user.pk)) is not ends
+
+
+@each("header", ["Bearer {}", "bearer {}", "BEARER   {}", "Bearer {} ", " Bearer  {}  "])
+def test_a_token_is_found_by_its_signature_wherever_it_is_found(header, pair, me):
+    written = header.format(pair.access)
+    claims = verify_access(pair.access)
+    assert identity.signed_share(written.encode()) == identity.share_of_claims(claims)
+    assert me(written).status_code == 200
+    assert identity.recall_user_id(written.encode()) == claims.user_id
 
 
 @pytest.mark.parametrize("end", ENDINGS)
