@@ -26,7 +26,7 @@ from promptcraft.server.handshakes import is_handshake
 from promptcraft.server.refusals import written_refusal
 from promptcraft.server.targets import unnamed_host
 
-__all__ = ["GuardedProtocol"]
+__all__ = ["HEADS", "SMALL_HEAD_BYTES", "GuardedProtocol"]
 
 _END = b"\r\n\r\n"
 """Of a head, and of a body in chunks."""
@@ -39,10 +39,13 @@ _STEP_BYTES = 128
 _MOST_STEP_BYTES = _MOST_STEPS * _STEP_BYTES
 
 
-_SMALL_HEAD_BYTES = 4096
+SMALL_HEAD_BYTES = 4096
 """As much of a head is not counted once it has ended: few are larger."""
-_waiting = SharedMemory(most_bytes=64 * 1024 * 1024)
-"""Heads, until they are answered, and requests that wait for their turn; one that makes room is refused with 503."""
+HEADS = SharedMemory(most_bytes=64 * 1024 * 1024)
+"""Until they are answered or their sockets have closed, and requests that wait for their turn.
+
+One that makes room is refused with 503; a socket is cut.
+"""
 _untaken = SharedMemory(most_bytes=256 * 1024 * 1024)
 """Of answers, in write buffers that are over their mark; one that makes room is cut."""
 
@@ -256,7 +259,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.__class__ = PlainCycle
             self.cycle.waiting_for_100_continue = False
         self._body_bytes = 0
-        self._head_bytes = size_bytes if size_bytes > _SMALL_HEAD_BYTES else 0
+        self._head_bytes = size_bytes if size_bytes > SMALL_HEAD_BYTES else 0
         self._in_head = False
         self._delivered()
         self._stop_head_clock()
@@ -274,6 +277,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._delivered()
         super().on_message_complete()
+        self._forget_head()
 
     def _delivered(self) -> None:
         self._undelivered_bytes = 0
@@ -292,7 +296,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Count what waits here among all that waits: at the bound this connection or another one makes room."""
         waiting_bytes = self._head_bytes + self._undelivered_bytes + len(self._unparsed)
         if waiting_bytes and self._waiting is None:
-            self._waiting = _waiting.open(self._network(), self._refuse_crowd)
+            self._waiting = HEADS.open(self._network(), self._refuse_crowd)
         if self._waiting is not None:
             self._waiting.hold(waiting_bytes)
 
@@ -324,15 +328,18 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """End the response; if the connection ends with it, what is left is not waited for without end."""
         super().on_response_complete()
-        if self._head_bytes:
-            # An idle connection has no use for it.
-            self.cycle, self.scope, self.headers, self.url = None, None, [], b""  # type: ignore[assignment]
-            self._head_bytes = 0
-            self._count_waiting()
+        self._forget_head()
         if self.transport.is_closing():
             self._watch_writing()
         elif self._unparsed:
             self._go_on()
+
+    def _forget_head(self) -> None:
+        """Let go of a large head, once its request is here to its end and answered: nothing reads it any more."""
+        if self._head_bytes and self._in_head and self.cycle.response_complete:
+            self.cycle, self.scope, self.headers, self.url = None, None, [], b""  # type: ignore[assignment]
+            self._head_bytes = 0
+            self._count_waiting()
 
     def _taken(self) -> None:
         if self._untaken is not None:

@@ -16,14 +16,17 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
-from websockets.http11 import Response
+from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
+from apps.accounts.addresses import network_of_headers
 from apps.chat.envelope import envelope
+from apps.core.memory_shares import HeldMemory
 from apps.llm.errors import HeadTooLarge, InternalError, InvalidRequest, PromptCraftError
 from apps.llm.wire import json
 from apps.templates.sockets.frequency import Frequency
 from apps.templates.sockets.messages import MAX_MESSAGE_BYTES
+from promptcraft.server.connection import HEADS, SMALL_HEAD_BYTES
 from promptcraft.server.frames import MOST_FRAMES_PER_S, MOST_STEP_BYTES
 from promptcraft.server.uvicorn_program import uvicorn_config
 
@@ -66,6 +69,7 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
         self._broken = self._still_sends = False
         self._frames = Frequency(MOST_FRAMES_PER_S)
         self._stuck_timer: asyncio.TimerHandle | None = None
+        self._head: HeldMemory | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take over from the protocol that read the handshake."""
@@ -77,6 +81,8 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock, and end what keeps this connection in memory."""
         self._stop_clock()
+        if self._head is not None:
+            self._head.close()
         super().connection_lost(exc)
         self.conn.parser.close()
 
@@ -91,6 +97,18 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
             self._broken = self.handshake_complete = self.close_sent = True
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
+
+    def handle_connect(self, event: Request) -> None:
+        """Begin; a large head is counted to the end of the socket, which keeps it, and cut if it has to make room."""
+        super().handle_connect(event)
+        # A second copy of it.
+        del self.request
+        head_bytes = len(event.path) + sum(len(name) + len(value) for name, value in event.headers.raw_items())
+        if head_bytes > SMALL_HEAD_BYTES and not self.transport.is_closing():
+            self._head = HEADS.open(
+                network_of_headers(self.client[0] if self.client else "", self.scope["headers"]), self.transport.abort
+            )
+            self._head.hold(head_bytes)
 
     def handle_cont(self, event: Frame) -> None:
         """Add a fragment to the message that is arriving; empty ones have no size to be bounded by."""

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from promptcraft.server import connection
 from promptcraft.server.connection import GuardedProtocol
+from promptcraft.server.socket_connection import GuardedSocketProtocol
 from tests.waiting import HANG_S
 
 __all__ = ["CONFIG", "Client", "Served", "Wire", "serving"]
@@ -169,7 +170,7 @@ class Served:
 
     async def wait_held(self, size_bytes: int) -> None:
         """Wait until the connections hold so many bytes of heads, or of what frames a body."""
-        await self._wait(lambda: connection._waiting.held_bytes == size_bytes)
+        await self._wait(lambda: connection.HEADS.held_bytes == size_bytes)
 
     async def wait_kept(self, size_bytes: int) -> None:
         """Wait until the last connection keeps so many bytes of requests whose turn has not come."""
@@ -197,7 +198,7 @@ class Served:
 async def serving(application: Application, *, timeout_keep_alive_s: float = 5, **bounds: Any) -> AsyncIterator[Served]:
     """Serve an application; `bounds` are attributes of the protocol."""
     protocol: Any = type("HastyProtocol", (GuardedProtocol,), bounds)
-    config = uvicorn.Config(application, http=protocol, log_config=None, lifespan="off")
+    config = uvicorn.Config(application, http=protocol, ws=GuardedSocketProtocol, log_config=None, lifespan="off")
     config.load()
     config.timeout_keep_alive = timeout_keep_alive_s  # type: ignore[assignment]  # seconds may be fractions
     state = ServerState()

@@ -159,7 +159,7 @@ class TestHeadsTogether:
 
     async def test_at_their_bound_the_largest_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
         large = HEAD + b"a: " + b"b" * 40 * KIB
-        monkeypatch.setattr(guarded._waiting, "most_bytes", 64 * KIB)
+        monkeypatch.setattr(guarded.HEADS, "most_bytes", 64 * KIB)
         async with serving(hello) as served, served.client() as first:
             await first.send(large)
             await served.wait_held(len(large))

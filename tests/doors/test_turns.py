@@ -136,7 +136,7 @@ class TestShares:
         while state.tasks:
             await asyncio.wait(tuple(state.tasks))
         protocol.connection_lost(None)
-        assert connection._waiting.held_bytes == 0
+        assert connection.HEADS.held_bytes == 0
         assert heard.requests == requests
 
     async def test_what_comes_meanwhile_waits_behind(self) -> None:
@@ -227,7 +227,7 @@ class TestWaiting:
             async with asyncio.timeout(5):
                 await streaming.left.wait()
             await served.wait_gone()
-            assert connection._waiting.held_bytes == 0
+            assert connection.HEADS.held_bytes == 0
             served.accepted.clear()
             gc.collect()
             assert held() is None
@@ -252,12 +252,58 @@ class TestWaiting:
                 answers += await client.until(b"ended")
             await served.wait_held(0)
 
+    async def test_a_large_head_is_held_until_its_body_is_here_too(self) -> None:
+        async def answers_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+            await send({"type": "http.response.body", "body": b"ended"})
+
+        head = b"POST / HTTP/1.1\r\nContent-Length: 5\r\nX-A: %b\r\n\r\n" % (b"a" * 40 * KIB)
+        async with serving(answers_at_once) as served, served.client() as client:
+            await client.send(head + b"of")
+            await client.until(b"ended")
+            await served.wait_held(len(b"/content-length5x-a") + 40 * KIB)
+            await client.send(b" it" + GET)
+            assert (await client.until(b"ended")).startswith(b"HTTP/1.1 200 ")
+            await served.wait_held(0)
+
+    async def test_the_large_head_of_a_socket_is_held_until_it_has_closed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left: asyncio.Queue[str] = asyncio.Queue()
+
+        async def opens(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            left.put_nowait((await receive())["type"])
+
+        monkeypatch.setattr(connection.HEADS, "most_bytes", 64 * KIB)
+        shake = b"GET /ws/ HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        shake += b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b==\r\n" % (b"A" * 22)
+        # A line of it may have 8 KiB.
+        large = shake + (b"X-A: %b\r\n" % (b"a" * 5 * KIB)) * 8 + b"\r\n"
+        async with serving(opens, socket_paths=["/ws/"]) as served:
+            async with served.client() as small, served.client() as first, served.client() as second:
+                await small.send(shake + b"\r\n")
+                assert (await small.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+                assert connection.HEADS.held_bytes == 0
+                await first.send(large)
+                assert (await first.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+                assert 0 < connection.HEADS.held_bytes - 40 * KIB < 2 * KIB
+                # The largest makes room, open or not.
+                arriving = b"GET / HTTP/1.1\r\nX-A: " + b"a" * 30 * KIB
+                await second.send(arriving)
+                assert await first.rest() == b""
+                assert await left.get() == "websocket.disconnect"
+                await served.wait_held(len(arriving))
+            assert await left.get() == "websocket.disconnect"
+            await served.wait_held(0)
+
     async def test_a_large_head_makes_room_while_its_body_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def reads_first(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
             await Streaming()(scope, receive, send)
 
-        monkeypatch.setattr(connection._waiting, "most_bytes", 64 * KIB)
+        monkeypatch.setattr(connection.HEADS, "most_bytes", 64 * KIB)
         waiting = b"POST / HTTP/1.1\r\nContent-Length: 5\r\nX-A: %b\r\n\r\n" % (b"a" * 40 * KIB)
         async with serving(reads_first) as served, served.client() as first, served.client() as second:
             await first.send(waiting)
@@ -270,7 +316,7 @@ class TestWaiting:
 
     async def test_all_connections_share_a_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
         streaming = Streaming()
-        monkeypatch.setattr(connection._waiting, "most_bytes", 20 * KIB)
+        monkeypatch.setattr(connection.HEADS, "most_bytes", 20 * KIB)
         async with serving(streaming) as served, served.client() as first:
             await first.send(GET + b"GET /" + b"a" * 15 * KIB)
             await first.until(b"begun")

@@ -68,14 +68,14 @@ def is_there(test: str) -> bool:
 
 
 def test_the_bounds_are_those_of_the_code() -> None:
-    small_head = f"{connection._SMALL_HEAD_BYTES // KIB} KiB"
+    small_head = f"{connection.SMALL_HEAD_BYTES // KIB} KiB"
     assert bounds() == {
         "path, query and headers of a request": (
             f"{MOST_HEAD_BYTES // KIB} KiB, {MOST_HEADERS} headers, {GuardedProtocol.head_s:g} s"
         ),
         "requests that wait behind another on a connection": f"{HIGH_WATER_LIMIT // KIB} KiB, then nothing is read",
         f"heads until they are answered (over {small_head}), and requests that wait, together": (
-            f"{connection._waiting.most_bytes // MIB} MiB"
+            f"{connection.HEADS.most_bytes // MIB} MiB"
         ),
         "answers that their readers do not take, together; answers that are kept no more and still read": (
             f"{connection._untaken.most_bytes // MIB} MiB; {MAX_READ_BYTES // MIB} MiB"
