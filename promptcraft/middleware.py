@@ -97,8 +97,9 @@ class CrossOriginMiddleware(CorsMiddleware):
     """django-cors-headers, which has nothing to do for a request without an Origin but to say that it looks for one."""
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer a preflight, or add what a browser on another origin needs."""
-        if "HTTP_ORIGIN" in request.META or request.method == "OPTIONS":
+        """Answer a preflight, or add what a browser on another origin needs; a refused request is no preflight."""
+        is_preflight = request.method == "OPTIONS"
+        if _refused_before(request) is None if is_preflight else "HTTP_ORIGIN" in request.META:
             return await super().__acall__(request)
         response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
         if "Vary" in response.headers:
@@ -126,8 +127,14 @@ def RefusalMiddleware(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def _refusal(request: HttpRequest) -> PromptCraftError | None:
+def _refused_before(request: HttpRequest) -> PromptCraftError | None:
+    """Return why its head or its body is refused."""
     refused: PromptCraftError | None = getattr(request, "scope", {}).get(REFUSED)
+    return refused
+
+
+def _refusal(request: HttpRequest) -> PromptCraftError | None:
+    refused = _refused_before(request)
     if refused is None and not _is_for_us(request):
         return InvalidRequest("This host name is not served here. Use one from ALLOWED_HOSTS.", param="Host")
     return refused

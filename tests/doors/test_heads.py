@@ -108,6 +108,19 @@ def test_a_chunk_that_is_none_is_400(door: Door, chunk: bytes) -> None:
     assert not door.upstream.journal
 
 
+@each(
+    "lines",
+    [[b"Host: elsewhere"], [b"Transfer-Encoding: gzip, chunked"], [b"Host: elsewhere", b"X: " + b"y" * 8 * KIB]],
+)
+def test_a_preflight_is_refused_for_its_head_as_others_are(door: Door, lines: list[bytes]) -> None:
+    asking = head(door, COMPLETIONS, *lines, b"Origin: https://app.example.org", method=b"OPTIONS", signed_in=False)
+    asking = asking.replace(b"Connection: close", b"Access-Control-Request-Method: POST\r\nContent-Length: 5")
+    if any(line.startswith(b"Transfer") for line in lines):
+        asking = asking.replace(b"Content-Length: 5\r\n", b"")
+    status, headers, _ = exchange(door, asking + b"later")
+    assert (status, headers["connection"]) == (400, "close")
+
+
 class TestPathsAndQueries:
     @each(
         "path",
