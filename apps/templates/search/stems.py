@@ -31,6 +31,7 @@ _LAST = (
     "ement", "ance", "ence", "able", "ible", "ment", "ant", "ent", "ism", "ate", "iti", "ous", "ive", "ize",
     "ion", "al", "er", "ic", "ou",
 )  # fmt: skip
+_BRITISH_ENDS, _LONG_ENDS, _MIDDLE_ENDS = tuple(dict(_AMERICAN)), tuple(_LONG), tuple(_MIDDLE)
 
 
 def stem(word: str) -> str:
@@ -58,10 +59,11 @@ def _measure(text: str) -> int:
 
 
 def _american(word: str) -> str:
-    for british, american in _AMERICAN:
-        if word.endswith(british) and len(word) > len(british) + 2:
-            return word.removesuffix(british) + american
-    return _OUR.sub("or", word)
+    if word.endswith(_BRITISH_ENDS):
+        for british, american in _AMERICAN:
+            if word.endswith(british) and len(word) > len(british) + 2:
+                return word.removesuffix(british) + american
+    return _OUR.sub("or", word) if "our" in word else word
 
 
 def _without_inflection(word: str) -> str:
@@ -90,14 +92,14 @@ def _mended(rest: str) -> str:
 
 
 def _without_long_suffix(word: str) -> str:
-    for table in (_LONG, _MIDDLE):
-        for suffix, instead in table.items():
-            if word.endswith(suffix):
-                rest = word.removesuffix(suffix)
-                word = rest + instead if _measure(rest) > 0 else word
-                break
-    for suffix in _LAST:
-        if word.endswith(suffix):
+    for table, ends in ((_LONG, _LONG_ENDS), (_MIDDLE, _MIDDLE_ENDS)):
+        # Few words have one, and to look for all at once takes no longer than for one.
+        if word.endswith(ends):
+            suffix = next(filter(word.endswith, ends))
             rest = word.removesuffix(suffix)
-            return rest if _measure(rest) > 1 and (suffix != "ion" or rest.endswith(("s", "t"))) else word
-    return word
+            word = rest + table[suffix] if _measure(rest) > 0 else word
+    if not word.endswith(_LAST):
+        return word
+    suffix = next(filter(word.endswith, _LAST))
+    rest = word.removesuffix(suffix)
+    return rest if _measure(rest) > 1 and (suffix != "ion" or rest.endswith(("s", "t"))) else word
