@@ -93,6 +93,12 @@ class Body(msgspec.Struct, kw_only=True):
         if self.held is not None:
             self.held.close()
 
+    def hand_over(self) -> HeldMemory | None:
+        """Hold nothing of it any more; what is counted is the caller's to close, who goes on with what it said."""
+        held, self.held = self.held, None
+        self.data = b""
+        return held
+
     @property
     def refusal(self) -> PromptCraftError | None:
         """Why it is not used, None if it may be. The connection ends with the answer then."""
@@ -187,7 +193,9 @@ async def ended_at_bound(held: HeldMemory, told: Callable[[], None] | None = Non
             try:
                 yield
             finally:
-                held.on_given_up = _nothing
+                # Not where it was handed over meanwhile.
+                if held.on_given_up is given_up:
+                    held.on_given_up = _nothing
     except TimeoutError:
         raise crowded() from None
 

@@ -129,8 +129,8 @@ async def open_completion(asked: Asked) -> Opened:
 
     try:
         command = _checked(asked, body_sha256)
-        asked.body.let_go()
         generation = supervisor.admit(command, supervisor.chain.plan(command.request), lease)
+        generation.hold_request(asked.body.hand_over())
     except PromptCraftError as error:
         on_failure(error)
         raise

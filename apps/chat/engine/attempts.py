@@ -17,6 +17,7 @@ from apps.chat.engine.order import Order, Question, Services
 from apps.chat.engine.record import Attempt, End, UsageSource
 from apps.chat.engine.stamp import Stamp
 from apps.chat.engine.verdicts import clients_fault, interrupted, none_answered
+from apps.core.memory_shares import HeldMemory
 from apps.llm.breaker import Permit
 from apps.llm.chain import LONGEST_WAIT_S, MAX_ATTEMPTS, Candidate
 from apps.llm.errors import TIMEOUTS, FailedAttempt, Failure, PromptCraftError, ProviderError
@@ -48,6 +49,7 @@ class Attempts:
 
     __slots__ = (
         "_exchange",
+        "_held",
         "_log",
         "_message",
         "_on_first_content",
@@ -87,6 +89,8 @@ class Attempts:
         """None once no other provider can be asked, if it was large."""
         self._prompt_tokens: int | None = None
         """Estimated when it was let go of."""
+        self._held: HeldMemory | None = None
+        """What is counted of the question."""
         self._services = services
         self.stamp = stamp
         self._log = log
@@ -107,6 +111,13 @@ class Attempts:
     def has_content(self) -> bool:
         """Whether anything of an answer has reached the log."""
         return self._exchange is not None and self._exchange.has_content
+
+    def hold(self, held: HeldMemory) -> None:
+        """Close what is counted of the question when that is let go of: at once if it is small."""
+        if self._question is not None and self._question.request.has_images:
+            self._held = held
+        else:
+            held.close()
 
     def stop(self, end: End) -> None:
         """End early; the upstream is closed at once."""
@@ -140,6 +151,12 @@ class Attempts:
 
     async def run(self) -> PromptCraftError | None:
         """Ask one provider after the other; return why none answered, None if one did or it was stopped."""
+        try:
+            return await self._ask()
+        finally:
+            self._close_held()
+
+    async def _ask(self) -> PromptCraftError | None:
         services = self._services
         assert self._question is not None
         waiting = list(reversed(self._question.candidates))
@@ -246,6 +263,12 @@ class Attempts:
         if self._question is not None and self._question.request.has_images:
             self._prompt_tokens = estimate_prompt_tokens(self._question.request)
             self._question = None
+            self._close_held()
+
+    def _close_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -61,6 +61,7 @@ class Generation:
         "__weakref__",
         "_alone_since",
         "_attempts",
+        "_crowded",
         "_held",
         "_lease",
         "_on_done",
@@ -123,6 +124,7 @@ class Generation:
             on_first_content=self._release_headers,
         )
         self._stop: Stop | None = None
+        self._crowded = False
         self._recorded: tuple[asyncio.Future[bool], float] | None = None
         """What the writer says of the row that is waited for, and since when."""
         self._readers: list[Reader] = []
@@ -155,6 +157,15 @@ class Generation:
         if self._stop is None and self.log.terminal is None and self._attempts is not None:
             self._stop = why
             self._attempts.stop(why.value)
+
+    def hold_request(self, held: HeldMemory | None) -> None:
+        """Take over what is counted of the request; of one with images, which is kept, until its first content.
+
+        Where that is to make room, the completion fails with 503.
+        """
+        if held is not None and self._attempts is not None:
+            held.on_given_up = self._make_room
+            self._attempts.hold(held)
 
     def count_if_read(self, memory: SharedMemory) -> None:
         """Count what its readers alone hold, now that it is kept no more, until they leave.
@@ -264,6 +275,8 @@ class Generation:
     async def _settle(self, attempts: Attempts, error: PromptCraftError | None) -> None:
         """Write the end into the log and the database; `[DONE]` is sent when the row is there."""
         self.log.make_room()
+        if self._crowded and error is None:
+            error = ServiceUnavailable("Too many large requests are waiting at once. Try again.", code=Code.OVERLOADED)
         if error is not None:
             self._fail(error, fruitless=not attempts.has_content)
             self._services.writer.submit(await self._record())
@@ -350,6 +363,10 @@ class Generation:
     def _release_headers(self) -> None:
         self.headers_released = True
         self.ready.set()
+
+    def _make_room(self) -> None:
+        self._crowded = True
+        self.stop(Stop.CANCELLED)
 
     def _let_go(self) -> None:
         for reader in self._readers:

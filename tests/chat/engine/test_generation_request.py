@@ -7,7 +7,9 @@ import json
 
 import pytest
 
-from apps.chat.engine.generation import Generation, Stop
+from apps.chat.engine.generation import Generation, Status, Stop
+from apps.core.memory_shares import SharedMemory
+from apps.llm.errors import Code
 from apps.llm.providers.base import Call
 from apps.llm.wire.types import CompletionRequest
 from tests.chat.engine.configured import generation_by
@@ -70,5 +72,49 @@ async def test_without_content_the_next_provider_is_asked_for_all_of_it():
         running = generation.start()
         await upstream.requested.wait()
         assert any(isinstance(one, CompletionRequest) and one.has_images for one in requests())
+        await stopped(generation)
+        await running
+
+
+@pytest.mark.parametrize("ends", ["content", "stop", "crowd"])
+async def test_it_is_counted_until_then(ends):
+    memory = SharedMemory(1000)
+    begun = BEGUN if ends == "content" else chunked(b": nothing yet\n\n", end=False)
+    async with ScriptedUpstream(begun) as upstream, provider_of("openai", upstream.base_url) as provider:
+        generation = await generation_by(provider, body=WITH_IMAGE)
+        held = memory.open(1, lambda: None)
+        held.hold(900)
+        generation.hold_request(held)
+        running = generation.start()
+        if ends == "content":
+            await generation.ready.wait()
+        else:
+            await upstream.requested.wait()
+            assert memory.held_bytes == 900
+        if ends == "crowd":
+            memory.open(2, lambda: None).hold(400)
+            await generation.done.wait()
+            assert generation.error is not None
+            assert (generation.status, generation.error.code) == (Status.FAILED, Code.OVERLOADED)
+            assert generation.error.http_status == 503
+            await upstream.hung_up.wait()
+        if ends == "stop":
+            await stopped(generation)
+            assert generation.status is Status.CANCELLED
+        assert memory.held_bytes == (400 if ends == "crowd" else 0)
+        await stopped(generation)
+        await running
+
+
+async def test_a_small_one_is_not():
+    memory = SharedMemory(1000)
+    async with ScriptedUpstream(BEGUN) as upstream, provider_of("openai", upstream.base_url) as provider:
+        generation = await generation_by(provider, body=body())
+        held = memory.open(1, lambda: None)
+        held.hold(900)
+        generation.hold_request(held)
+        assert memory.held_bytes == 0
+        generation.hold_request(None)
+        running = generation.start()
         await stopped(generation)
         await running
