@@ -19,15 +19,17 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefi
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import ResolverMatch, set_script_prefix
 
-from apps.accounts.identity import recall_user_id, signed_share
+from apps.accounts.identity import authenticate, recall_user_id
 from apps.chat.begun import Listening, listen
 from apps.chat.body import (
+    CALLER,
     MAX_BODY_BYTES,
     REFUSED,
     Body,
     answer_first,
     crowded,
     ended_at_bound,
+    held_meanwhile,
     is_surely_small,
     most_body_bytes,
     read_body,
@@ -59,8 +61,8 @@ class StreamHandler(ASGIHandler):
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Read the bounded body, run the view, send its response."""
         images = most_body_bytes(scope["method"], scope["path"]) > MAX_BODY_BYTES
-        # Twenty times as much is read of those alone who show a token.
-        body = await read_body(scope, receive, images=images and (is_surely_small(scope) or _is_signed(scope)))
+        # Twenty times as much is read of those alone who are logged in.
+        body = await read_body(scope, receive, images=images and (is_surely_small(scope) or await _is_known(scope)))
         if body is None:
             return
         if body.unread:
@@ -202,9 +204,19 @@ def _start_of(response: HttpResponseBase) -> dict[str, Any]:
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 
 
-def _is_signed(scope: dict[str, Any]) -> bool:
+async def _is_known(scope: dict[str, Any]) -> bool:
+    """Tell whether a request's token is of a log-in that lives; its body is on its user's account from now on."""
     authorization = dict(scope["headers"]).get(b"authorization", b"")
-    return recall_user_id(authorization) is not None or signed_share(authorization) is not None
+    user_id = recall_user_id(authorization)
+    if user_id is None:
+        try:
+            async with held_meanwhile(scope):
+                user_id = (await authenticate(authorization.decode("latin-1"))).user_id
+        except Exception:
+            # The view asks as well, and says what it is.
+            return False
+    scope[CALLER] = user_id
+    return True
 
 
 def _counts(scope: dict[str, Any]) -> bool:

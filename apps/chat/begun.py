@@ -29,6 +29,9 @@ class Rest(Generic[_T]):
                 try:
                     yield waited_for
                 except BaseException as error:
+                    if not hasattr(self._steps, "throw"):
+                        # A server's own awaitable: whoever ends the wait has told it already.
+                        raise
                     waited_for = self._steps.throw(error)
                 else:
                     waited_for = next(self._steps)

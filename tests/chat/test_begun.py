@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -169,3 +170,44 @@ async def test_what_has_happened_already_is_not_listened_for():
     said, listening = _heard(event)
     assert said == ["come", "over"]
     assert listening is None
+
+
+class _Plain:
+    """As granian's: it can be waited for, and nothing can be thrown into it."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def __await__(self) -> Iterator[object]:
+        return self
+
+    def __iter__(self) -> Iterator[object]:
+        return self
+
+    def __next__(self) -> object:
+        if self.future.done():
+            raise StopIteration(self.future.result())
+        self.future._asyncio_future_blocking = True
+        return self.future
+
+
+@pytest.mark.parametrize("ends", ["value", "late", "cancelled"])
+async def test_a_servers_own_awaitable_is_waited_for_as_others(ends):
+    waited = _Plain()
+    rest = begin(waited)
+    assert isinstance(rest, Rest)
+    asyncio.get_running_loop().call_soon(waited.future.set_result if ends == "value" else lambda _: None, "value")
+    if ends == "value":
+        assert await rest == "value"
+        return
+    if ends == "late":
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await rest
+    else:
+        waiting = asyncio.ensure_future(rest)
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert waited.future.cancelled()

@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 
 from apps.chat import body as bodies
 from apps.chat.body import BODY_S, CALLER, MAX_BODY_BYTES, Body, answer_first
+from apps.chat.runtime import get_supervisor
 from apps.core import loop_turns
 from apps.core.loop_turns import LOOP_TURNS
 from apps.core.work_queue import user_share
 from promptcraft.database import DATABASE
+from promptcraft.handler import _is_known
 from tests.chat.reading import read_body
 from tests.doors.in_process import ask, bearer
 from tests.waiting import HANG_S
@@ -290,16 +293,23 @@ def cut(body: bytes) -> list[bytes]:
 
 @pytest.mark.usefixtures("runtime")
 class TestLargeOnes:
-    async def test_are_read_of_those_alone_who_show_a_token(self) -> None:
-        signed = await sync_to_async(bearer)()
+    async def test_are_read_of_those_alone_who_are_logged_in(self) -> None:
+        signed, ended = await sync_to_async(bearer)(), await sync_to_async(bearer)()
+        await sync_to_async(lambda: User.objects.latest("pk").delete())()
         statuses = []
-        for authorization in (signed, "", "Bearer x.y.z", f"{signed[:-4]}AAAA"):
+        for authorization in (signed, "", "Bearer x.y.z", f"{signed[:-4]}AAAA", ended):
             for declared in ({b"content-length": b"%d" % len(WITH_IMAGE)}, {b"transfer-encoding": b"chunked"}):
                 headers = {b"authorization": authorization.encode(), b"content-type": b"application/json", **declared}
                 answer = await ask(COMPLETIONS, headers=headers, pieces=cut(WITH_IMAGE))
                 statuses.append((answer.status, answer.headers.get("connection")))
         # Of the others the first MiB at the most: their connections end.
-        assert statuses == [(200, None)] * 2 + [(401, "close")] * 6
+        assert statuses == [(200, None)] * 2 + [(401, "close")] * 8
+
+    async def test_are_on_the_account_of_a_user_who_was_not_known_before(self) -> None:
+        scope: dict[str, Any] = {"headers": [(b"authorization", (await sync_to_async(bearer)()).encode())]}
+        scope[CALLER] = "network"
+        assert await _is_known(scope)
+        assert scope[CALLER] == (await sync_to_async(User.objects.latest)("pk")).pk
 
     async def test_who_waits_for_an_answer_holds_none(self) -> None:
         headers = {
@@ -318,6 +328,24 @@ class TestLargeOnes:
         for one in asking:
             one.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
+
+    async def test_one_whose_answer_has_not_begun_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        held, supervisor = bodies._HELD, get_supervisor()
+        (mock,) = supervisor.chain.providers
+        monkeypatch.setattr(mock, "_slow_first_token_s", HANG_S)
+        monkeypatch.setattr(held, "most_bytes", len(WITH_IMAGE) * 3 // 2)
+        headers = {b"authorization": (await sync_to_async(bearer)()).encode()}
+        silent = {**headers, b"x-mock-scenario": b"slow_first_token"}
+        larger = [*cut(WITH_IMAGE), b" " * KIB]
+        waiting = asyncio.ensure_future(ask(COMPLETIONS, headers=silent, pieces=larger))
+        async with asyncio.timeout(HANG_S):
+            while not supervisor.slots.active:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0)
+        assert held.held_bytes == len(WITH_IMAGE) + KIB
+        assert (await ask(COMPLETIONS, headers=headers, pieces=cut(WITH_IMAGE))).status == 200
+        refused = await waiting
+        assert (refused.status, json.loads(refused.body)["error"]["code"]) == (503, "overloaded")
+        assert (held.held_bytes, supervisor.slots.active) == (0, 0)
 
     async def test_one_that_its_view_has_not_read_makes_room(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
