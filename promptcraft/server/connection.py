@@ -42,10 +42,7 @@ _MOST_STEP_BYTES = _MOST_STEPS * _STEP_BYTES
 SMALL_HEAD_BYTES = 4096
 """As much of a head is not counted once it has ended: few are larger."""
 HEADS = SharedMemory(most_bytes=64 * 1024 * 1024)
-"""Until they are answered or their sockets have closed, and requests that wait for their turn.
-
-One that makes room is refused with 503; a socket is cut.
-"""
+"""Until they are answered or their sockets closed, and requests that wait: one that makes room gets 503, or is cut."""
 _untaken = SharedMemory(most_bytes=256 * 1024 * 1024)
 """Of answers, in write buffers that are over their mark; one that makes room is cut."""
 
