@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import transaction
+from django.db.models.signals import post_migrate
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from tests.canaries import taken
 from tests.databases import connected, migrate_here, settings_of
+from tests.forked import hash_quickly
 from tests.operations.postgres import postgres_url
 from tests.prepared import copy_database, tables
 from tests.shared import begin_run
@@ -34,6 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Until everything is imported: what is made then stays, and looking through it takes a fifth of that time.
     gc.disable()
     hold_to_marks()
+    hash_quickly()
+    # After each test with transactions of its own it would take the most time, and nothing of ours reads its rows.
+    post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -53,7 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what stays to the end: it would look at all of it again and again."""
     gc.enable()
-    gc.collect()
     gc.freeze()
 
 

@@ -32,7 +32,7 @@ from typing import Any, NoReturn, Union
 
 from tests.waiting import HANG_S
 
-__all__ = ["Process", "run", "started"]
+__all__ = ["Process", "hash_quickly", "run", "started"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LIBRARIES = """
@@ -60,6 +60,8 @@ apps.templates.slug_forms promptcraft.handler promptcraft.logs promptcraft.route
 promptcraft.scope promptcraft.server.connection promptcraft.server.uvicorn_program promptcraft.websocket
 """
 """What reads no settings, with all that it imports: a module that read some would be told that there are none."""
+_ROUNDS = 1_000
+"""Of the hasher. A test of what hashing costs brings its own settings (`tests.operations.hasty_settings`)."""
 _MOST_ORDER_BYTES = 200_000
 _CLOSE_S = 10
 
@@ -107,6 +109,13 @@ def run(
         stdout.seek(0)
         stderr.seek(0)
         return code, stdout.read(), stderr.read()
+
+
+def hash_quickly() -> None:
+    """Have passwords hashed in a moment: Django's hasher takes half a second, on purpose, and none of ours is in it."""
+    from django.contrib.auth.hashers import PBKDF2PasswordHasher
+
+    PBKDF2PasswordHasher.iterations = _ROUNDS
 
 
 class _Forked:
@@ -198,6 +207,7 @@ def _main(orders: socket.socket) -> None:
     for name in _LIBRARIES.split():
         with suppress(ImportError):
             importlib.import_module(name)
+    hash_quickly()
     # Whoever breaks one of these sees it in the processes that need it.
     for name in _OURS.split():
         with suppress(Exception):

@@ -11,7 +11,7 @@ from apps.accounts.features import _bucket as bucket
 from apps.accounts.identity import Caller
 from promptcraft import settings as read_settings
 
-USERS = range(1, 4001)
+USERS = range(1, 1001)
 
 
 def caller(user_id):
@@ -44,7 +44,7 @@ def test_the_ends_of_the_scale(reached):
 
 def test_a_percentage_is_about_that_many(reached):
     for percent in (1, 5, 25, 50, 99):
-        assert len(reached("percentage", percent)) / len(USERS) == pytest.approx(percent / 100, abs=0.03)
+        assert len(reached("percentage", percent)) / len(USERS) == pytest.approx(percent / 100, abs=0.05)
 
 
 def test_raising_it_only_adds_and_lowering_it_only_removes(reached):
@@ -63,7 +63,7 @@ def test_a_user_stays_where_a_user_is(settings):
 
 def test_another_feature_reaches_others():
     both = sum(bucket("sse_streaming", user_id) < 10 and bucket("another", user_id) < 10 for user_id in USERS)
-    assert both / len(USERS) == pytest.approx(0.01, abs=0.007)
+    assert both / len(USERS) == pytest.approx(0.01, abs=0.01)
 
 
 def test_the_settings_know_the_same_phases():

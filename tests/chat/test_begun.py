@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -178,13 +178,13 @@ class _Plain:
     def __init__(self) -> None:
         self.future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def __await__(self) -> Iterator[object]:
+    def __await__(self) -> Any:
         return self
 
-    def __iter__(self) -> Iterator[object]:
+    def __iter__(self) -> Any:
         return self
 
-    def __next__(self) -> object:
+    def __next__(self) -> Any:
         if self.future.done():
             raise StopIteration(self.future.result())
         self.future._asyncio_future_blocking = True
@@ -194,7 +194,7 @@ class _Plain:
 @pytest.mark.parametrize("ends", ["value", "late", "cancelled"])
 async def test_a_servers_own_awaitable_is_waited_for_as_others(ends):
     waited = _Plain()
-    rest = begin(waited)
+    rest: Any = begin(waited)
     assert isinstance(rest, Rest)
     asyncio.get_running_loop().call_soon(waited.future.set_result if ends == "value" else lambda _: None, "value")
     if ends == "value":

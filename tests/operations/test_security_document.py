@@ -74,7 +74,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
             f"{MOST_HEAD_BYTES // KIB} KiB, {MOST_HEADERS} headers, {GuardedProtocol.head_s:g} s"
         ),
         "requests that wait behind another on a connection": f"{HIGH_WATER_LIMIT // KIB} KiB, then nothing is read",
-        f"heads until they are answered (over {small_head}), and requests that wait, together": (
+        f"heads until they are answered or their sockets close (over {small_head}), and requests that wait, together": (
             f"{connection.HEADS.most_bytes // MIB} MiB"
         ),
         "answers that their readers do not take, together; answers that are kept no more and still read": (
@@ -84,10 +84,12 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "messages, pings and pongs of a WebSocket, in a second": f"{MOST_FRAMES_PER_S}",
         "readers of a user: `events/`, repeats of an `Idempotency-Key`": f"{MAX_READERS_PER_USER}",
         "body": (
-            f"{body.MAX_BODY_BYTES // MIB} MiB, {body.MAX_BODY_WITH_IMAGES_BYTES // MIB} MiB with image parts and "
-            f"a signed token; {body.BODY_S:g} s, and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"
+            f"{body.MAX_BODY_BYTES // MIB} MiB, {body.MAX_BODY_WITH_IMAGES_BYTES // MIB} MiB with image parts of a user "
+            f"who is logged in; {body.BODY_S:g} s, and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"
         ),
-        "bodies that arrive, wait, or are not read yet, together": f"{body.MOST_HELD_BYTES // MIB} MiB",
+        "bodies that arrive, wait, are not read yet, or have images and no answer yet, together": (
+            f"{body.MOST_HELD_BYTES // MIB} MiB"
+        ),
         "JSON": f"{MAX_DEPTH} levels, {MAX_VALUES} values",
         "a token": f"{MOST_TOKEN_BYTES // KIB} KiB",
         "work that waits for a thread": (
