@@ -19,7 +19,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile 
 TESTS := DEBUG=0 SECRET_KEY=for-tests-only-for-tests-only-for-tests-only-for-tests-only \
 	DEEPSEEK_API_KEY= ZAI_API_KEY= OPENAI_API_KEY= PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -rs
 ARGS ?=
-# Processes that run tests: auto is two for each core, 0 is none but pytest's own.
+# Processes that run tests: auto is three for two cores, 0 is none but pytest's own.
 WORKERS ?= auto
 # One order and one seed, so that a commit has one verdict. `make test ORDER=` shuffles and draws, and prints the seed.
 ORDER ?= --randomly-dont-reorganize --randomly-seed=1 --hypothesis-seed=1

@@ -69,8 +69,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two for each core, as most tests wait for another process; those that start none do not wait."""
-    return usable_cores() * (1 if config.option.markexpr == "not outside" else 2)
+    """Three for two cores, as many tests wait for another process; those that start none do not wait."""
+    cores = usable_cores()
+    return cores if config.option.markexpr == "not outside" else cores + (cores + 1) // 2
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesOfPackages:

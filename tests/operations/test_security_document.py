@@ -84,8 +84,9 @@ def test_the_bounds_are_those_of_the_code() -> None:
         "messages, pings and pongs of a WebSocket, in a second": f"{MOST_FRAMES_PER_S}",
         "readers of a user: `events/`, repeats of an `Idempotency-Key`": f"{MAX_READERS_PER_USER}",
         "body": (
-            f"{body.MAX_BODY_BYTES // MIB} MiB, {body.MAX_BODY_WITH_IMAGES_BYTES // MIB} MiB with image parts of a user "
-            f"who is logged in; {body.BODY_S:g} s, and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"
+            f"{body.MAX_BODY_BYTES // MIB} MiB, {body.MAX_BODY_WITH_IMAGES_BYTES // MIB} MiB with image parts of a "
+            f"user who is logged in; {body.BODY_S:g} s, "
+            f"and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"
         ),
         "bodies that arrive, wait, are not read yet, or have images and no answer yet, together": (
             f"{body.MOST_HELD_BYTES // MIB} MiB"

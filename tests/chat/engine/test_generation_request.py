@@ -97,7 +97,7 @@ async def test_it_is_counted_until_then(ends):
             assert generation.error is not None
             assert (generation.status, generation.error.code) == (Status.FAILED, Code.OVERLOADED)
             assert generation.error.http_status == 503
-            await upstream.hung_up.wait()
+            await upstream.wait_hung_up()
         if ends == "stop":
             await stopped(generation)
             assert generation.status is Status.CANCELLED

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from apps.llm.providers import push_transport
+
 __all__ = ["Received", "ScriptedUpstream", "Then", "chunked", "response"]
 
 Then = Literal["close", "hold", "reset"]
@@ -108,6 +110,11 @@ class ScriptedUpstream:
             self.hung_up.set()
         finally:
             writer.close()
+
+    async def wait_hung_up(self) -> None:
+        """Wait until a peer has left, by itself: an idle connection is closed soon after, whatever it is."""
+        async with asyncio.timeout(push_transport._KEPT_S / 2):
+            await self.hung_up.wait()
 
     def _note(self, received: Received) -> None:
         self.received.append(received)

@@ -68,7 +68,7 @@ async def test_connecting_takes_no_longer_than_it_may(vendor):
     ):
         with pytest.raises(ProviderError) as caught:
             await provider.run(call(provider), Kept())
-        await upstream.hung_up.wait()
+        await upstream.wait_hung_up()
     assert caught.value.failure is Failure.CONNECT_TIMEOUT
 
 

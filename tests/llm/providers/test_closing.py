@@ -23,7 +23,7 @@ async def cancelled(provider: OpenAICompatibleProvider, upstream: ScriptedUpstre
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    await upstream.hung_up.wait()
+    await upstream.wait_hung_up()
 
 
 @each(
@@ -51,7 +51,7 @@ async def test_cancelling_in_the_stream_closes_the_connection(vendor):
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
-        await upstream.hung_up.wait()
+        await upstream.wait_hung_up()
         upstream.writes = [chunked(EVENT)]
         await provider.run(call(provider), Kept())
     assert upstream.connections == 2
@@ -72,7 +72,7 @@ async def test_cancelling_twice_still_closes_the_connection(vendor):
             run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
-        await upstream.hung_up.wait()
+        await upstream.wait_hung_up()
 
 
 async def test_closing_the_provider_ends_its_streams(vendor):
@@ -84,7 +84,7 @@ async def test_closing_the_provider_ends_its_streams(vendor):
         run = asyncio.create_task(provider.run(call(provider), sink))
         await sink.fed.wait()
         await provider.aclose()
-        await upstream.hung_up.wait()
+        await upstream.wait_hung_up()
         with pytest.raises(asyncio.CancelledError):
             await run
 
@@ -98,4 +98,4 @@ async def test_what_the_sink_raises_passes_through_and_closes_the_connection(ven
         with pytest.raises(type(error)) as caught:
             await provider.run(call(provider), Kept(error))
         assert caught.value is error
-        await upstream.hung_up.wait()
+        await upstream.wait_hung_up()

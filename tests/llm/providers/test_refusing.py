@@ -76,7 +76,7 @@ async def test_error_body_is_read_up_to_a_bound(vendor):
     ):
         with pytest.raises(ProviderError) as caught:
             await provider.run(call(provider), Kept())
-        await upstream.hung_up.wait()
+        await upstream.wait_hung_up()
     assert caught.value.failure is Failure.RATE_LIMITED
 
 
