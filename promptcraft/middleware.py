@@ -98,8 +98,8 @@ class CrossOriginMiddleware(CorsMiddleware):
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer a preflight, or add what a browser on another origin needs; a refused request is no preflight."""
-        is_preflight = request.method == "OPTIONS"
-        if _refused_before(request) is None if is_preflight else "HTTP_ORIGIN" in request.META:
+        is_preflight = request.method == "OPTIONS" and _refused_before(request) is None
+        if is_preflight or ("HTTP_ORIGIN" in request.META and request.method != "OPTIONS"):
             return await super().__acall__(request)
         response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
         if "Vary" in response.headers:
