@@ -262,6 +262,18 @@ class TestMemory:
         await asyncio.wait({reading})
         assert bodies._HELD.held_bytes == 0
 
+    async def test_what_is_handed_over_is_its_new_owners_to_end(self) -> None:
+        held = bodies._HELD.open("caller", lambda: None)
+        body, told = Body(data=b"a", held=held), []
+        held.hold(1)
+        async with bodies.ended_at_bound(held):
+            assert body.hand_over() is held
+            held.on_given_up = lambda: told.append("new owner")
+        body.let_go()
+        assert bodies._HELD.held_bytes == 1
+        held.give_up()
+        assert (told, bodies._HELD.held_bytes) == (["new owner"], 0)
+
     @pytest.mark.usefixtures("runtime")
     async def test_what_makes_room_gets_a_503(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bodies._HELD, "most_bytes", 100 * KIB)

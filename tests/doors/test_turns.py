@@ -297,6 +297,12 @@ class TestWaiting:
                 await served.wait_held(len(arriving))
             assert await left.get() == "websocket.disconnect"
             await served.wait_held(0)
+            async with served.client() as again:
+                await again.send(large)
+                await again.until(b"\r\n\r\n")
+                assert connection.HEADS.held_bytes > 40 * KIB
+            assert await left.get() == "websocket.disconnect"
+            await served.wait_held(0)
 
     async def test_a_large_head_makes_room_while_its_body_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def reads_first(scope: Scope, receive: Receive, send: Send) -> None:
