@@ -32,7 +32,7 @@ from typing import Any, NoReturn, Union
 
 from tests.waiting import HANG_S
 
-__all__ = ["Process", "hash_quickly", "run", "started"]
+__all__ = ["HASHES_AS_USUAL", "Process", "hash_quickly", "run", "started"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LIBRARIES = """
@@ -62,6 +62,9 @@ promptcraft.scope promptcraft.server.connection promptcraft.server.uvicorn_progr
 """What reads no settings, with all that it imports: a module that read some would be told that there are none."""
 _ROUNDS = 1_000
 """Of the hasher. A test of what hashing costs brings its own settings (`tests.operations.hasty_settings`)."""
+HASHES_AS_USUAL = "HASHES_AS_USUAL"
+"""A variable of the environment of those for which hashing is to cost what it does: a server that is attacked."""
+_quick = False
 _MOST_ORDER_BYTES = 200_000
 _CLOSE_S = 10
 
@@ -112,7 +115,16 @@ def run(
 
 
 def hash_quickly() -> None:
-    """Have passwords hashed in a moment: Django's hasher takes half a second, on purpose, and none of ours is in it."""
+    """Have passwords hashed in a moment, here and in what is started from now on without `HASHES_AS_USUAL`.
+
+    Django's hasher takes half a second, on purpose, and none of ours is in it.
+    """
+    global _quick
+    _quick = True
+    _take_few_rounds()
+
+
+def _take_few_rounds() -> None:
     from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
     PBKDF2PasswordHasher.iterations = _ROUNDS
@@ -122,7 +134,8 @@ class _Forked:
     """A forked process; a part of what Popen is."""
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str], standard: tuple[int, int, int]) -> None:
-        order = json.dumps({"arguments": list(arguments), "env": dict(env)}).encode()
+        quick = _quick and HASHES_AS_USUAL not in env
+        order = json.dumps({"arguments": list(arguments), "env": dict(env), "quick": quick}).encode()
         assert len(order) < _MOST_ORDER_BYTES
         self.args = list(arguments)
         self.returncode: int | None = None
@@ -207,7 +220,6 @@ def _main(orders: socket.socket) -> None:
     for name in _LIBRARIES.split():
         with suppress(ImportError):
             importlib.import_module(name)
-    hash_quickly()
     # Whoever breaks one of these sees it in the processes that need it.
     for name in _OURS.split():
         with suppress(Exception):
@@ -270,6 +282,8 @@ def _become(order: Mapping[str, Any], descriptors: Sequence[int], foreign: Seque
     arguments, env = order["arguments"], order["env"]
     os.environ.clear()
     os.environ.update(env)
+    if order["quick"]:
+        _take_few_rounds()
     del sys.modules["__main__"]
     if arguments[0] == "-m":
         sys.argv = arguments[1:]

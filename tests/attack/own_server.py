@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.attack.target import Account, Target
+from tests.forked import HASHES_AS_USUAL
 from tests.server import ServerName, ServerProcess
 from tests.upstream import UpstreamServer
 
 __all__ = ["OwnServer", "own_target"]
 
 _SETTINGS = {
+    HASHES_AS_USUAL: "1",
     "REGISTRATION_OPEN": "1",
     "LEGACY_WEBSOCKETS": "1",
     "WORKBENCH_RATE_LIMIT": "100000/m",

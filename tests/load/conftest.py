@@ -15,6 +15,7 @@ import pytest
 from benchmarks.native import Native, Plan
 from benchmarks.targets import http_request
 from benchmarks.watched import PATH
+from tests.forked import HASHES_AS_USUAL
 from tests.server import ServerProcess
 
 needs_native = pytest.mark.skipif(
@@ -59,5 +60,5 @@ def watched(native: Native) -> Iterator[Watched]:
         "FIRST_TOKEN_TIMEOUT": "60",
         "GAP_TIMEOUT": "60",
     }
-    with ServerProcess(environment, application="benchmarks.watched:application") as server:
+    with ServerProcess({HASHES_AS_USUAL: "1", **environment}, application="benchmarks.watched:application") as server:
         yield Watched(server)
