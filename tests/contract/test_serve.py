@@ -29,7 +29,7 @@ class Run:
     port: int
     greeting: list[str]
     pasted: list[str]
-    """What the pasted line printed, on both channels."""
+    """What the pasted line printed; not curl's progress, which comes in between, wherever a line is."""
     pasted_code: int
     exit_code: int
     """Since the interrupt."""
@@ -56,9 +56,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     try:
         greeting = _greeting(process, output)
         (line,) = [line for line in greeting if line.startswith("curl")]
-        with subprocess.Popen(
-            ["bash", "-c", line], env=inherited, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as shell:
+        with (
+            (directory / "progress").open("wb") as progress,
+            subprocess.Popen(
+                ["bash", "-c", line], env=inherited, stdout=subprocess.PIPE, stderr=progress, text=True
+            ) as shell,
+        ):
             assert shell.stdout is not None
             pasted = []
             for printed in shell.stdout:
