@@ -32,6 +32,8 @@ _REACHING = {
 _DATABASES = {"db", "transactional_db", "database"}
 """Fixtures; what asks a database without one is refused by pytest-django."""
 _OURS = ("tests", "benchmarks")
+_OUTSIDE = object()
+"""Stands for what reaches outside, among what a function names."""
 running: list[pytest.Item] = []
 """The test that runs now, if any."""
 
@@ -66,7 +68,7 @@ def _reaches(function: Any) -> bool:
     waiting, seen = [function], {function}
     while waiting:
         used = _used_by(waiting.pop())
-        if subprocess in used:
+        if _OUTSIDE in used:
             return True
         waiting += used - seen
         seen |= used
@@ -75,7 +77,7 @@ def _reaches(function: Any) -> bool:
 
 @cache
 def _used_by(thing: Any) -> frozenset[Any]:
-    """Return the functions, classes and modules that a function or a class of the tests names."""
+    """Return what of ours a function or a class names, and `_OUTSIDE` if it reaches there by itself."""
     return frozenset(_named_by(thing))
 
 
@@ -83,7 +85,7 @@ def _named_by(thing: Any) -> Iterator[Any]:
     thing = inspect.unwrap(thing)
     if isinstance(thing, type):
         if issubclass(thing, BaseServer):
-            yield subprocess
+            yield _OUTSIDE
         for member in [member for one in thing.__mro__ if _is_ours(one.__module__) for member in vars(one).values()]:
             function = getattr(member, "__func__", getattr(member, "fget", member))
             if isinstance(function, FunctionType):
@@ -91,11 +93,13 @@ def _named_by(thing: Any) -> Iterator[Any]:
     elif isinstance(thing, FunctionType):
         names = set(_names(thing.__code__))
         if names & _REACHING:
-            yield subprocess
+            yield _OUTSIDE
         for found in [thing.__globals__[name] for name in names & thing.__globals__.keys()]:
             if isinstance(found, ModuleType) and _is_ours(found.__name__):
                 yield from (value for name in names if _is_one(value := getattr(found, name, None)))
-            elif found is subprocess or _is_one(found):
+            elif found is subprocess:
+                yield _OUTSIDE
+            elif _is_one(found):
                 yield found
 
 

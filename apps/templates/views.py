@@ -17,7 +17,7 @@ from apps.accounts.access import Access
 from apps.accounts.bodies import json_object
 from apps.accounts.identity import Caller
 from apps.accounts.json_view import JsonView
-from apps.core.work_queue import Turn, user_share
+from apps.core.work_queue import Turn, WorkQueue, user_share
 from apps.limits.headers import tell_window
 from apps.limits.limiter import settle
 from apps.llm.errors import BodyTooLarge, Code, InvalidRequest, NotFound, UnsupportedMediaType
@@ -27,7 +27,7 @@ from apps.templates.library.differences import difference
 from apps.templates.library.drafts import template_change, template_draft, variables_of, version_draft
 from apps.templates.library.exporting import export_begin
 from apps.templates.library.yaml_values import parse_yaml
-from apps.templates.workload import IMPORTS, WORKBENCH, workbench_take
+from apps.templates.workload import IMPORTS, MOST_BYTES_OF_A_SMALL_IMPORT, WORKBENCH, workbench_take
 
 __all__ = [
     "CategoriesView",
@@ -59,13 +59,18 @@ class _TemplatesView(JsonView):
     """A view for whoever is signed in, counted in the window of the workbench."""
 
     access = Access.AUTHENTICATED
-    queue = WORKBENCH
 
     @classmethod
     async def admit_caller(cls, request: HttpRequest, caller: Caller) -> Turn:
         """Count the request. Raises RateLimited."""
         lease = await workbench_take(caller.user_id, partial(tell_window, request))
-        return Turn(cls.queue, user_share(caller.user_id), partial(settle, lease))
+        return Turn(cls.queue_of(request), user_share(caller.user_id), partial(settle, lease))
+
+    @classmethod
+    def queue_of(cls, request: HttpRequest) -> WorkQueue:
+        """Say where a request waits for its thread."""
+        del request
+        return WORKBENCH
 
     @property
     def caller(self) -> Caller:
@@ -263,7 +268,10 @@ class ExportView(_TemplatesView):
 class ImportView(_TemplatesView):
     """`/import/`: templates from a file."""
 
-    queue = IMPORTS
+    @classmethod
+    def queue_of(cls, request: HttpRequest) -> WorkQueue:
+        """Say where a request waits for its thread: a large one where it keeps nobody from anything but large ones."""
+        return IMPORTS if len(request.body) > MOST_BYTES_OF_A_SMALL_IMPORT else WORKBENCH
 
     @extend_schema(**schema.IMPORT)
     def post(self, request: Request) -> Response:

@@ -21,11 +21,21 @@ from apps.limits.opening import current_windows
 from apps.llm.errors import PromptCraftError
 from promptcraft.database import with_fresh_connections
 
-__all__ = ["IMPORTS", "WORKBENCH", "run_in_workbench", "workbench_counted", "workbench_rate", "workbench_take"]
+__all__ = [
+    "IMPORTS",
+    "MOST_BYTES_OF_A_SMALL_IMPORT",
+    "WORKBENCH",
+    "run_in_workbench",
+    "workbench_counted",
+    "workbench_rate",
+    "workbench_take",
+]
 
 WORKBENCH = WorkQueue("workbench", threads=4, most_running=1, most_waiting_of_share=64, most_waiting=512, rests=True)
 IMPORTS = WorkQueue("imports", threads=2, most_running=1, most_waiting_of_share=16, most_waiting=64, rests=True)
-"""Each takes seconds: as many users as there are threads would leave none to whoever only searches."""
+"""Of large files. Each takes seconds: as many users as there are threads would leave none to whoever only searches."""
+MOST_BYTES_OF_A_SMALL_IMPORT = 16 * 1024
+"""Up to here an import is work of the workbench like any other: two users with large ones keep nobody from it."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

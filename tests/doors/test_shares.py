@@ -33,6 +33,9 @@ pytestmark = [pytest.mark.usefixtures("runtime"), pytest.mark.django_db(transact
 
 HERE = "127.0.0.1"
 CHAT = {"messages": [{"role": "user", "content": "When does the tide turn?"}]}
+TEMPLATE = {"title": "A tide table", "category": "planning", "text": "When does the tide turn?"}
+LARGE = [TEMPLATE | {"description": "tide " * 100}] * 40
+"""To import, and more than is small: 20 KB and more."""
 
 
 @pytest.fixture
@@ -92,13 +95,14 @@ async def everything_of(person: Person) -> list[int]:
         ("prompts/optimize/", {"prompt": "write something about rivers"}),
         ("templates/search/?q=rivers", None),
         ("templates/", None),
-        ("templates/import/", []),
+        ("templates/import/", [TEMPLATE]),
+        ("templates/import/", LARGE),
     ],
 )
 async def test_a_crowd_at_the_workbench(ann: Person, bob: Person, path: str, body: object) -> None:
     """150 at once of one user, whose work never ends: their line is full, and nobody else's is touched."""
     await ann.ask("auth/me/")
-    queue = IMPORTS if "import" in path else WORKBENCH
+    queue = IMPORTS if body is LARGE else WORKBENCH
     async with held((queue, user_share(ann.user.pk))):
         crowd = [asyncio.create_task(ann.ask(path, body)) for _ in range(150)]
         await everything_of(bob)
@@ -108,10 +112,11 @@ async def test_a_crowd_at_the_workbench(ann: Person, bob: Person, path: str, bod
         await refused_but_for(crowd, queue.most_waiting_of_share)
 
 
-async def test_imports_leave_the_workbench_to_others(ann: Person) -> None:
+async def test_large_imports_leave_the_workbench_and_small_ones_to_others(ann: Person) -> None:
     await ann.ask("auth/me/")
     async with held((IMPORTS, user_share(-1)), (IMPORTS, user_share(-2))):
-        assert told([await ann.ask("templates/import/", [])]) == {503: 1}
+        assert told([await ann.ask("templates/import/", LARGE)]) == {503: 1}
+        assert (await ann.ask("templates/import/", [TEMPLATE])).status == 201
         assert (await ann.ask("templates/search/?q=rivers")).status == 200
 
 
