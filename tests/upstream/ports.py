@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import socket
 from collections.abc import Iterator
@@ -12,8 +13,6 @@ __all__ = ["free_port", "refusing_port", "unanswering_port"]
 
 # Below those that systems give to whoever asks for any port: what connects to somewhere takes none of these meanwhile.
 _FIRST, _PORTS_OF_A_PROCESS, _PROCESSES = 10_000, 500, 44
-_held: list[socket.socket] = []
-"""To the end of the process."""
 
 
 def free_port() -> int:
@@ -41,7 +40,8 @@ def _ports() -> Iterator[int]:
         except OSError:
             held.close()
             continue
-        _held.append(held)
+        # Held until the process ends.
+        atexit.register(held.close)
         return itertools.cycle(range(first + 1, first + _PORTS_OF_A_PROCESS))
     raise AssertionError(f"more than {_PROCESSES} processes run tests")
 
