@@ -68,7 +68,7 @@ class _TemplatesView(JsonView):
 
     @classmethod
     def queue_of(cls, request: HttpRequest) -> WorkQueue:
-        """Say where a request waits for its thread."""
+        """Return where a request waits for its thread."""
         del request
         return WORKBENCH
 
@@ -270,7 +270,7 @@ class ImportView(_TemplatesView):
 
     @classmethod
     def queue_of(cls, request: HttpRequest) -> WorkQueue:
-        """Say where a request waits for its thread: a large one where it keeps nobody from anything but large ones."""
+        """Return the queue for large files; a small one waits where everything else of the workbench does."""
         return IMPORTS if len(request.body) > MOST_BYTES_OF_A_SMALL_IMPORT else WORKBENCH
 
     @extend_schema(**schema.IMPORT)
