@@ -9,22 +9,22 @@ same; this is for those who have none, and for proxies that are wrong.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Collection
 from itertools import chain
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from apps.accounts.addresses import network_of_headers
+from apps.core.loop_turns import LOOP_TURNS
 from apps.core.memory_shares import HeldMemory, SharedMemory
 from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout, ServiceUnavailable
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
+from promptcraft.server.chunks import some_chunks
 from promptcraft.server.cycle import PlainCycle
-from promptcraft.server.handshakes import is_handshake
+from promptcraft.server.handshakes import head_without_offer, is_handshake
 from promptcraft.server.refusals import written_refusal
 from promptcraft.server.targets import unnamed_host
+from promptcraft.server.writing import WatchedWriting
 
 __all__ = ["HEADS", "SMALL_HEAD_BYTES", "GuardedProtocol"]
 
@@ -35,19 +35,21 @@ _END_TAILS = (b"\n", b"\r\n")
 _MOST_STEPS = 128
 """That one connection takes in a turn of the event loop, some milliseconds at most. The rest waits for the next."""
 _STEP_BYTES = 128
-"""More of them count as more steps: a head may have thousands of headers, a body thousands of chunks."""
+"""More of them count as more steps: a head may have thousands of headers."""
 _MOST_STEP_BYTES = _MOST_STEPS * _STEP_BYTES
-
+_STEPS_OF_A_CHUNK = 8
+"""Each is a call of the parser's."""
+_MOST_STEP_CHUNKS = _MOST_STEPS // _STEPS_OF_A_CHUNK
+_FEW_CHUNKS = 2
+"""Beyond these, chunks that are smaller than a step take turns among all that their network sends."""
 
 SMALL_HEAD_BYTES = 4096
 """As much of a head is not counted once it has ended: few are larger."""
 HEADS = SharedMemory(most_bytes=64 * 1024 * 1024)
 """Until they are answered or their sockets closed, and requests that wait: one that makes room gets 503, or is cut."""
-_untaken = SharedMemory(most_bytes=256 * 1024 * 1024)
-"""Of answers, in write buffers that are over their mark; one that makes room is cut."""
 
 
-class GuardedProtocol(HttpToolsProtocol):
+class GuardedProtocol(WatchedWriting):
     """One connection. A head over its bound is 431, one that does not end in time 408, one that is no HTTP 400.
 
     A request is not parsed before the answer to the one before it was sent and, but for 64 KiB, taken: until then its
@@ -58,16 +60,15 @@ class GuardedProtocol(HttpToolsProtocol):
     # More names than the class's instances can share would cost every connection a table of its own, 1.5 KB.
     __slots__ = (
         "_body_bytes",
+        "_has_turn",
         "_head_bytes",
         "_head_timer",
         "_in_head",
         "_next_turn",
         "_problem",
         "_reading_stopped",
-        "_stuck_timer",
         "_undelivered_bytes",
         "_unparsed",
-        "_untaken",
         "_waiting",
     )
 
@@ -77,32 +78,23 @@ class GuardedProtocol(HttpToolsProtocol):
     most_headers = MOST_HEADERS
     head_s = 10.0
     """From the connection, or from the first byte of a later request, to the end of the head."""
-    stuck_s = 60.0
-    """To bring a full write buffer (64 KiB) down to a quarter, or to take the last of it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the first head."""
         super().connection_made(transport)
         self._in_head = True
-        self._reading_stopped = False
+        self._reading_stopped = self._has_turn = False
         self._unparsed: bytes | bytearray = b""
         self._undelivered_bytes = self._body_bytes = self._head_bytes = 0
-        self._untaken: HeldMemory | None = None
         self._waiting: HeldMemory | None = None
         self._problem: PromptCraftError | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, self._head_is_late)
-        self._next_turn: asyncio.Handle | None = None
-        self._stuck_timer: asyncio.TimerHandle | None = None
-        if self.client is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            # A peer that is gone without a word is noticed by what it does not acknowledge.
-            plain_socket = transport.get_extra_info("socket")
-            plain_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.stuck_s * 1000))
+        self._next_turn: asyncio.Handle | asyncio.Task[None] | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock, and let go of what is held."""
         self._let_go()
         self._stop_head_clock()
-        self._stop_stuck_clock()
         super().connection_lost(exc)
 
     # --- what comes in
@@ -154,12 +146,29 @@ class GuardedProtocol(HttpToolsProtocol):
             if steps >= _MOST_STEPS:
                 self._next_turn = self._next_turn or self.loop.call_soon(self._take_next_turn)
                 break
-            end = self._next_end(data, start)
-            steps += 1 + (end - start) // _STEP_BYTES
+            end, chunks = self._next_end(data, start)
+            if chunks > _FEW_CHUNKS and chunks * _STEP_BYTES > end - start and not self._begins():
+                self._next_turn = self._next_turn or self.loop.create_task(self._wait_turn())
+                break
+            steps += 1 + (end - start) // _STEP_BYTES + chunks * _STEPS_OF_A_CHUNK
             if not self._parse(bytes(data[start:end])):
                 return len(data)
             start = end
         return min(start, len(data))
+
+    def _begins(self) -> bool:
+        """Tell whether small chunks may be parsed now; one turn is for one step."""
+        had, self._has_turn = self._has_turn, False
+        return had or LOOP_TURNS.begins(self._network())
+
+    async def _wait_turn(self) -> None:
+        try:
+            await LOOP_TURNS.wait(self._network())
+            self._has_turn = True
+        except PromptCraftError as error:
+            if not self.transport.is_closing():
+                self._refuse(error)
+        self._take_next_turn()
 
     def _take_next_turn(self) -> None:
         self._next_turn = None
@@ -171,17 +180,21 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         return (cycle is None or cycle.response_complete) and not self.flow.write_paused
 
-    def _next_end(self, data: bytes | bytearray, start: int) -> int:
-        """Return the first place where a head or a body may end: never are two ends parsed in one step."""
+    def _next_end(self, data: bytes | bytearray, start: int) -> tuple[int, int]:
+        """Return the first place where a head or a body may end: never are two ends parsed in one step.
+
+        And how many chunks of a body there may be before it.
+        """
         if not self._in_head:
             declared = next((value for name, value in self.headers if name == b"content-length"), None)
             if declared is not None:
-                return start + int(declared) - self._body_bytes
+                return start + int(declared) - self._body_bytes, 0
         for tail in _END_TAILS:
             if data.startswith(tail, start):
-                return start + len(tail)
-        end = data.find(_END, start, start + _MOST_STEP_BYTES)
-        return min(len(data), start + _MOST_STEP_BYTES) if end < 0 else end + len(_END)
+                return start + len(tail), 0
+        found = data.find(_END, start, start + _MOST_STEP_BYTES)
+        end = min(len(data), start + _MOST_STEP_BYTES) if found < 0 else found + len(_END)
+        return (end, 0) if self._in_head else some_chunks(data, start, end, most=_MOST_STEP_CHUNKS)
 
     def _parse(self, data: bytes) -> bool:
         """Parse; refuse a head, a chunk's extension or trailers that go on and on. Return whether more is wanted."""
@@ -204,7 +217,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._delivered()
             return False
-        if self._undelivered_bytes > self.most_head_bytes:
+        has_too_many = self._in_head and len(self.headers or ()) > self.most_headers
+        if has_too_many or self._undelivered_bytes > self.most_head_bytes:
             self._refuse(HeadTooLarge())
             return False
         return True
@@ -224,11 +238,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _ignore_offer(self) -> None:
         """Parse a head again, without its offer: this parser would take no body of it."""
-        head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
-        head += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        version = self.parser.get_http_version().encode()
+        head = head_without_offer(self.parser.get_method(), self.url, version, self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.parser.feed_data(b"".join([*head, b"\r\n"]))
+        self.parser.feed_data(head)
 
     def on_headers_complete(self) -> None:
         """Hand a head to the application; trailers that follow the body do not become part of it."""
@@ -300,25 +314,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse_crowd(self) -> None:
         self._refuse(ServiceUnavailable("Too many large requests are arriving at once.", code=Code.OVERLOADED))
 
-    def _network(self) -> str:
-        """Return on whose account this connection's memory is."""
-        return network_of_headers(self.client[0] if self.client else "", self.headers or ())
-
     # --- what goes out
 
-    def pause_writing(self) -> None:
-        """Start the clock of a peer that has stopped taking."""
-        super().pause_writing()
-        self._watch_writing()
-        if self._untaken is None:
-            self._untaken = _untaken.open(self._network(), self.transport.abort)
-        self._untaken.hold(self.transport.get_write_buffer_size())
-
     def resume_writing(self) -> None:
-        """Stop it, and serve the request that waited for this."""
+        """Serve the request that waited for this."""
         super().resume_writing()
-        self._taken()
-        self._stop_stuck_clock()
         if self._unparsed:
             self._go_on()
 
@@ -338,16 +338,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_bytes = 0
             self._count_waiting()
 
-    def _taken(self) -> None:
-        if self._untaken is not None:
-            self._untaken.close()
-            self._untaken = None
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, its last answer taken or not."""
-        super().timeout_keep_alive_handler()
-        self._watch_writing()
-
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused, in the envelope."""
         del msg
@@ -355,23 +345,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # --- the clocks
 
-    def _watch_writing(self) -> None:
-        if self._stuck_timer is None:
-            self._stuck_timer = self.loop.call_later(self.stuck_s, self._is_stuck)
-
     def _stop_head_clock(self) -> None:
         timer, self._head_timer = self._head_timer, None
         if timer is not None:
             timer.cancel()
-
-    def _stop_stuck_clock(self) -> None:
-        timer, self._stuck_timer = self._stuck_timer, None
-        if timer is not None:
-            timer.cancel()
-
-    def _is_stuck(self) -> None:
-        self._stuck_timer = None
-        self.transport.abort()
 
     def _head_is_late(self) -> None:
         self._head_timer = None

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 from promptcraft.scope import safe_path
 
-__all__ = ["is_handshake"]
+__all__ = ["head_without_offer", "is_handshake"]
 
 
 def is_handshake(
@@ -32,3 +32,9 @@ def is_handshake(
             # Where a body would end and frames begin, others may see elsewhere.
             return False
     return offers == [b"websocket"] and b"upgrade" in options
+
+
+def head_without_offer(method: bytes, target: bytes, version: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write a head again without its offer of another protocol. Header names are in lower case."""
+    lines = [b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade"]
+    return b"".join([b"%b %b HTTP/%b\r\n" % (method, target, version), *lines, b"\r\n"])

@@ -16,6 +16,7 @@ from apps.llm.errors import InvalidRequest
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 from promptcraft.server import connection as guarded
 from promptcraft.server.connection import GuardedProtocol
+from promptcraft.server.writing import UNTAKEN
 from tests.doors.guarded import CONFIG, Receive, Scope, Send, Wire, serving
 
 KIB = 1024
@@ -298,7 +299,7 @@ class TestReaders:
         second: Any = protocol._stuck_timer
         assert second.when() >= first.when()
         protocol.connection_lost(None)
-        assert guarded._untaken.held_bytes == 0
+        assert UNTAKEN.held_bytes == 0
 
     @pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
     async def test_the_last_of_an_answer_is_not_waited_for_without_end(self, connection: bytes) -> None:

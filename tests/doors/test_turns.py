@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
-from promptcraft.server import connection
+from apps.core.loop_turns import LOOP_TURNS
+from promptcraft.server import connection, writing
 from promptcraft.server.connection import GuardedProtocol
 from tests.doors.guarded import CONFIG, Receive, Scope, Send, Wire, serving
+from tests.waiting import HANG_S
 
 KIB = 1024
 GET = b"GET /get HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -114,9 +116,8 @@ class TestShares:
             (chunked(b"/c", LINES), 128 * 4, [("POST", "/c", LINES + b"end")]),
             (PIECES, 16 * KIB, [("POST", "/c", b" " * 10_000)]),
             (b"\n" * 3_000 + GET, 128 * 2, [("GET", "/get", b"")]),
-            (b"GET /get HTTP/1.1\r\n" + HEADERS, 16 * KIB, []),
         ],
-        ids=["lines in a chunk", "chunks of a byte", "lines before a head", "headers without end"],
+        ids=["lines in a chunk", "chunks of a byte", "lines before a head"],
     )
     async def test_others_have_theirs(
         self, sent: bytes, most_bytes: int, requests: list[tuple[str, str, bytes]]
@@ -138,6 +139,37 @@ class TestShares:
         protocol.connection_lost(None)
         assert connection.HEADS.held_bytes == 0
         assert heard.requests == requests
+
+    async def test_small_chunks_of_all_connections_take_turns(self) -> None:
+        """However many connections a network has, in a turn it has a few chunks beside somebody else's request."""
+        loop = asyncio.get_running_loop()
+        protocols: list[Any] = [GuardedProtocol(CONFIG, ServerState(), {}, loop) for _ in range(20)]
+        for protocol in protocols:
+            protocol.app = Heard()
+            protocol.connection_made(Wire())
+            protocol.data_received(PIECES[: -len(b"0\r\n\r\n")])
+        try:
+            async with asyncio.timeout(HANG_S):
+                while not all(protocol._body_bytes for protocol in protocols):
+                    LOOP_TURNS.begins("somebody else")
+                    before = sum(protocol._body_bytes for protocol in protocols)
+                    await asyncio.sleep(0)
+                    assert sum(protocol._body_bytes for protocol in protocols) - before <= 16
+        finally:
+            for protocol in protocols:
+                protocol.connection_lost(None)
+
+    async def test_headers_beyond_their_number_are_refused_at_once(self) -> None:
+        heard, wire = Heard(), Wire()
+        protocol: Any = GuardedProtocol(CONFIG, ServerState(), {}, asyncio.get_running_loop())
+        protocol.app = heard
+        protocol.connection_made(wire)
+        protocol.data_received(b"GET /get HTTP/1.1\r\n" + HEADERS)
+        assert wire.written.startswith(b"HTTP/1.1 431 ")
+        assert wire.closed
+        assert len(protocol.headers) <= 16 * KIB // 4
+        protocol.connection_lost(None)
+        assert connection.HEADS.held_bytes == 0
 
     async def test_what_comes_meanwhile_waits_behind(self) -> None:
         requests, answers = await parsed(chunked(b"/c", LINES), GET, b"\r\n" * 500 + GET)
@@ -369,14 +401,14 @@ class TestUntaken:
             await send({"type": "http.response.start", "status": 200, "headers": head})
             await send({"type": "http.response.body", "body": b"a" * size_bytes})
 
-        monkeypatch.setattr(connection._untaken, "most_bytes", 360 * KIB)
+        monkeypatch.setattr(writing.UNTAKEN, "most_bytes", 360 * KIB)
         async with serving(large) as served:
             async with served.client() as first, served.client() as second:
                 for number, client in enumerate((first, second), 1):
                     await client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
                     await served.wait_answered(number)
-                assert connection._untaken.held_bytes > size_bytes // 2
+                assert writing.UNTAKEN.held_bytes > size_bytes // 2
                 received = [len(await client.rest()) for client in (first, second)]
                 assert sum(one < size_bytes for one in received) == cut
             await served.wait_gone()
-            assert connection._untaken.held_bytes == 0
+            assert writing.UNTAKEN.held_bytes == 0

@@ -30,6 +30,7 @@ from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 from promptcraft.server import connection
 from promptcraft.server.connection import GuardedProtocol
 from promptcraft.server.frames import MOST_FRAMES_PER_S
+from promptcraft.server.writing import UNTAKEN
 from promptcraft.settings import ENVIRONMENT
 from tests.server import ROOT
 
@@ -78,7 +79,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
             f"{connection.HEADS.most_bytes // MIB} MiB"
         ),
         "answers that their readers do not take, together; answers that are kept no more and still read": (
-            f"{connection._untaken.most_bytes // MIB} MiB; {MAX_READ_BYTES // MIB} MiB"
+            f"{UNTAKEN.most_bytes // MIB} MiB; {MAX_READ_BYTES // MIB} MiB"
         ),
         "WebSockets of a user": f"{MOST_SOCKETS_OF_USER}",
         "messages, pings and pongs of a WebSocket, in a second": f"{MOST_FRAMES_PER_S}",
