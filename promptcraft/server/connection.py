@@ -15,11 +15,10 @@ from itertools import chain
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from apps.core.loop_turns import LOOP_TURNS
 from apps.core.memory_shares import HeldMemory, SharedMemory
 from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout, ServiceUnavailable
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
-from promptcraft.server.chunks import some_chunks
+from promptcraft.server.chunks import CHUNK_TURNS, Place, some_chunks
 from promptcraft.server.cycle import PlainCycle
 from promptcraft.server.handshakes import head_without_offer, is_handshake
 from promptcraft.server.refusals import written_refusal
@@ -89,7 +88,7 @@ class GuardedProtocol(WatchedWriting):
         self._waiting: HeldMemory | None = None
         self._problem: PromptCraftError | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, self._head_is_late)
-        self._next_turn: asyncio.Handle | asyncio.Task[None] | None = None
+        self._next_turn: asyncio.Handle | Place | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock, and let go of what is held."""
@@ -147,27 +146,19 @@ class GuardedProtocol(WatchedWriting):
                 self._next_turn = self._next_turn or self.loop.call_soon(self._take_next_turn)
                 break
             end, chunks = self._next_end(data, start)
-            if chunks > _FEW_CHUNKS and chunks * _STEP_BYTES > end - start and not self._begins():
-                self._next_turn = self._next_turn or self.loop.create_task(self._wait_turn())
-                break
+            if chunks > _FEW_CHUNKS and chunks * _STEP_BYTES > end - start:
+                if not self._has_turn:
+                    self._next_turn = self._next_turn or CHUNK_TURNS.wait(self._network(), self._take_turn_of_chunks)
+                    break
+                self._has_turn = False
             steps += 1 + (end - start) // _STEP_BYTES + chunks * _STEPS_OF_A_CHUNK
             if not self._parse(bytes(data[start:end])):
                 return len(data)
             start = end
         return min(start, len(data))
 
-    def _begins(self) -> bool:
-        """Tell whether small chunks may be parsed now; one turn is for one step."""
-        had, self._has_turn = self._has_turn, False
-        return had or LOOP_TURNS.begins(self._network())
-
-    async def _wait_turn(self) -> None:
-        try:
-            await LOOP_TURNS.wait(self._network())
-            self._has_turn = True
-        except PromptCraftError as error:
-            if not self.transport.is_closing():
-                self._refuse(error)
+    def _take_turn_of_chunks(self) -> None:
+        self._has_turn = True
         self._take_next_turn()
 
     def _take_next_turn(self) -> None:
