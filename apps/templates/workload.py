@@ -34,7 +34,7 @@ __all__ = [
 WORKBENCH = WorkQueue("workbench", threads=4, most_running=1, most_waiting_of_share=64, most_waiting=512, rests=True)
 IMPORTS = WorkQueue("imports", threads=2, most_running=1, most_waiting_of_share=16, most_waiting=64, rests=True)
 """Of large files. Each takes seconds: as many users as there are threads would leave none to whoever only searches."""
-MOST_BYTES_OF_A_SMALL_IMPORT = 16 * 1024
+MOST_BYTES_OF_A_SMALL_IMPORT = 4 * 1024
 """One of up to so much takes no longer than the workbench's other work; two users' large ones do not delay it."""
 
 _P = ParamSpec("_P")

@@ -35,7 +35,7 @@ HERE = "127.0.0.1"
 CHAT = {"messages": [{"role": "user", "content": "When does the tide turn?"}]}
 TEMPLATE = {"title": "A tide table", "category": "planning", "text": "When does the tide turn?"}
 LARGE = [TEMPLATE | {"description": "tide " * 100}] * 40
-"""To import, and more than is small: 20 KB and more."""
+"""To import, and more than is small."""
 
 
 @pytest.fixture

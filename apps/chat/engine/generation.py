@@ -276,7 +276,11 @@ class Generation:
         """Write the end into the log and the database; `[DONE]` is sent when the row is there."""
         self.log.make_room()
         if self._crowded and error is None:
-            error = ServiceUnavailable("Too many large requests are waiting at once. Try again.", code=Code.OVERLOADED)
+            error = ServiceUnavailable(
+                "Too many large requests are waiting. A provider was asked: asking again may be billed again.",
+                code=Code.OVERLOADED,
+                may_have_billed=True,
+            )
         if error is not None:
             self._fail(error, fruitless=not attempts.has_content)
             self._services.writer.submit(await self._record())

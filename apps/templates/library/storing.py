@@ -204,18 +204,20 @@ def free_slugs(drafts: Sequence[TemplateDraft], *, owner_id: int | None) -> list
     given = [latin_form(draft.slug) for draft in drafts if draft.slug is not None]
     if len(set(given)) < len(given):
         raise Conflict("Two of the templates have the same slug. Rename one.", code=Code.ALREADY_EXISTS, param="slug")
-    bases = {_base(draft.title) for draft in drafts if draft.slug is None}
-    taken = set(given) | set(map(latin_form, RESERVED_SLUGS)) | _stored_forms(bases, owner_id)
+    bases = [_base(draft.title) for draft in drafts if draft.slug is None]
+    taken = set(given) | set(map(latin_form, RESERVED_SLUGS))
+    taken |= _stored_forms(list(map(latin_form, bases)), taken, owner_id)
     return [draft.slug if draft.slug is not None else _made(_base(draft.title), taken) for draft in drafts]
 
 
-def _stored_forms(bases: Collection[str], owner_id: int | None) -> set[str]:
-    """Return the forms that are taken by public templates and the user's own, if one of the bases' is; else none."""
+def _stored_forms(wanted: Sequence[str], taken: Collection[str], owner_id: int | None) -> set[str]:
+    """Return the forms that public templates and the user's own have; none if every wanted form can be had as it is."""
     rows = Template.objects.annotate(form=slug_form("slug"))
-    like_bases = rows.filter(form__in=set(map(latin_form, bases)))
-    # One after the other: each has an index of its own.
-    if not (like_bases.filter(owner_id=owner_id).exists() or like_bases.filter(is_public=True).exists()):
-        return set()
+    if len(set(wanted)) == len(wanted) and not set(wanted) & set(taken):
+        like_wanted = rows.filter(form__in=wanted)
+        # One after the other: each has an index of its own.
+        if not (like_wanted.filter(owner_id=owner_id).exists() or like_wanted.filter(is_public=True).exists()):
+            return set()
     return set(rows.filter(Q(owner_id=owner_id) | Q(is_public=True)).values_list("form", flat=True))
 
 

@@ -96,7 +96,7 @@ async def test_it_is_counted_until_then(ends):
             await generation.done.wait()
             assert generation.error is not None
             assert (generation.status, generation.error.code) == (Status.FAILED, Code.OVERLOADED)
-            assert generation.error.http_status == 503
+            assert (generation.error.http_status, generation.error.retryable) == (503, False)
             await upstream.wait_hung_up()
         if ends == "stop":
             await stopped(generation)

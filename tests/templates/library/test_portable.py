@@ -141,6 +141,19 @@ def test_an_import_without_slugs_makes_them(ada):
     assert [one["slug"] for one in results] == [SLUG, f"{SLUG}-2"]
 
 
+def test_a_slug_that_is_made_goes_round_those_that_are_there(ada):
+    """Where the first of them is free, too: it was deleted, it is reserved, or another of the file has it."""
+    imported(ada, json.dumps([LETTER, LETTER]))
+    ada.call("DELETE", f"{SLUG}/", status=204)
+    again = imported(ada, json.dumps([LETTER, LETTER]))["results"]
+    assert [one["slug"] for one in again] == [SLUG, f"{SLUG}-3"]
+    ada.call("DELETE", f"{SLUG}/", status=204)
+    beside = imported(ada, json.dumps([{**LETTER, "slug": SLUG}, LETTER]))["results"]
+    assert [one["slug"] for one in beside] == [SLUG, f"{SLUG}-4"]
+    for expected in ("search-2", "search-3"):
+        assert imported(ada, json.dumps([{**LETTER, "title": "Search"}]))["results"][0]["slug"] == expected
+
+
 @each(
     ("changes", "param"),
     [
