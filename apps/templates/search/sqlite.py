@@ -13,7 +13,7 @@ from django.db import connection
 from apps.templates.models import audiences
 from apps.templates.search.index import COUNT_BOUND, Asked, Candidate, Entry, Scope, namespace
 from apps.templates.search.query import Group, Variant
-from apps.templates.search.rows import rows_of
+from apps.templates.search.rows import bounded, rows_of
 
 __all__ = ["SQLiteIndex"]
 
@@ -56,7 +56,7 @@ class SQLiteIndex:
         )
         if not groups:
             return []
-        with connection.cursor() as cursor:
+        with connection.cursor() as cursor, bounded():
             cursor.execute(" UNION ALL ".join([one] * len(groups)), [_any(group, user_id) for group in groups])
             return [int(row[0]) for row in cursor.fetchall()]
 

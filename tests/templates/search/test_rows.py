@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.db import connection
 
-from apps.templates.search.rows import rows_of
+from apps.core import store_bounds
+from apps.llm.errors import Code, ServiceUnavailable
+from apps.templates.search.rows import bounded, rows_of
+from tests.databases import connected
 
 ODD = ['say "so"\\', "one\ntwo\x01", "na\u00efve \U0001f600", ""]
 
@@ -36,3 +40,16 @@ def test_sqlite_is_asked_for_one_row(database: str):
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         assert len(cursor.fetchall()) == (1 if database == "sqlite" else len(ODD))
+
+
+ENDLESS = "WITH RECURSIVE n(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM n) SELECT max(number) FROM n"
+
+
+def test_sqlite_gives_up_what_takes_too_long(sqlite_settings, django_db_blocker, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store_bounds, "_bounded", True)
+    with django_db_blocker.unblock(), connected(sqlite_settings):
+        with pytest.raises(ServiceUnavailable) as raised, connection.cursor() as cursor, bounded(0.01):
+            cursor.execute(ENDLESS)
+        assert raised.value.code is Code.OVERLOADED
+        # The connection stays good, and its next statement has a time of its own.
+        assert [list(row) for row in rows_of("SELECT 1 AS number", "number", [])] == [[1]]
