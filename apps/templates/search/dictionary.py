@@ -18,10 +18,20 @@ from django.db import connection
 from apps.templates.models import EVERYBODY, audiences
 from apps.templates.search.rows import rows_of
 
-__all__ = ["MAX_WORDS_PER_ENTRY", "MAX_WORDS_PER_USER", "Dictionary", "pieces", "words_change"]
+__all__ = [
+    "MAX_PIECES_PER_ENTRY",
+    "MAX_WORDS_PER_ENTRY",
+    "MAX_WORDS_PER_USER",
+    "Dictionary",
+    "first_words",
+    "pieces",
+    "words_change",
+]
 
 MAX_WORDS_PER_ENTRY = 500
 """The first of a template, its title before its text; later ones are found, but no typo of them is forgiven."""
+MAX_PIECES_PER_ENTRY = 5_000
+"""Of those words: each is a row, written and deleted with its word, in one transaction. 500 usual words have fewer."""
 MAX_WORDS_PER_USER = 20_000
 """In private templates. Words beyond are found, but no typo of them is forgiven."""
 _LAST_CHARACTER = chr(0x10FFFF)
@@ -71,6 +81,12 @@ def pieces(word: str) -> set[str]:
     return {padded[at : at + 3] for at in range(len(padded) - 2)}
 
 
+def first_words(words: Sequence[str]) -> Sequence[str]:
+    """Return the words of an entry that are within its bounds."""
+    counts = itertools.accumulate(len(word) + 1 for word in words[:MAX_WORDS_PER_ENTRY])
+    return words[: sum(1 for count in counts if count <= MAX_PIECES_PER_ENTRY)]
+
+
 def words_change(
     entries: Mapping[int, tuple[int, Sequence[str]]], before: Mapping[int, Collection[str]]
 ) -> dict[int, list[str]]:
@@ -84,7 +100,7 @@ def words_change(
     for template_id, (audience, _) in entries.items():
         by_audience.setdefault(audience, []).append(template_id)
     for audience, template_ids in by_audience.items():
-        first = {one: entries[one][1][:MAX_WORDS_PER_ENTRY] for one in template_ids}
+        first = {one: first_words(entries[one][1]) for one in template_ids}
         wanted = dict.fromkeys(itertools.chain.from_iterable(first.values()))
         if audience != EVERYBODY:
             known = _known((audience,), wanted)

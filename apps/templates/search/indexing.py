@@ -11,7 +11,7 @@ from django.db.models.functions import Left
 
 from apps.core.transactions import batches, run_in_transactions
 from apps.templates.models import Label, Template, Version
-from apps.templates.search.dictionary import MAX_WORDS_PER_ENTRY
+from apps.templates.search.dictionary import first_words
 from apps.templates.search.entries import entries_clear, entries_put
 from apps.templates.search.index import Entry
 from apps.templates.search.words import analysed, is_spaceless, words_in
@@ -24,8 +24,8 @@ _BATCH = 50
 """Templates whose texts are read together."""
 _MOST_CHARACTERS = 20_000
 """Of the entries that one transaction writes: some 15 ms on SQLite. The largest entry has one to itself."""
-_CHARACTERS_PER_WORD = 40
-"""What a word that typos are forgiven of counts for: it costs as much, if it is new."""
+_CHARACTERS_PER_PIECE = 5
+"""What three letters of a word that typos are forgiven of count for: they cost as much, if the word is new."""
 
 
 def index_templates(template_ids: Iterable[int]) -> None:
@@ -60,8 +60,9 @@ def _works(ids: Sequence[int]) -> Iterator[Callable[[], object]]:
 
 def _size(pair: tuple[Template, Entry]) -> int:
     entry = pair[1]
-    words = _CHARACTERS_PER_WORD * min(len(entry.words), MAX_WORDS_PER_ENTRY)
-    return len(entry.title) + len(entry.tags) + len(entry.description) + len(entry.text) + words
+    pieces = sum(len(word) + 1 for word in first_words(entry.words))
+    written = len(entry.title) + len(entry.tags) + len(entry.description) + len(entry.text)
+    return written + _CHARACTERS_PER_PIECE * pieces
 
 
 def _put(entries: Sequence[tuple[Template, Entry]]) -> None:

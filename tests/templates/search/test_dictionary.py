@@ -11,7 +11,7 @@ from django.db import connection
 
 from apps.templates.models import Template
 from apps.templates.search import dictionary, index_templates
-from apps.templates.search.dictionary import MAX_WORDS_PER_ENTRY, Dictionary, pieces
+from apps.templates.search.dictionary import MAX_PIECES_PER_ENTRY, MAX_WORDS_PER_ENTRY, Dictionary, pieces
 from tests.templates.search.stored import caller_of, slugs, store, user
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -122,6 +122,14 @@ def test_a_user_brings_so_many_words_and_no_more(monkeypatch):
     store("four", "epsilon", owner=other, public=False)
     store("five", "zeta eta theta iota kappa lambda")
     assert {(other.pk, "epsilon"), (0, "lambda"), (0, "zeta")} <= set(kept())
+
+
+def test_long_words_of_an_entry_are_fewer():
+    """A piece of three letters is a row, written with its word in one transaction."""
+    letters = string.ascii_lowercase
+    store("one", text=" ".join(letters[at % 26] * 20 + letters[at // 26] * 20 for at in range(480)))
+    assert sum(len(word) + 1 for _, word in kept()) <= MAX_PIECES_PER_ENTRY
+    assert len(kept()) > MAX_PIECES_PER_ENTRY // 50
 
 
 def test_likest_words_come_first():
