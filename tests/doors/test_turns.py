@@ -13,7 +13,6 @@ from uvicorn.server import ServerState
 from promptcraft.server import connection, writing
 from promptcraft.server.connection import GuardedProtocol
 from tests.doors.guarded import CONFIG, Receive, Scope, Send, Wire, serving
-from tests.waiting import HANG_S
 
 KIB = 1024
 GET = b"GET /get HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -136,24 +135,6 @@ class TestShares:
         protocol.connection_lost(None)
         assert connection.HEADS.held_bytes == 0
         assert heard.requests == requests
-
-    async def test_small_chunks_of_all_connections_take_turns(self) -> None:
-        """However many connections a network has, in a turn of the loop it has a few chunks."""
-        loop = asyncio.get_running_loop()
-        protocols: list[Any] = [GuardedProtocol(CONFIG, ServerState(), {}, loop) for _ in range(20)]
-        for protocol in protocols:
-            protocol.app = Heard()
-            protocol.connection_made(Wire())
-            protocol.data_received(PIECES[: -len(b"0\r\n\r\n")])
-        try:
-            async with asyncio.timeout(HANG_S):
-                while not all(protocol._body_bytes for protocol in protocols):
-                    before = sum(protocol._body_bytes for protocol in protocols)
-                    await asyncio.sleep(0)
-                    assert sum(protocol._body_bytes for protocol in protocols) - before <= 16
-        finally:
-            for protocol in protocols:
-                protocol.connection_lost(None)
 
     async def test_headers_beyond_their_number_are_refused_at_once(self) -> None:
         heard, wire = Heard(), Wire()

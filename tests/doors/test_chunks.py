@@ -1,13 +1,26 @@
-"""How much of a body in chunks is parsed at once."""
+"""A body in chunks: how much of it is parsed at once, and when."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn.server import ServerState
 
 from promptcraft.server.chunks import ChunkTurns, some_chunks
+from promptcraft.server.connection import GuardedProtocol
+from tests.doors.guarded import CONFIG, Receive, Scope, Send, Wire
+from tests.waiting import HANG_S
+
+HEAD = b"POST /c HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def unheard(scope: Scope, receive: Receive, send: Send) -> None:
+    """Be an application that reads until its client leaves."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
 
 
 def written(sizes: list[int]) -> bytes:
@@ -47,6 +60,25 @@ async def test_connections_of_a_network_take_turns_and_others_do_not_wait() -> N
     for name in ("a1", "a2", "a3"):
         again(name, 2)
     again("b", 1)
-    await asyncio.wait_for(begun.wait(), 60)
+    await asyncio.wait_for(begun.wait(), HANG_S)
     assert [name for name in order if name != "b"] == ["a1", "a2", "a3"] * 2
     assert order.index("b") <= 1
+
+
+async def test_small_chunks_of_all_connections_take_turns() -> None:
+    """However many connections a network has, in a turn of the loop it has a few chunks."""
+    loop = asyncio.get_running_loop()
+    protocols: list[Any] = [GuardedProtocol(CONFIG, ServerState(), {}, loop) for _ in range(20)]
+    for protocol in protocols:
+        protocol.app = unheard
+        protocol.connection_made(Wire())
+        protocol.data_received(HEAD + b"1\r\n \r\n" * 10_000)
+    try:
+        async with asyncio.timeout(HANG_S):
+            while not all(protocol._body_bytes for protocol in protocols):
+                before = sum(protocol._body_bytes for protocol in protocols)
+                await asyncio.sleep(0)
+                assert sum(protocol._body_bytes for protocol in protocols) - before <= 16
+    finally:
+        for protocol in protocols:
+            protocol.connection_lost(None)
