@@ -42,14 +42,17 @@ def test_sqlite_is_asked_for_one_row(database: str):
         assert len(cursor.fetchall()) == (1 if database == "sqlite" else len(ODD))
 
 
-ENDLESS = "WITH RECURSIVE n(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM n) SELECT max(number) FROM n"
+LONG = (
+    "WITH RECURSIVE n(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM n LIMIT 20000000) SELECT max(number) FROM n"
+)
+"""Some seconds."""
 
 
 def test_sqlite_gives_up_what_takes_too_long(sqlite_settings, django_db_blocker, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store_bounds, "_bounded", True)
     with django_db_blocker.unblock(), connected(sqlite_settings):
         with pytest.raises(ServiceUnavailable) as raised, connection.cursor() as cursor, bounded(0.01):
-            cursor.execute(ENDLESS)
+            cursor.execute(LONG)
         assert raised.value.code is Code.OVERLOADED
         # The connection stays good, and its next statement has a time of its own.
         assert [list(row) for row in rows_of("SELECT 1 AS number", "number", [])] == [[1]]
