@@ -260,9 +260,8 @@ class ExportView(_TemplatesView):
             raise InvalidRequest("`format` is `json` or `yaml`.", param="format")
         export = export_begin(caller=self.caller, slug=slug, form=form)
         headers = {"Content-Disposition": f'attachment; filename="{export.slug}.{form}"'}
-        if export.rest is None:
-            return HttpResponse(export.first, content_type=export.media_type, headers=headers)
-        return StreamingHttpResponse(export.rest, content_type=export.media_type, headers=headers)
+        answer = HttpResponse if isinstance(export.content, bytes) else StreamingHttpResponse
+        return answer(export.content, content_type=export.media_type, headers=headers)
 
 
 class ImportView(_TemplatesView):

@@ -10,6 +10,7 @@ from functools import partial
 from django.db import DatabaseError
 
 from apps.accounts.identity import Caller
+from apps.core.memory_shares import SharedMemory
 from apps.core.work_queue import user_share
 from apps.llm.errors import PromptCraftError
 from apps.templates import selectors
@@ -17,7 +18,7 @@ from apps.templates.library.portable import WRITERS, Writer, head_json, portable
 from apps.templates.workload import WORKBENCH
 from promptcraft.database import with_fresh_connections
 
-__all__ = ["Export", "export_begin"]
+__all__ = ["UNREAD", "Export", "export_begin"]
 
 logger = logging.getLogger("promptcraft.workbench")
 
@@ -27,7 +28,11 @@ _CHUNK_BYTES = 64 * 1024
 """What is sent at once: granian keeps some chunks of a slow reader's, whatever their size."""
 _MOST_TRIES = 10
 """Of one piece, while the workbench has no thread for its user; each ends within 2 s."""
-_BROKEN_OFF = b"\n\t[incomplete: the template was deleted, or the database failed, during the export\n"
+UNREAD = SharedMemory(64 * 1024 * 1024)
+"""Of pieces that wait for their readers, shared by users; an export that has to make room is broken off."""
+_BROKEN_OFF = (
+    b"\n\t[incomplete: the template was deleted, the database failed, or the memory for slow readers was full\n"
+)
 """No JSON and no YAML, so that nobody takes for the whole what is a part."""
 
 
@@ -37,10 +42,8 @@ class Export:
 
     slug: str
     media_type: str
-    first: bytes
-    """All of it, or its first piece."""
-    rest: AsyncGenerator[bytes] | None
-    """All of it again, as it is made; None if the first piece is all."""
+    content: bytes | AsyncGenerator[bytes]
+    """All of it if it is small, else what makes it piece by piece."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,34 +74,62 @@ def export_begin(*, caller: Caller, slug: str, form: str) -> Export:
     return Export(
         slug=template.slug,
         media_type=source.writer.media_type,
-        first=first,
-        rest=None if last is None else _stream(source, first, last),
+        content=first if last is None else _stream(source, _Piece(first), last),
     )
 
 
-async def _stream(source: _Source, first: bytes, last: int) -> AsyncGenerator[bytes]:
-    for chunk in _chunks(first):
-        yield chunk
-    after: int | None = last
+class _Piece:
+    """What is written next, until it is read or has to make room."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def let_go(self) -> None:
+        self.data = b""
+
+    def chunks(self) -> Iterator[bytes]:
+        at = 0
+        while chunk := self.data[at : at + _CHUNK_BYTES]:
+            yield chunk
+            at += _CHUNK_BYTES
+
+
+async def _stream(source: _Source, piece: _Piece, last: int) -> AsyncGenerator[bytes]:
+    # Opened here: of a generator that is never begun nothing is closed.
+    held = UNREAD.open(source.caller.user_id, piece.let_go)
+    try:
+        held.hold(len(piece.data))
+        after: int | None = last
+        while True:
+            for chunk in piece.chunks():
+                yield chunk
+            if held.given_up:
+                logger.warning("an export made room for others")
+                yield _BROKEN_OFF
+                return
+            if after is None:
+                return
+            piece.data, after = await _next_piece(source, after)
+            held.hold(len(piece.data))
+    finally:
+        held.close()
+
+
+async def _next_piece(source: _Source, after: int) -> tuple[bytes, int | None]:
+    """Have the next piece made, in its turn."""
     tries = 0
-    while after is not None:
-        work = partial(with_fresh_connections, partial(_piece, source, after))
+    work = partial(with_fresh_connections, partial(_piece, source, after))
+    while True:
         try:
-            piece, after = await WORKBENCH.run(user_share(source.caller.user_id), work)
+            return await WORKBENCH.run(user_share(source.caller.user_id), work)
         except (DatabaseError, PromptCraftError) as error:
             tries += 1
             # What else the caller asks for may hold up the next piece.
-            if isinstance(error, PromptCraftError) and error.retryable and tries < _MOST_TRIES:
-                continue
-            logger.warning("an export was broken off: %s", type(error).__name__)
-            piece, after = _BROKEN_OFF, None
-        tries = 0
-        for chunk in _chunks(piece):
-            yield chunk
-
-
-def _chunks(piece: bytes) -> Iterator[bytes]:
-    return (piece[at : at + _CHUNK_BYTES] for at in range(0, len(piece), _CHUNK_BYTES))
+            if not (isinstance(error, PromptCraftError) and error.retryable and tries < _MOST_TRIES):
+                logger.warning("an export was broken off: %s", type(error).__name__)
+                return _BROKEN_OFF, None
 
 
 def _piece(source: _Source, after: int) -> tuple[bytes, int | None]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack
 
 import pytest
 import yaml
 
+from apps.accounts.identity import Caller
+from apps.templates.library import exporting
 from apps.templates.library.portable import WRITERS, write_json, write_yaml
+from apps.templates.models import Template, Version
 from tests.server import ServerName, ServerProcess
 from tests.sse_client import SseStream
+from tests.templates.api import user_named
 
 MIB = 1024 * 1024
 VERSIONS = 12
@@ -90,6 +95,59 @@ def test_one_that_is_deleted_meanwhile_is_no_file(server):
         body = rest_of(connection)
     assert b"incomplete" in body[-200:]
     assert "Traceback" not in server.output()
+
+
+class Exports:
+    """Exports of two versions of half a mebibyte each, of which a reader has taken the first chunk."""
+
+    def __init__(self) -> None:
+        self.callers = {name: self._owner(name) for name in ("ada", "bob")}
+
+    @staticmethod
+    def _owner(name: str) -> Caller:
+        owner = user_named(name)
+        template = Template.objects.create(owner=owner, slug=name, title="Large", category="seo")
+        for number in (1, 2):
+            Version.objects.create(template=template, number=number, text="x" * (MIB // 2))
+        return Caller(user_id=owner.pk, username=name)
+
+    def made(self, name: str) -> AsyncGenerator[bytes]:
+        """Return one that no reader has asked anything of yet."""
+        content = exporting.export_begin(caller=self.callers[name], slug=name, form="json").content
+        assert isinstance(content, AsyncGenerator)
+        return content
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pieces_that_are_not_read_are_bounded_and_who_has_most_of_them_gives_up(monkeypatch):
+    monkeypatch.setattr(exporting.UNREAD, "most_bytes", 2 * MIB)
+    exports = Exports()
+    begun = [exports.made(name) for name in ("bob", "ada", "ada", "ada")]
+
+    async def read() -> list[bytes]:
+        firsts = [await anext(export) for export in begun]
+        assert MIB < exporting.UNREAD.held_bytes <= 2 * MIB
+        return [
+            b"".join([first, *[chunk async for chunk in export]]) for first, export in zip(firsts, begun, strict=True)
+        ]
+
+    assert [b"incomplete" in file for file in asyncio.run(read())] == [False, False, False, True]
+    assert exporting.UNREAD.held_bytes == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_of_an_export_whose_reader_leaves_nothing_is_held(is_begun):
+    export = Exports().made("ada")
+
+    async def leave() -> None:
+        if is_begun:
+            await anext(export)
+        assert (exporting.UNREAD.held_bytes > 0) is is_begun
+        await export.aclose()
+
+    asyncio.run(leave())
+    assert exporting.UNREAD.held_bytes == 0
 
 
 @pytest.mark.parametrize("form", WRITERS)
