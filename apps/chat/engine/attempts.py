@@ -113,9 +113,13 @@ class Attempts:
         return self._exchange is not None and self._exchange.has_content
 
     def hold(self, held: HeldMemory) -> None:
-        """Close what is counted of the question when that is let go of: at once if it is small."""
+        """Close what is counted of the question when that is let go of: at once if it is small.
+
+        Until then it is in memory as it was read, and once more as it is written to a provider.
+        """
         if self._question is not None and self._question.request.has_images:
             self._held = held
+            held.hold(self._question.request.memory_bytes + held.size_bytes)
         else:
             held.close()
 

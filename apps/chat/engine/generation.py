@@ -276,10 +276,13 @@ class Generation:
         """Write the end into the log and the database; `[DONE]` is sent when the row is there."""
         self.log.make_room()
         if self._crowded and error is None:
+            told = (
+                " A provider was asked: asking again may be billed again." if self.attempts else " Try again shortly."
+            )
             error = ServiceUnavailable(
-                "Too many large requests are waiting. A provider was asked: asking again may be billed again.",
+                f"Too many large requests are waiting.{told}",
                 code=Code.OVERLOADED,
-                may_have_billed=True,
+                may_have_billed=bool(self.attempts),
             )
         if error is not None:
             self._fail(error, fruitless=not attempts.has_content)

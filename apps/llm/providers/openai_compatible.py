@@ -212,11 +212,11 @@ class OpenAICompatibleProvider:
         return httpx.Request("POST", self._url, headers=self._headers, content=content, extensions=self._extensions)
 
     async def _open(self, call: Call) -> httpx.Response | PushResponse:
-        content = dumps(self._dialect.body(call))
         try:
+            # What is written out is not kept here: with images it may be 20 MiB.
             if self._endpoint is not None:
-                return await self._endpoint.send(content)
-            return await self._transport.handle_async_request(self._request(content))
+                return await self._endpoint.send(dumps(self._dialect.body(call)))
+            return await self._transport.handle_async_request(self._request(dumps(self._dialect.body(call))))
         except (httpx.TransportError, OSError) as error:
             failure = _transport_failure(error)
         # Outside the except clause: the exception of a header that cannot be sent quotes it, and it is the key's.

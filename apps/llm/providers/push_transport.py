@@ -197,7 +197,10 @@ class Endpoint:
     async def send(self, content: bytes) -> PushResponse:
         """Send the request with this body; raises what `PushTransport.handle_async_request` does."""
         size = b"Content-Length: %d\r\n" % len(content) if self._has_body else b""
-        return await self._transport.exchange(self._origin, b"%b%b\r\n%b" % (self._head, size, content), self._timeouts)
+        data = b"%b%b\r\n%b" % (self._head, size, content)
+        # One copy of it is kept until the answer begins.
+        del content
+        return await self._transport.exchange(self._origin, data, self._timeouts)
 
 
 async def _exchange(connection: Connection, data: bytes, timeouts: Timeouts) -> PushResponse:

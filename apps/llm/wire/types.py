@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -75,6 +76,12 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Characters of text in all messages."""
         return sum(message.text_chars for message in self.messages)
 
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that its strings take at the most, images among them. Looks at every value."""
+        wires = [message.wire for message in self.messages]
+        return sum(map(_memory_bytes, _strings([*wires, *self.tools, self.response_format, self.parameters])))
+
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of one attempt or completion. `prompt_tokens` includes the cached, `completion_tokens` the reasoning."""
@@ -122,3 +129,21 @@ class AssembledMessage(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[JsonObject, ...]
     finish_reason: str | None
     logprobs: JsonObject | None
+
+
+def _strings(value: object) -> Iterator[str]:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            pending += item
+            pending += item.values()
+        elif isinstance(item, list):
+            pending += item
+
+
+def _memory_bytes(text: str) -> int:
+    """Return what a string takes at the most; one that is not ASCII keeps itself in UTF-8, too, once it is written."""
+    return sys.getsizeof(text) * (1 if text.isascii() else 3)

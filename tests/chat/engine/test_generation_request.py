@@ -11,6 +11,7 @@ from apps.chat.engine.generation import Generation, Status, Stop
 from apps.core.memory_shares import SharedMemory
 from apps.llm.errors import Code
 from apps.llm.providers.base import Call
+from apps.llm.wire.openai import parse_request
 from apps.llm.wire.types import CompletionRequest
 from tests.chat.engine.configured import generation_by
 from tests.llm.providers.connecting import EVENT, provider_of
@@ -78,21 +79,22 @@ async def test_without_content_the_next_provider_is_asked_for_all_of_it():
 
 @pytest.mark.parametrize("ends", ["content", "stop", "crowd"])
 async def test_it_is_counted_until_then(ends):
-    memory = SharedMemory(1000)
+    memory = SharedMemory(20_000)
     begun = BEGUN if ends == "content" else chunked(b": nothing yet\n\n", end=False)
     async with ScriptedUpstream(begun) as upstream, provider_of("openai", upstream.base_url) as provider:
         generation = await generation_by(provider, body=WITH_IMAGE)
         held = memory.open(1, lambda: None)
-        held.hold(900)
+        held.hold(15_000)
         generation.hold_request(held)
         running = generation.start()
         if ends == "content":
             await generation.ready.wait()
         else:
             await upstream.requested.wait()
-            assert memory.held_bytes == 900
+            # As it was read, and as it is written.
+            assert memory.held_bytes == 15_000 + parse_request(WITH_IMAGE).memory_bytes
         if ends == "crowd":
-            memory.open(2, lambda: None).hold(400)
+            memory.open(2, lambda: None).hold(5_000)
             await generation.done.wait()
             assert generation.error is not None
             assert (generation.status, generation.error.code) == (Status.FAILED, Code.OVERLOADED)
@@ -101,9 +103,22 @@ async def test_it_is_counted_until_then(ends):
         if ends == "stop":
             await stopped(generation)
             assert generation.status is Status.CANCELLED
-        assert memory.held_bytes == (400 if ends == "crowd" else 0)
+        assert memory.held_bytes == (5_000 if ends == "crowd" else 0)
         await stopped(generation)
         await running
+
+
+async def test_one_without_room_is_refused_before_a_provider_is_asked():
+    memory = SharedMemory(1000)
+    async with ScriptedUpstream(BEGUN) as upstream, provider_of("openai", upstream.base_url) as provider:
+        generation = await generation_by(provider, body=WITH_IMAGE)
+        held = memory.open(1, lambda: None)
+        held.hold(900)
+        generation.hold_request(held)
+        await generation.start()
+        assert (upstream.received, generation.attempts, memory.held_bytes) == ([], [], 0)
+        assert generation.error is not None
+        assert (generation.error.http_status, generation.error.retryable) == (503, True)
 
 
 async def test_a_small_one_is_not():

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from apps.llm.errors import Code, InvalidRequest
+from apps.llm.wire.json import dumps
 from apps.llm.wire.openai import CompletionRequest, parse_request
 from tests.each import each
 from tests.llm.wire.requests import CALL, HELLO, PIXEL, TOOL, image, parse, user
@@ -230,3 +232,35 @@ def test_a_body_that_is_no_json_object(name):
         parse_request(BAD_JSON[name])
 
     assert (caught.value.code, caught.value.param, caught.value.http_status) == (Code.INVALID_JSON, None, 400)
+
+
+LONG_BYTES = 300_000
+
+
+@each(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": "{}"}]},
+        {"messages": [user({"type": "text", "text": "{}"}, image(PIXEL))]},
+        {"messages": [user(image(f"{PIXEL}{{}}"))]},
+        {"messages": [HELLO], "tools": [{"type": "function", "function": {"name": "tide", "description": "{}"}}]},
+        {"messages": [HELLO], "unknown": [{"deep": "{}"}]},
+        {"messages": [HELLO], "unknown": [{"{}": 1}]},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("character", ["x", "\u00e9", "\u20ac", "\U0001f98a", "xxxxxxx\U0001f98a"])
+def test_what_it_takes_in_memory_is_known(fields, character):
+    text = character * (LONG_BYTES // len(character.encode()))
+    body = dumps(fields).replace(b"{}", text.encode())
+    del text
+    tracemalloc.start()
+    try:
+        request = parse_request(body)
+        said_bytes = request.memory_bytes
+        # What is written out leaves something behind.
+        dumps([[message.wire for message in request.messages], request.tools, request.parameters])
+        taken_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken_bytes - LONG_BYTES / 10 <= said_bytes <= 2.5 * taken_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from contextlib import suppress
 
 import httpx
@@ -170,3 +171,29 @@ async def test_nothing_shows_the_key() -> None:
     async with provider_of("openai") as provider:
         shown = [repr(value) for value in vars(provider._endpoint).values() if not isinstance(value, bytes)]
         assert KEY not in repr(provider) + repr(provider._endpoint) + repr(provider._transport) + "".join(shown)
+
+
+async def test_of_a_request_that_waits_for_its_answer_one_copy_is_kept() -> None:
+    size_bytes = 4 * 1024 * 1024
+    taken = asyncio.Event()
+
+    async def take(peer: Peer) -> None:
+        left_bytes = size_bytes
+        while left_bytes > 0:
+            left_bytes -= len(await peer.reader.read(65_536))
+        taken.set()
+        await peer.gone()
+
+    async with Server(take) as server, provider_of("openai", server.url()) as provider:
+        asked = call(provider, messages=[{"role": "user", "content": "x" * size_bytes}])
+        tracemalloc.start()
+        try:
+            run = asyncio.create_task(provider.run(asked, Kept()))
+            await taken.wait()
+            await turns()
+            kept_bytes = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        run.cancel()
+        await asyncio.wait((run,))
+    assert size_bytes <= kept_bytes < 1.5 * size_bytes
