@@ -10,8 +10,10 @@ __all__ = ["keys_repeat"]
 
 _CONTAINERS = (dict, list)
 _NOT_MARKS = bytes(byte for byte in range(256) if byte not in b':"')
-_ESCAPED = b"\\u003"
-"""How an escaped colon begins."""
+_ESCAPE = b"\\u003"
+_ESCAPED = (b"\\u003a", b"\\u003A")
+"""A colon, but behind a backslash that is escaped itself: that makes it a text of six letters."""
+_AFTER_BACKSLASH = tuple(b"\\" + escaped for escaped in _ESCAPED)
 
 
 def keys_repeat(data: bytes | bytearray, value: object) -> bool:
@@ -25,9 +27,10 @@ def keys_repeat(data: bytes | bytearray, value: object) -> bool:
     if colons == kept:
         # Most prompts have none.
         return False
-    if _ESCAPED not in data:
-        # Taking the strings out of the text would copy all of it, several times.
-        return colons != kept + _colons_inside(value)
+    # Taking the strings out of the text would copy all of it, several times.
+    escaped = sum(map(data.count, _ESCAPED)) if _ESCAPE in data else 0
+    if not escaped or not any(after in data for after in _AFTER_BACKSLASH):
+        return colons != kept + _colons_inside(value) - escaped
     return _written(data) != kept
 
 
