@@ -98,7 +98,7 @@ class CrossOriginMiddleware(CorsMiddleware):
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer a preflight, or add what a browser on another origin needs; a refused request is no preflight."""
-        is_preflight = request.method == "OPTIONS" and _refused_before(request) is None
+        is_preflight = request.method == "OPTIONS" and _refusal(request) is None
         if is_preflight or ("HTTP_ORIGIN" in request.META and request.method != "OPTIONS"):
             return await super().__acall__(request)
         response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
@@ -127,14 +127,9 @@ def RefusalMiddleware(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def _refused_before(request: HttpRequest) -> PromptCraftError | None:
-    """Return why its head or its body is refused."""
-    refused: PromptCraftError | None = getattr(request, "scope", {}).get(REFUSED)
-    return refused
-
-
 def _refusal(request: HttpRequest) -> PromptCraftError | None:
-    refused = _refused_before(request)
+    """Return why its head or its body is refused, or its host."""
+    refused: PromptCraftError | None = getattr(request, "scope", {}).get(REFUSED)
     if refused is None and not _is_for_us(request):
         return InvalidRequest("This host name is not served here. Use one from ALLOWED_HOSTS.", param="Host")
     return refused

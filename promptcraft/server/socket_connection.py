@@ -110,6 +110,12 @@ class GuardedSocketProtocol(WebSocketsSansIOProtocol):
             )
             self._head.hold(head_bytes)
 
+    async def send(self, message: Any) -> None:
+        """Send a message of ASGI's; a handshake that is refused is over, and no fault of the application."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
+
     def handle_cont(self, event: Frame) -> None:
         """Add a fragment to the message that is arriving; empty ones have no size to be bounded by."""
         if len(self.frames) < self.most_fragments:

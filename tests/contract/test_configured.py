@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -160,6 +161,15 @@ def test_hosts(door: Door, host: str, status: int) -> None:
         body = answer.json()
     assert answer.status == status
     assert status == 200 or error_of(body)["param"] == "Host"
+
+
+@pytest.mark.parametrize(("host", "status"), [("here.example", 200), ("evil.example", 400)])
+def test_a_preflight_is_for_a_host_of_ours(door: Door, host: str, status: int) -> None:
+    headers = {"Host": host, "Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    with door.server.open(COMPLETIONS, user=None, method="OPTIONS", headers=headers) as answer:
+        body = answer.read()
+    assert answer.status == status
+    assert status == 200 or error_of(json.loads(body))["param"] == "Host"
 
 
 @pytest.mark.parametrize(("origin", "allowed"), [("https://app.example", True), ("https://evil.example", False)])

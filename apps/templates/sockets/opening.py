@@ -12,8 +12,9 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from django.utils.http import http_date
 
-from apps.llm.errors import Code, Forbidden, InvalidRequest, PromptCraftError, ServiceUnavailable
-from apps.templates.sockets.registry import MOST_SOCKETS, sockets
+from apps.chat.body import CALLER
+from apps.llm.errors import Code, Forbidden, InvalidRequest, PromptCraftError, RateLimited, ServiceUnavailable
+from apps.templates.sockets.registry import MOST_SOCKETS, MOST_UNKNOWN_OF_CALLER, sockets
 
 __all__ = ["handshake_refusal", "offered_token", "opening_headers", "spoken_subprotocol"]
 
@@ -38,6 +39,8 @@ def handshake_refusal(scope: Mapping[str, Any]) -> PromptCraftError | None:
         return Forbidden("Pages of this origin may not connect. The operator adds it to CORS_ALLOWED_ORIGINS.")
     if len(sockets) >= MOST_SOCKETS:
         return ServiceUnavailable("Too many connections are open. Try again later.", code=Code.OVERLOADED)
+    if sockets.unknown_of(scope.get(CALLER)) >= MOST_UNKNOWN_OF_CALLER:
+        return RateLimited("Too many connections from your network have sent no token yet.", retry_after_s=10)
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
+from collections.abc import Hashable
 from typing import Protocol
 
 from django.db import DatabaseError
@@ -15,12 +16,21 @@ from apps.chat.runtime import get_supervisor
 from apps.llm.errors import PromptCraftError
 from promptcraft.database import run_in_database
 
-__all__ = ["MOST_SOCKETS", "MOST_SOCKETS_OF_USER", "Registered", "SocketRegistry", "sockets"]
+__all__ = [
+    "MOST_SOCKETS",
+    "MOST_SOCKETS_OF_USER",
+    "MOST_UNKNOWN_OF_CALLER",
+    "Registered",
+    "SocketRegistry",
+    "sockets",
+]
 
 MOST_SOCKETS = 10_000
 """Handshakes past it are refused with 503."""
 MOST_SOCKETS_OF_USER = 20
 """A further one is closed with 4429 a second after its token is known."""
+MOST_UNKNOWN_OF_CALLER = 1_000
+"""Sockets from one network that have not said yet whose they are; further handshakes get 429."""
 _BEAT_S = 0.5
 _BEATS_BETWEEN_LOOKS = 7
 """A disabled user's sockets are closed within 5 s: this pause, the look, and some room."""
@@ -47,6 +57,8 @@ class SocketRegistry:
         self._sockets: set[Registered] = set()
         self._users: dict[Registered, int] = {}
         self._counts: Counter[int] = Counter()
+        self._unknown: dict[Registered, Hashable] = {}
+        self._unknown_counts: Counter[Hashable] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._beats = 0
@@ -55,9 +67,15 @@ class SocketRegistry:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def add(self, socket: Registered) -> None:
-        """Take care of a socket; call it inside the event loop."""
+    def unknown_of(self, caller: Hashable) -> int:
+        """Return how many sockets on somebody's account have no user yet."""
+        return self._unknown_counts[caller]
+
+    def add(self, socket: Registered, caller: Hashable) -> None:
+        """Take care of a socket, whose user is not known yet; call it inside the event loop."""
         self._sockets.add(socket)
+        self._unknown[socket] = caller
+        self._unknown_counts[caller] += 1
         if self._timer is None:
             self._loop = asyncio.get_running_loop()
             self._timer = self._loop.call_later(_BEAT_S, self._beat)
@@ -65,6 +83,7 @@ class SocketRegistry:
     def discard(self, socket: Registered) -> None:
         """Forget one; no error if it is not known."""
         self._sockets.discard(socket)
+        self._known(socket)
         user_id = self._users.pop(socket, None)
         if user_id is not None:
             self._counts[user_id] -= 1
@@ -75,9 +94,17 @@ class SocketRegistry:
         """Count a socket that was added for its user; return False, nothing counted, if the user has too many."""
         if self._counts[user_id] >= MOST_SOCKETS_OF_USER:
             return False
+        self._known(socket)
         self._users[socket] = user_id
         self._counts[user_id] += 1
         return True
+
+    def _known(self, socket: Registered) -> None:
+        if socket in self._unknown:
+            caller = self._unknown.pop(socket)
+            self._unknown_counts[caller] -= 1
+            if not self._unknown_counts[caller]:
+                del self._unknown_counts[caller]
 
     def tell_ended(self, family_id: uuid.UUID) -> None:
         """Close the sockets of a log-in that has ended; safe to call from any thread."""

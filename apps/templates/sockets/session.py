@@ -13,6 +13,7 @@ from django.conf import settings
 
 from apps.accounts.identity import authenticate_token
 from apps.accounts.tokens import AccessClaims, verify_access
+from apps.chat.body import CALLER
 from apps.chat.envelope import envelope, translate
 from apps.llm.errors import Code, InvalidRequest, NotFound, PromptCraftError, RateLimited, ServiceUnavailable
 from apps.templates.sockets.frequency import Frequency
@@ -105,7 +106,7 @@ class Session:
         await accept_handshake(
             self._send, subprotocol=spoken_subprotocol(offered), headers=opening_headers(self._successor)
         )
-        sockets.add(self)
+        sockets.add(self, self._scope.get(CALLER))
         if token is None:
             self._clock = asyncio.get_running_loop().call_later(_TOKEN_S, self._shut, Close.UNAUTHORIZED)
         else:

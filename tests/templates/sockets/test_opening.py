@@ -72,6 +72,7 @@ class TestRefused:
         assert status == 403
         if body:
             assert body["error"]["code"] == "forbidden"
+        assert "completing handshake" not in either.server.output()
 
     def test_unknown_path(self, either: Workbench):
         for path in ("/ws/tide/", "/ws/prompt-chat/more/"):
