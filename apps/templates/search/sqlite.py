@@ -68,16 +68,21 @@ class SQLiteIndex:
         The best are those with most points, as bm25 would count rows that the caller may not see.
         """
         condition, parameters = scope.condition()
-        needed = "".join(f" AND {_any(group, scope.user_id)}" for group in required)
+        columns = "{title tags} : " if by_name else ""
+        if required:
+            # Looked for once, not in each look. With the plus each of the found is looked up there, not the other way.
+            condition += (
+                " AND +t.id IN (SELECT rowid FROM prompt_templates_search WHERE prompt_templates_search MATCH %s)"
+            )
+            needed = " AND ".join(_any(group, scope.user_id) for group in required)
+            parameters = [*parameters, f"{columns}({needed})"]
         looks: list[str | int] = []
         for one in asked:
             points = max(1, round(one.weight * _WEIGHT_STEPS))
             match = _any(one.group, scope.user_id)
-            if by_name:
-                looks += [points, f"{{title tags}} : ({match}{needed})"]
-            else:
-                looks += [points, f"{match}{needed}"]
-                looks += [_NAMED_POINTS * points, f"({{title tags}} : {match}){needed}"]
+            looks += [points, f"{columns}{match}"]
+            if not by_name:
+                looks += [_NAMED_POINTS * points, f"{{title tags}} : {match}"]
         look = "SELECT rowid AS id, %s AS points FROM prompt_templates_search WHERE prompt_templates_search MATCH %s"
         # CROSS JOIN: in this order, or each of the user's templates is looked up in the index.
         rows = rows_of(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.db import connection
 
 from tests.each import each
 from tests.templates.search.stored import slugs, store
@@ -169,3 +172,23 @@ def test_where_a_template_matches():
     store("wording", "What is said", category="code_review")
     assert slugs("code review") == ["wording"]
     assert slugs("wording") == ["wording"]
+
+
+def test_what_is_asked_of_the_database_grows_no_faster_than_phrases_do():
+    words = [f"tide{letter} rises{letter}" for letter in "abcdefghijkl"]
+    store("one", "Many", text=" ".join(words))
+
+    def asked_characters(count: int) -> int:
+        sent = 0
+
+        def noted(run: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
+            nonlocal sent
+            sent += len(sql) + sum(len(value) for value in values if isinstance(value, str))
+            return run(sql, values, many, context)
+
+        with connection.execute_wrapper(noted):
+            assert slugs(" ".join(f'"{phrase}"' for phrase in words[:count])) == ["one"]
+        return sent
+
+    three, six, twelve = map(asked_characters, (3, 6, 12))
+    assert twelve - six <= 2.2 * (six - three)
