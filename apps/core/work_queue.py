@@ -101,7 +101,7 @@ class WorkQueue:
         self._executor = executor or ThreadPoolExecutor(
             threads, thread_name_prefix=name, initializer=_yield_processor if is_native else None
         )
-        self._idle_threads = threads
+        self._threads = self._idle_threads = threads
         self.most_waiting_of_share = most_waiting_of_share
         self.most_waiting = most_waiting
         self._wait_s = wait_s
@@ -189,10 +189,11 @@ class WorkQueue:
     def _rest(self, share: Share, worked_s: float) -> None:
         """Leave the interpreter to others for as long as this share had it, if more of its work waits and others ask.
 
-        Not where somebody's work could want this thread meanwhile.
+        Twice as long beside another thread that computes, and so on: together they leave as much as one does. Not where
+        somebody's work could want this thread meanwhile.
         """
         if self._rests and self._idle_threads and self._turns.waiting_of(share) and LOOP_TURNS.has_several():
-            self._sleep(min(worked_s, _LONGEST_REST_S))
+            self._sleep(min(worked_s * (self._threads - self._idle_threads), _LONGEST_REST_S))
 
     def _done(self, share: Share) -> _Ticket | None:
         """Count a piece of work as done, and return another for the same thread."""

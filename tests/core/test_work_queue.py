@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -223,12 +225,15 @@ async def test_real_threads_do_it_side_by_side_and_off_the_loop():
     assert len({*seen, threading.current_thread()}) == 3
 
 
-async def rests_of(threads: Threads, *askers: str, of_bob: int = 0, is_to: bool = True) -> list[float]:
-    """Return what a thread rests, in seconds, between three pieces of Ann's work, if so many of Bob's run meanwhile."""
+async def rests_of(threads: Threads, *askers: str, count: int = 2, of_bob: int = 0, is_to: bool = True) -> list[float]:
+    """Return what one of `count` threads rests, in seconds, between three pieces of Ann's work.
+
+    So many pieces of Bob's, one after the other, are worked on meanwhile.
+    """
     for asker in askers:
         await LOOP_TURNS.wait(asker)
     rests: list[float] = []
-    queue = queue_of(threads, rests=is_to, sleep=rests.append)  # type: ignore[arg-type]
+    queue = queue_of(threads, threads=count, rests=is_to, sleep=rests.append)  # type: ignore[arg-type]
     works = [queue.run(ANN, lambda: sum(range(1_000))) for _ in range(3)]
     tasks = await begun(*works, *(queue.run(BOB, int) for _ in range(of_bob)))
     while threads.given:
@@ -255,3 +260,10 @@ async def test_whoever_is_alone_rests_nowhere(threads):
 async def test_no_thread_rests_that_somebody_could_want(threads):
     # The other thread has work: it is not begun before the first has done Ann's.
     assert await rests_of(threads, "ann", "bob", of_bob=1) == []
+
+
+@pytest.mark.parametrize(("of_bob", "rest_s"), [(0, 0.125), (1, 0.25)])
+async def test_two_who_compute_leave_as_much_as_one(threads, monkeypatch, of_bob, rest_s):
+    # Each piece of work takes an eighth of a second.
+    monkeypatch.setattr(time, "thread_time", map((0.125).__mul__, itertools.count()).__next__)
+    assert await rests_of(threads, "ann", "bob", count=3, of_bob=of_bob) == [rest_s] * 2
