@@ -43,9 +43,9 @@ def threads() -> Threads:
     return Threads()
 
 
-def queue_of(threads: Executor, **bounds: float) -> WorkQueue:
+def queue_of(executor: Executor, **bounds: float) -> WorkQueue:
     sizes = {"threads": 2, "most_running": 1, "most_waiting_of_share": 3, "most_waiting": 8} | bounds
-    return WorkQueue("test", executor=threads, **sizes)  # type: ignore[arg-type]
+    return WorkQueue("test", executor=executor, **sizes)  # type: ignore[arg-type]
 
 
 def fail() -> None:
