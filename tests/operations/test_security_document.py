@@ -25,7 +25,8 @@ from apps.llm.providers.push_answer import MOST_HEAD_BYTES as PROVIDER_HEAD_BYTE
 from apps.llm.wire.request import MAX_DEPTH
 from apps.llm.wire.sse import MAX_EVENT_BYTES
 from apps.llm.wire.values import MAX_VALUES
-from apps.templates.sockets.registry import MOST_SOCKETS_OF_USER
+from apps.templates.library.exporting import UNREAD
+from apps.templates.sockets.registry import MOST_SOCKETS_OF_USER, MOST_UNKNOWN_OF_CALLER
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
 from promptcraft.server import connection
 from promptcraft.server.connection import GuardedProtocol
@@ -78,10 +79,11 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"heads until they are answered or their sockets close (over {small_head}), and requests that wait, together": (
             f"{connection.HEADS.most_bytes // MIB} MiB"
         ),
-        "answers that their readers do not take, together; answers that are kept no more and still read": (
-            f"{UNTAKEN.most_bytes // MIB} MiB; {MAX_READ_BYTES // MIB} MiB"
+        "answers that their readers do not take, together; those that are kept no more and still read; exports that are "
+        "not read": f"{UNTAKEN.most_bytes // MIB} MiB; {MAX_READ_BYTES // MIB} MiB; {UNREAD.most_bytes // MIB} MiB",
+        "WebSockets of a user; of a network, before they say whose they are": (
+            f"{MOST_SOCKETS_OF_USER}; {MOST_UNKNOWN_OF_CALLER}"
         ),
-        "WebSockets of a user": f"{MOST_SOCKETS_OF_USER}",
         "messages, pings and pongs of a WebSocket, in a second": f"{MOST_FRAMES_PER_S}",
         "readers of a user: `events/`, repeats of an `Idempotency-Key`": f"{MAX_READERS_PER_USER}",
         "body": (
@@ -89,9 +91,8 @@ def test_the_bounds_are_those_of_the_code() -> None:
             f"user who is logged in; {body.BODY_S:g} s, "
             f"and 1 s more for every {body.BODY_BYTES_PER_S // KIB} KiB that came"
         ),
-        "bodies that arrive, wait, are not read yet, or have images and no answer yet, together": (
-            f"{body.MOST_HELD_BYTES // MIB} MiB"
-        ),
+        "bodies that arrive, wait, are not read yet, or have images and no answer yet (twice: as read, and as sent), "
+        "together": (f"{body.MOST_HELD_BYTES // MIB} MiB"),
         "JSON": f"{MAX_DEPTH} levels, {MAX_VALUES} values",
         "a token": f"{MOST_TOKEN_BYTES // KIB} KiB",
         "work that waits for a thread": (
