@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
-__all__ = ["CHUNK_TURNS", "ChunkTurns", "Place", "some_chunks"]
+__all__ = ["CHUNK_TURNS", "ChunkTurns", "some_chunks"]
 
 _LINE_END = b"\r\n"
 _REST_S = 0.001
@@ -27,43 +26,34 @@ def some_chunks(data: bytes | bytearray, start: int, end: int, *, most: int) -> 
     return start + size, (lines + 1) // 2
 
 
-class Place(NamedTuple):
-    """Where a connection waits, and what is called when it is its turn."""
-
-    network: str
-    go_on: Callable[[], None]
-
-
 class ChunkTurns:
     """Turns for small chunks: the connections of a network have one after the other, and rest a millisecond between.
 
-    Each connection waits in one place at the most; one that has closed meanwhile does nothing with its turn.
+    A connection waits in one place at the most, which it sees to; one that has closed does nothing with its turn.
     """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lines: dict[str, deque[Place]] = {}
+        self._lines: dict[str, deque[Callable[[], None]]] = {}
 
-    def wait(self, network: str, go_on: Callable[[], None]) -> Place:
+    def wait(self, network: str, go_on: Callable[[], None]) -> None:
         """Have `go_on` called when it is its turn."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             # The last one was closed, and whatever waited there with it.
             self._loop, self._lines = loop, {}
-        place = Place(network, go_on)
         line = self._lines.get(network)
         if line is None:
             line = self._lines[network] = deque()
             loop.call_later(_REST_S, self._turn, network)
-        line.append(place)
-        return place
+        line.append(go_on)
 
     def _turn(self, network: str) -> None:
         line = self._lines[network]
-        place = line.popleft()
+        go_on = line.popleft()
         # First, as it may wait again at once.
         asyncio.get_running_loop().call_later(_REST_S, self._rested, network)
-        place.go_on()
+        go_on()
 
     def _rested(self, network: str) -> None:
         if self._lines[network]:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from apps.core.memory_shares import HeldMemory, SharedMemory
 from apps.llm.errors import Code, HeadTooLarge, InvalidRequest, PromptCraftError, RequestTimeout, ServiceUnavailable
 from promptcraft.scope import MOST_HEAD_BYTES, MOST_HEADERS
-from promptcraft.server.chunks import CHUNK_TURNS, Place, some_chunks
+from promptcraft.server.chunks import CHUNK_TURNS, some_chunks
 from promptcraft.server.cycle import PlainCycle
 from promptcraft.server.handshakes import head_without_offer, is_handshake
 from promptcraft.server.refusals import written_refusal
@@ -63,12 +63,12 @@ class GuardedProtocol(WatchedWriting):
         "_head_bytes",
         "_head_timer",
         "_in_head",
-        "_next_turn",
         "_problem",
         "_reading_stopped",
         "_undelivered_bytes",
         "_unparsed",
         "_waiting",
+        "_waits_for_turn",
     )
 
     socket_paths: Collection[str] = frozenset()
@@ -82,13 +82,12 @@ class GuardedProtocol(WatchedWriting):
         """Begin the first head."""
         super().connection_made(transport)
         self._in_head = True
-        self._reading_stopped = self._has_turn = False
+        self._reading_stopped = self._has_turn = self._waits_for_turn = False
         self._unparsed: bytes | bytearray = b""
         self._undelivered_bytes = self._body_bytes = self._head_bytes = 0
         self._waiting: HeldMemory | None = None
         self._problem: PromptCraftError | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_s, self._head_is_late)
-        self._next_turn: asyncio.Handle | Place | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock, and let go of what is held."""
@@ -103,10 +102,10 @@ class GuardedProtocol(WatchedWriting):
         self._unset_keepalive_if_required()
         if self._unparsed:
             self._keep(data)
-            if self._next_turn is None:
-                self._go_on()
-            else:
+            if self._waits_for_turn:
                 self._count_waiting()
+            else:
+                self._go_on()
         else:
             end = self._parse_turns(data)
             if end < len(data):
@@ -143,12 +142,12 @@ class GuardedProtocol(WatchedWriting):
         start = steps = 0
         while start < len(data) and (not self._in_head or self._is_free()):
             if steps >= _MOST_STEPS:
-                self._next_turn = self._next_turn or self.loop.call_soon(self._take_next_turn)
+                self._wait_for_turn(of_chunks=False)
                 break
             end, chunks = self._next_end(data, start)
             if chunks > _FEW_CHUNKS and chunks * _STEP_BYTES > end - start:
                 if not self._has_turn:
-                    self._next_turn = self._next_turn or CHUNK_TURNS.wait(self._network(), self._take_turn_of_chunks)
+                    self._wait_for_turn(of_chunks=True)
                     break
                 self._has_turn = False
             steps += 1 + (end - start) // _STEP_BYTES + chunks * _STEPS_OF_A_CHUNK
@@ -157,12 +156,21 @@ class GuardedProtocol(WatchedWriting):
             start = end
         return min(start, len(data))
 
+    def _wait_for_turn(self, *, of_chunks: bool) -> None:
+        if self._waits_for_turn:
+            return
+        self._waits_for_turn = True
+        if of_chunks:
+            CHUNK_TURNS.wait(self._network(), self._take_turn_of_chunks)
+        else:
+            self.loop.call_soon(self._take_next_turn)
+
     def _take_turn_of_chunks(self) -> None:
         self._has_turn = True
         self._take_next_turn()
 
     def _take_next_turn(self) -> None:
-        self._next_turn = None
+        self._waits_for_turn = False
         if self._unparsed and not self.transport.is_closing():
             self._go_on()
 

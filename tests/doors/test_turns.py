@@ -75,8 +75,8 @@ async def parsed(*pieces: bytes) -> tuple[list[tuple[str, str, bytes]], bytes]:
     for piece in pieces:
         protocol.data_received(piece)
         assert not protocol.pipeline, "two were parsed at once"
-        while protocol._next_turn or (state.tasks and protocol._in_head):
-            await (asyncio.sleep(0) if protocol._next_turn else asyncio.wait(tuple(state.tasks)))
+        while protocol._waits_for_turn or (state.tasks and protocol._in_head):
+            await (asyncio.sleep(0) if protocol._waits_for_turn else asyncio.wait(tuple(state.tasks)))
     protocol.connection_lost(None)
     return heard.requests, wire.written
 

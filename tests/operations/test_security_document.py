@@ -79,8 +79,8 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"heads until they are answered or their sockets close (over {small_head}), and requests that wait, together": (
             f"{connection.HEADS.most_bytes // MIB} MiB"
         ),
-        "answers that their readers do not take, together; those that are kept no more and still read; exports that are "
-        "not read": f"{UNTAKEN.most_bytes // MIB} MiB; {MAX_READ_BYTES // MIB} MiB; {UNREAD.most_bytes // MIB} MiB",
+        "answers that their readers do not take, together; those that are kept no more and still read; exports that "
+        "are not read": f"{UNTAKEN.most_bytes // MIB} MiB; {MAX_READ_BYTES // MIB} MiB; {UNREAD.most_bytes // MIB} MiB",
         "WebSockets of a user; of a network, before they say whose they are": (
             f"{MOST_SOCKETS_OF_USER}; {MOST_UNKNOWN_OF_CALLER}"
         ),
