@@ -19,6 +19,7 @@ from apps.chat.runtime import get_supervisor
 from apps.core import loop_turns
 from apps.core.loop_turns import LOOP_TURNS
 from apps.core.work_queue import user_share
+from apps.llm.wire.openai import parse_request
 from promptcraft.database import DATABASE
 from promptcraft.handler import _is_known
 from tests.chat.reading import read_body
@@ -345,7 +346,7 @@ class TestLargeOnes:
         held, supervisor = bodies._HELD, get_supervisor()
         (mock,) = supervisor.chain.providers
         monkeypatch.setattr(mock, "_slow_first_token_s", HANG_S)
-        monkeypatch.setattr(held, "most_bytes", len(WITH_IMAGE) * 3 // 2)
+        monkeypatch.setattr(held, "most_bytes", len(WITH_IMAGE) * 5 // 2)
         headers = {b"authorization": (await sync_to_async(bearer)()).encode()}
         silent = {**headers, b"x-mock-scenario": b"slow_first_token"}
         larger = [*cut(WITH_IMAGE), b" " * KIB]
@@ -353,7 +354,7 @@ class TestLargeOnes:
         async with asyncio.timeout(HANG_S):
             while not supervisor.slots.active:  # noqa: ASYNC110 - nobody is told
                 await asyncio.sleep(0)
-        assert held.held_bytes == len(WITH_IMAGE) + KIB
+        assert held.held_bytes == len(WITH_IMAGE) + KIB + parse_request(WITH_IMAGE).memory_bytes
         assert (await ask(COMPLETIONS, headers=headers, pieces=cut(WITH_IMAGE))).status == 200
         refused = await waiting
         assert (refused.status, json.loads(refused.body)["error"]["code"]) == (503, "overloaded")
