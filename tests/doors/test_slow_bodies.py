@@ -354,7 +354,7 @@ class TestLargeOnes:
         async with asyncio.timeout(HANG_S):
             while not supervisor.slots.active:  # noqa: ASYNC110 - nobody is told
                 await asyncio.sleep(0)
-        assert held.held_bytes == len(WITH_IMAGE) + KIB + parse_request(WITH_IMAGE).memory_bytes
+        assert held.held_bytes == parse_request(WITH_IMAGE).memory_bytes(len(WITH_IMAGE) + KIB)
         assert (await ask(COMPLETIONS, headers=headers, pieces=cut(WITH_IMAGE))).status == 200
         refused = await waiting
         assert (refused.status, json.loads(refused.body)["error"]["code"]) == (503, "overloaded")

@@ -119,7 +119,7 @@ class Attempts:
         """
         if self._question is not None and self._question.request.has_images:
             self._held = held
-            held.hold(self._question.request.memory_bytes + held.size_bytes)
+            held.hold(self._question.request.memory_bytes(held.size_bytes))
         else:
             held.close()
 

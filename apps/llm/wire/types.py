@@ -76,11 +76,15 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Characters of text in all messages."""
         return sum(message.text_chars for message in self.messages)
 
-    @property
-    def memory_bytes(self) -> int:
-        """Memory that its strings take at the most, images among them. Looks at every value."""
+    def memory_bytes(self, body_bytes: int) -> int:
+        """Return what it takes in memory, read from so many bytes and written out once. Looks at every value.
+
+        A string that is not ASCII keeps itself in UTF-8, too, from when it is written.
+        """
         wires = [message.wire for message in self.messages]
-        return sum(map(_memory_bytes, _strings([*wires, *self.tools, self.response_format, self.parameters])))
+        strings = list(_strings([*wires, *self.tools, self.response_format, self.parameters]))
+        copies = 1 if all(map(str.isascii, strings)) else 2
+        return sum(map(sys.getsizeof, strings)) + copies * body_bytes
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,8 +146,3 @@ def _strings(value: object) -> Iterator[str]:
             pending += item.values()
         elif isinstance(item, list):
             pending += item
-
-
-def _memory_bytes(text: str) -> int:
-    """Return what a string takes at the most; one that is not ASCII keeps itself in UTF-8, too, once it is written."""
-    return sys.getsizeof(text) * (1 if text.isascii() else 3)

@@ -207,7 +207,10 @@ def free_slugs(drafts: Sequence[TemplateDraft], *, owner_id: int | None) -> list
     bases = [_base(draft.title) for draft in drafts if draft.slug is None]
     taken = set(given) | set(map(latin_form, RESERVED_SLUGS))
     taken |= _stored_forms(list(map(latin_form, bases)), taken, owner_id)
-    return [draft.slug if draft.slug is not None else _made(_base(draft.title), taken) for draft in drafts]
+    # Each base is numbered once: what is taken for one template is for all that come after it.
+    numbered = {base: _free(base, taken) for base in bases}
+    made = map(next, map(numbered.__getitem__, bases))
+    return [draft.slug if draft.slug is not None else next(made) for draft in drafts]
 
 
 def _stored_forms(wanted: Sequence[str], taken: Collection[str], owner_id: int | None) -> set[str]:
@@ -225,9 +228,11 @@ def _base(title: str) -> str:
     return slugify(title)[:_MOST_SLUG_CHARACTERS].strip("-_") or "template"
 
 
-def _made(base: str, taken: set[str]) -> str:
-    """Return a slug whose form is not taken yet, and take it."""
-    numbered = (base if number == 1 else f"{base}-{number}" for number in count(1))
-    slug = next(slug for slug in numbered if latin_form(slug) not in taken)
-    taken.add(latin_form(slug))
-    return slug
+def _free(base: str, taken: set[str]) -> Iterator[str]:
+    """Yield slugs whose form is not taken yet, and take them."""
+    for number in count(1):
+        slug = base if number == 1 else f"{base}-{number}"
+        form = latin_form(slug)
+        if form not in taken:
+            taken.add(form)
+            yield slug

@@ -92,7 +92,7 @@ async def test_it_is_counted_until_then(ends):
         else:
             await upstream.requested.wait()
             # As it was read, and as it is written.
-            assert memory.held_bytes == 15_000 + parse_request(WITH_IMAGE).memory_bytes
+            assert memory.held_bytes == parse_request(WITH_IMAGE).memory_bytes(15_000)
         if ends == "crowd":
             memory.open(2, lambda: None).hold(5_000)
             await generation.done.wait()

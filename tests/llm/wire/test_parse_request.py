@@ -257,10 +257,10 @@ def test_what_it_takes_in_memory_is_known(fields, character):
     tracemalloc.start()
     try:
         request = parse_request(body)
-        said_bytes = request.memory_bytes
-        # What is written out leaves something behind.
-        dumps([[message.wire for message in request.messages], request.tools, request.parameters])
+        said_bytes = request.memory_bytes(len(body))
+        # What is written leaves something behind.
+        written_bytes = len(dumps([[one.wire for one in request.messages], request.tools, request.parameters]))
         taken_bytes = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert taken_bytes - LONG_BYTES / 10 <= said_bytes <= 2.5 * taken_bytes
+    assert 0.9 * (taken_bytes + written_bytes) <= said_bytes <= 1.1 * (taken_bytes + written_bytes)

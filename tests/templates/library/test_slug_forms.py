@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 
 from apps.core.look_alikes import latin_form
+from apps.templates.library.drafts import TemplateDraft
 from apps.templates.library.loading import library_load
 from apps.templates.library.starter_library import read_library
+from apps.templates.library.storing import free_slugs
 from apps.templates.models import Template
 from apps.templates.slug_forms import slug_form
 from tests.each import each
@@ -20,6 +24,9 @@ from tests.templates.visibility import undone
 
 LIKE = ["MA-TEST", "ma_test", "Ma_Test"]
 FIRST = read_library()[0]
+TIDE = TemplateDraft(
+    slug=None, title="Tide", description="", category="seo", tags=(), language="en", versions=(), labels={}
+)
 
 
 @each("slug", LIKE, around=undone)
@@ -120,3 +127,25 @@ def test_public_slugs_are_looked_up_by_their_index():
     """SQLite takes it for an expression that is the same to the letter; PostgreSQL chooses by the number of rows."""
     rows = Template.objects.annotate(form=slug_form("slug")).filter(form__in={"a", "b"}, is_public=True)
     assert "template_slug_form_of_public" in rows.explain()
+
+
+def test_many_of_one_title_are_numbered_once_and_not_each_from_the_start(ada):
+    owner_id = Template.objects.get(slug=ada.make(title="Tide")["slug"]).owner_id
+    Template.objects.bulk_create(
+        Template(owner_id=owner_id, slug=f"tide-{number}", title="Tide", category="seo") for number in range(2, 302)
+    )
+    looked = 0
+
+    def count(frame: Any, event: str, argument: object) -> None:
+        nonlocal looked
+        looked += event == "call" and frame.f_code is latin_form.__code__
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        slugs = free_slugs([TIDE] * 100, owner_id=owner_id)
+    finally:
+        sys.setprofile(before)
+    assert (slugs[0], slugs[-1], len(set(slugs))) == ("tide-302", "tide-401", 100)
+    # Each that is there and each that comes, and once more to look for them.
+    assert looked < 2 * (300 + 100) + 50
