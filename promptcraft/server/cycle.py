@@ -1,16 +1,46 @@
-"""How answers are written: the head of a stream in one step, the body as the request's version of HTTP reads it."""
+"""How answers are written: the head of a stream in one step, a large body in pieces, an old peer's without chunks."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from itertools import chain
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from apps.accounts.addresses import network_of_headers
 from promptcraft.headers import BODY_AT_ONCE, LINES, STARTS
+from promptcraft.server.writing import UNTAKEN
 
 __all__ = ["PlainCycle", "SwiftCycle"]
+
+
+def _is_large(message: Any) -> bool:
+    return len(message.get("body", b"")) > HIGH_WATER_LIMIT
+
+
+async def _send_in_pieces(cycle: RequestResponseCycle, message: Any) -> None:
+    """Send a large part of a body as its peer takes it, and count all of it meanwhile.
+
+    A transport keeps what it is given until all of that is taken, but says of it only what is left.
+    """
+    body = message["body"]
+    client = cycle.scope["client"]
+    network = network_of_headers(client[0] if client else "", cycle.scope["headers"])
+    held = UNTAKEN.open(network, cycle.transport.abort)
+    try:
+        held.hold(len(body))
+        for start in range(0, len(body), HIGH_WATER_LIMIT):
+            if held.given_up:
+                # The connection is told of its end in the loop's next turn.
+                await asyncio.sleep(0)
+            end = start + HIGH_WATER_LIMIT
+            more = end < len(body) or message.get("more_body", False)
+            await cycle.send({"type": "http.response.body", "body": body[start:end], "more_body": more})
+    finally:
+        held.close()
 
 
 class SwiftCycle(RequestResponseCycle):
@@ -31,7 +61,7 @@ class SwiftCycle(RequestResponseCycle):
             self.response_started or self.disconnected or self.access_log or self.flow.write_paused
         ):
             return self._begin(message)
-        return super().send(message)
+        return _send_in_pieces(self, message) if _is_large(message) else super().send(message)
 
     async def _begin(self, message: Any) -> None:
         head = self._head_of_stream(message)
@@ -47,11 +77,11 @@ class SwiftCycle(RequestResponseCycle):
         if self.disconnected:
             return
         body = message.get("body", b"")
-        if body and message.get("more_body", False):
+        if body and message.get("more_body", False) and not _is_large(message):
             self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(body), body))
         else:
             self.transport.write(head)
-            await super().send(message)
+            await self.send(message)
 
     def _head_of_stream(self, message: Any) -> bytes:
         """Return a head whose body is sent in chunks; nothing if it is any other, which uvicorn sees to."""
@@ -90,6 +120,9 @@ class PlainCycle(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         """Send a message of ASGI's."""
+        if _is_large(message):
+            await _send_in_pieces(self, message)
+            return
         if message["type"] == "http.response.start":
             self._until_close = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
             if self._until_close:

@@ -13,7 +13,7 @@ from apps.core.memory_shares import HeldMemory, SharedMemory
 __all__ = ["UNTAKEN", "WatchedWriting"]
 
 UNTAKEN = SharedMemory(most_bytes=256 * 1024 * 1024)
-"""Of answers, in write buffers that are over their mark; one that makes room is cut."""
+"""Of answers: write buffers over their mark, and large parts until they are written. One that makes room is cut."""
 
 
 class WatchedWriting(HttpToolsProtocol):

@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from promptcraft.server import connection
 from promptcraft.server.connection import GuardedProtocol
 from promptcraft.server.socket_connection import GuardedSocketProtocol
+from promptcraft.server.writing import UNTAKEN
 from tests.waiting import HANG_S
 
 __all__ = ["CONFIG", "Client", "Served", "Wire", "serving"]
@@ -157,16 +158,23 @@ class Served:
         finally:
             plain_socket.close()
 
-    async def wait_gone(self) -> None:
-        """Wait until there was a connection, and no connection and no task is left."""
+    async def wait_gone(self, left: int = 0) -> None:
+        """Wait until there was a connection, and so many of them and their tasks are left."""
         await self._wait(
             lambda: (
                 bool(self.accepted)
                 and self.accepted[-1].transport is not None
-                and not self.state.connections
-                and not self.state.tasks
+                and len(self.state.connections) == len(self.state.tasks) == left
             )
         )
+
+    async def wait_untaken(self, size_bytes: int) -> None:
+        """Wait until at least so many bytes of answers are held that their peers have not taken."""
+        await self._wait(lambda: UNTAKEN.held_bytes >= size_bytes)
+
+    async def wait_paused(self, count: int = 1) -> None:
+        """Wait until so many connections have a full write buffer."""
+        await self._wait(lambda: sum(one.flow.write_paused for one in self.accepted if one.flow is not None) >= count)
 
     async def wait_held(self, size_bytes: int) -> None:
         """Wait until the connections hold so many bytes of heads, or of what frames a body."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
-from promptcraft.server import connection, writing
+from promptcraft.server import connection
 from promptcraft.server.connection import GuardedProtocol
 from tests.doors.guarded import CONFIG, Receive, Scope, Send, Wire, serving
 
@@ -346,46 +346,3 @@ class TestWaiting:
                 await small.until(b"begun")
                 await served.wait_held(16 * KIB + 10)
         await served.wait_held(0)
-
-
-class TestUntaken:
-    """Answers that their peers do not take."""
-
-    async def test_next_request_waits_for_the_answer_before_it_to_be_taken(self) -> None:
-        asked = 0
-
-        async def large(scope: Scope, receive: Receive, send: Send) -> None:
-            nonlocal asked
-            asked += 1
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"600000")]})
-            await send({"type": "http.response.body", "body": b"a" * 600_000})
-
-        async with serving(large, timeout_keep_alive_s=0.05) as served, served.client() as client:
-            await client.send(GET * 3)
-            await served.wait_answered()
-            await served.wait_kept(2 * len(GET))
-            assert asked == 1
-            await client.take(3 * 600_000, pause_s=0.1)
-            assert asked == 3
-            await served.wait_gone()
-
-    @pytest.mark.parametrize(("size_bytes", "cut"), [(300 * KIB, True), (100 * KIB, False)])
-    async def test_all_connections_share_a_bound(
-        self, size_bytes: int, cut: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async def large(scope: Scope, receive: Receive, send: Send) -> None:
-            head = [(b"content-length", b"%d" % size_bytes)]
-            await send({"type": "http.response.start", "status": 200, "headers": head})
-            await send({"type": "http.response.body", "body": b"a" * size_bytes})
-
-        monkeypatch.setattr(writing.UNTAKEN, "most_bytes", 360 * KIB)
-        async with serving(large) as served:
-            async with served.client() as first, served.client() as second:
-                for number, client in enumerate((first, second), 1):
-                    await client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-                    await served.wait_answered(number)
-                assert writing.UNTAKEN.held_bytes > size_bytes // 2
-                received = [len(await client.rest()) for client in (first, second)]
-                assert sum(one < size_bytes for one in received) == cut
-            await served.wait_gone()
-            assert writing.UNTAKEN.held_bytes == 0
