@@ -40,7 +40,8 @@ _STEPS_OF_A_CHUNK = 8
 """Each is a call of the parser's."""
 _MOST_STEP_CHUNKS = _MOST_STEPS // _STEPS_OF_A_CHUNK
 _FEW_CHUNKS = 2
-"""Beyond these, chunks that are smaller than a step take turns among all that their network sends."""
+_SMALL_CHUNK_BYTES = 1024
+"""More than a few of less than so much each take turns among all that their network sends."""
 
 SMALL_HEAD_BYTES = 4096
 """As much of a head is not counted once it has ended: few are larger."""
@@ -145,7 +146,7 @@ class GuardedProtocol(WatchedWriting):
                 self._wait_for_turn(of_chunks=False)
                 break
             end, chunks = self._next_end(data, start)
-            if chunks > _FEW_CHUNKS and chunks * _STEP_BYTES > end - start:
+            if chunks > _FEW_CHUNKS and chunks * _SMALL_CHUNK_BYTES > end - start:
                 if not self._has_turn:
                     self._wait_for_turn(of_chunks=True)
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
@@ -65,20 +66,21 @@ async def test_connections_of_a_network_take_turns_and_others_do_not_wait() -> N
     assert order.index("b") <= 1
 
 
-async def test_small_chunks_of_all_connections_take_turns() -> None:
+@pytest.mark.parametrize("size_bytes", [1, 126, 900])
+async def test_small_chunks_of_all_connections_take_turns(size_bytes: int) -> None:
     """However many connections a network has, in a turn of the loop it has a few chunks."""
     loop = asyncio.get_running_loop()
     protocols: list[Any] = [GuardedProtocol(CONFIG, ServerState(), {}, loop) for _ in range(20)]
     for protocol in protocols:
         protocol.app = unheard
         protocol.connection_made(Wire())
-        protocol.data_received(HEAD + b"1\r\n \r\n" * 10_000)
+        protocol.data_received(HEAD + written([size_bytes] * 100))
     try:
         async with asyncio.timeout(HANG_S):
-            while any(protocol._body_bytes < 48 for protocol in protocols):
+            while any(protocol._body_bytes < 48 * size_bytes for protocol in protocols):
                 before = sum(protocol._body_bytes for protocol in protocols)
                 await asyncio.sleep(0)
-                assert sum(protocol._body_bytes for protocol in protocols) - before <= 16
+                assert sum(protocol._body_bytes for protocol in protocols) - before <= 16 * size_bytes
     finally:
         for protocol in protocols:
             protocol.connection_lost(None)
