@@ -8,9 +8,10 @@ from typing import Any
 from channels.routing import URLRouter  # type: ignore[import-untyped,unused-ignore]
 from django.urls import path, re_path
 
+from apps.chat.body import CALLER
 from apps.llm.errors import NotFound
 from apps.templates.consumers import AiProcessingConsumer, PromptChatConsumer, SearchConsumer
-from apps.templates.sockets.opening import handshake_refusal
+from apps.templates.sockets.opening import account_of, handshake_refusal
 from promptcraft.websocket import refuse_handshake
 
 __all__ = ["SOCKET_PATHS", "websockets"]
@@ -41,6 +42,7 @@ _router = URLRouter(
 
 async def websockets(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
     """Serve one connection, from its handshake on."""
+    scope = {**scope, CALLER: account_of(scope)}
     refusal = handshake_refusal(scope)
     if refusal is None:
         await _router(scope, receive, send)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,11 +12,12 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from django.utils.http import http_date
 
+from apps.accounts.identity import signed_share
 from apps.chat.body import CALLER
 from apps.llm.errors import Code, Forbidden, InvalidRequest, PromptCraftError, RateLimited, ServiceUnavailable
 from apps.templates.sockets.registry import MOST_SOCKETS, MOST_UNKNOWN_OF_CALLER, sockets
 
-__all__ = ["handshake_refusal", "offered_token", "opening_headers", "spoken_subprotocol"]
+__all__ = ["account_of", "handshake_refusal", "offered_token", "opening_headers", "spoken_subprotocol"]
 
 _SUBPROTOCOL = "promptcraft.v1"
 _BEARER = "bearer."
@@ -42,6 +43,12 @@ def handshake_refusal(scope: Mapping[str, Any]) -> PromptCraftError | None:
     if sockets.unknown_of(scope.get(CALLER)) >= MOST_UNKNOWN_OF_CALLER:
         return RateLimited("Too many connections from your network have sent no token yet.", retry_after_s=10)
     return None
+
+
+def account_of(scope: Mapping[str, Any]) -> Hashable:
+    """Return on whose account a socket is until its user is known: a signature is enough not to be its network's."""
+    token = offered_token(scope.get("subprotocols", ()))
+    return (None if token is None else signed_share(f"Bearer {token}".encode())) or scope.get(CALLER)
 
 
 def offered_token(subprotocols: Sequence[str]) -> str | None:

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from apps.chat.body import CALLER
 from apps.templates.sockets import opening
-from apps.templates.sockets.opening import handshake_refusal
+from apps.templates.sockets.opening import account_of, handshake_refusal
 from apps.templates.sockets.registry import MOST_SOCKETS_OF_USER, SocketRegistry
+from tests.doors.in_process import bearer
 
 NETWORK, OTHER = "192.0.2.1", "192.0.2.2"
 
@@ -73,6 +75,21 @@ async def test_one_too_many_of_a_user_stays_its_networks(registry: SocketRegistr
     assert all(registry.name_user(socket, 1) for socket in good)
     assert not registry.name_user(last, 1)
     assert registry.unknown_of(NETWORK) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_signature_is_enough_not_to_be_the_networks(registry: SocketRegistry) -> None:
+    added(registry, 3)
+    token = (await sync_to_async(bearer)()).removeprefix("Bearer ")
+    accounts = {
+        offered: account_of({CALLER: NETWORK, "subprotocols": ["promptcraft.v1", f"bearer.{offered}"]})
+        for offered in (token, f"{token}x", "\u00e9", "")
+    }
+    signed = accounts.pop(token)
+    assert set(accounts.values()) == {NETWORK} == {account_of({CALLER: NETWORK, "subprotocols": []})}
+    assert status_for(signed) is None
+    added(registry, 3, signed)
+    assert (status_for(signed), status_for(OTHER)) == (429, None)
 
 
 async def test_more_than_all_are_refused(registry: SocketRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
