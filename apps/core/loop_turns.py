@@ -5,7 +5,7 @@ serve all fifty before anybody else's next step. Here each caller has a line; ca
 parts of one caller's line.
 
 Those who had to wait of late are crowds. While somebody else asks beside them, turns are no faster than leaves the
-process idle for three fifths of the time: a request has many steps, on the loop and in threads, and each needs the interpreter.
+process idle for half of the time: a request has many steps, on the loop and in threads, and each needs the interpreter.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ _OF_LATE_S = 0.5
 _SHORTEST_REST_S = 0.001
 """A loop's timers know no shorter one."""
 _LONGEST_REST_S = 0.02
-_WALL_FOR_WORK = 2.5
-"""While somebody asks beside a crowd: of five seconds the process works for two. At half of the time a search takes
-three times as long as on an idle server where the processor is slow to wake."""
+_MOST_REST_FOR_WORK = 8
+"""Times the loop's own work: what threads do, such as to hash passwords, leaves crowds a ninth of its time."""
 _MOST_OF_CALLER = 4_096
 _MOST_WAITING = 16_384
 """Requests that wait. Each is a connection that is open anyway; what came of its body is counted by who calls."""
@@ -180,19 +179,19 @@ class LoopTurns:
             self._crowds.popitem(last=False)
         rest_s = self._rest_s(now)
         if rest_s >= _SHORTEST_REST_S and now < self._beside_crowds_until:
-            self._owed_s = 0.0
             self._turns_over = loop.call_later(rest_s, self._turn, loop)
         else:
             self._turns_over = loop.call_soon(self._turn, loop) if self._lines else None
 
     def _rest_s(self, now: float) -> float:
-        """Return how long the process is to be idle, for the time that it was not.
+        """Return how long the process is to be idle, for the half of the time that it was not.
 
-        What its threads do, such as to hash passwords, still leaves crowds a third of the loop's time.
+        What was begun last is worked on meanwhile: what a rest is short of is owed to the next.
         """
         worked = self._work_of()
-        owed_s = self._owed_s + _WALL_FOR_WORK * (worked.process_s - self._worked.process_s) - (now - self._looked_at)
-        self._owed_s = min(max(owed_s, 0.0), 2 * (worked.loop_s - self._worked.loop_s), _LONGEST_REST_S)
+        owed_s = self._owed_s + 2 * (worked.process_s - self._worked.process_s) - (now - self._looked_at)
+        most_s = min(_MOST_REST_FOR_WORK * (worked.loop_s - self._worked.loop_s), _LONGEST_REST_S)
+        self._owed_s = min(max(owed_s, 0.0), most_s)
         self._looked_at, self._worked = now, worked
         return self._owed_s
 
