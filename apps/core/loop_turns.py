@@ -27,8 +27,8 @@ _OF_LATE_S = 0.5
 _SHORTEST_REST_S = 0.001
 """A loop's timers know no shorter one."""
 _LONGEST_REST_S = 0.02
-_MOST_REST_FOR_WORK = 8
-"""Times the loop's own work: what threads do, such as to hash passwords, leaves crowds a ninth of its time."""
+_MOST_REST_FOR_WORK = 4
+"""Times the loop's own work: what threads do, such as to hash passwords, leaves crowds a fifth of its time."""
 _MOST_OF_CALLER = 4_096
 _MOST_WAITING = 16_384
 """Requests that wait. Each is a connection that is open anyway; what came of its body is counted by who calls."""

@@ -232,7 +232,7 @@ def test_work_of_threads_makes_the_rest_longer(timed, of_threads_s, rest_s):
 
 def test_of_threads_that_always_work_a_crowd_keeps_a_part_of_the_loop(timed):
     timed.run_until_complete(crowd_beside(timed, bob=True, cost_s=0.0005, of_threads_s=1.0, before_s=0.0005))
-    assert timed.timers[0] == pytest.approx(8 * 0.001)
+    assert timed.timers[0] == pytest.approx(4 * 0.001)
 
 
 def test_a_crowd_alone_never_rests(timed):
