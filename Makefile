@@ -28,7 +28,11 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
 
 run: $(RUNTIME) ## start the server on 127.0.0.1:$PORT (8000), with a development user and the mock provider until a key is set
+	@test "$${DEBUG:-1}" = 0 || $(BIN)/python -m promptcraft.development_env
 	@DEBUG="$${DEBUG:-1}" exec $(BIN)/python manage.py serve --prepare
+
+user: $(RUNTIME) ## make a user; its name and more is ARGS, as in: make user ARGS="ann --staff"
+	@$(BIN)/python manage.py create_user $(ARGS)
 
 test: $(DEVELOPMENT) ## run the tests; ARGS are pytest's, as in: make test ARGS="-k health"; `make check` runs tests/project
 	@$(TESTS) -n $(WORKERS) $(ORDER) --ignore=tests/project $(ARGS)
@@ -82,4 +86,4 @@ $(DEVELOPMENT): | $(BIN)/python
 	@$(INSTALL) -r requirements-dev.txt
 	@rm -f .venv/development-* .venv/runtime-*; touch $@ $(RUNTIME)
 
-.PHONY: help run test test-unit check bench attack lock format clean
+.PHONY: help run user test test-unit check bench attack lock format clean

@@ -84,7 +84,7 @@ function Read-Key([string] $Prompt) {
 function Protect-EnvFile {
     $user = [System.Security.Principal.WindowsIdentity]::GetCurrent().User.Value
     & icacls.exe $envFile /inheritance:r /grant:r "*${user}:F" | Out-Null
-    if ($LASTEXITCODE -ne 0) { throw '.env could not be restricted to the current user, so the key was not stored.' }
+    if ($LASTEXITCODE -ne 0) { throw '.env could not be restricted to the current user, so no key was stored in it.' }
 }
 
 function Save-Key([string] $Key) {
@@ -124,8 +124,13 @@ Push-Location -LiteralPath $PSScriptRoot
 try {
     if ($env:OS -ne 'Windows_NT') { throw 'This script is for Windows. Elsewhere: make run' }
     Initialize-Environment
-    Request-Key
     if (-not $env:DEBUG) { $env:DEBUG = '1' }
+    if ($env:DEBUG -ne '0') {
+        & $venvPython -m promptcraft.development_env
+        if ($LASTEXITCODE -ne 0) { throw '.env could not be written; the lines above say why.' }
+        Protect-EnvFile
+    }
+    Request-Key
     if (-not $NoServer) {
         & $venvPython manage.py serve --prepare
         $exitCode = $LASTEXITCODE

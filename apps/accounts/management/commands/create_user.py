@@ -6,6 +6,7 @@ import getpass
 import sys
 
 from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import IntegrityError, transaction
@@ -29,9 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: object) -> None:
         """Make the user or say in one line why not."""
-        password = sys.stdin.readline().rstrip("\r\n") if options["password_stdin"] else getpass.getpass()
-        if not password:
-            raise CommandError("The password is empty.")
+        password = _read_password(from_input=bool(options["password_stdin"]))
         user = User(
             username=User.normalize_username(str(options["username"])),
             email=User.objects.normalize_email(str(options["email"])),
@@ -40,6 +39,7 @@ class Command(BaseCommand):
         user.set_password(password)
         try:
             user.full_clean()
+            validate_password(password, user=user)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         try:
@@ -48,3 +48,15 @@ class Command(BaseCommand):
         except IntegrityError as error:
             raise CommandError(NAME_TAKEN) from error
         self.stdout.write(f"user {user.username} made")
+
+
+def _read_password(*, from_input: bool) -> str:
+    if from_input:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = getpass.getpass()
+    else:
+        raise CommandError("There is no terminal to ask for the password on. Send it as input, with --password-stdin.")
+    if not password:
+        raise CommandError("The password is empty.")
+    return password

@@ -17,7 +17,7 @@ _PASSWORD = "dev-password"
 class Command(BaseCommand):
     """Make the development user unless it exists."""
 
-    help = f"Make the user {_NAME} with the password {_PASSWORD}; with DEBUG=1 only."
+    help = f"Make the superuser {_NAME} with the password {_PASSWORD}; with DEBUG=1 only."
 
     def handle(self, *args: object, **options: object) -> None:
         """Make it, or leave the one that is there as it is."""
@@ -29,5 +29,5 @@ class Command(BaseCommand):
         if name_is_taken(_NAME):
             self.stdout.write(f"user {_NAME} not made: another user's name looks like it")
             return
-        User.objects.create_user(_NAME, email="dev@example.org", password=_PASSWORD)
+        User.objects.create_superuser(_NAME, email="dev@example.org", password=_PASSWORD)
         self.stdout.write(f"user {_NAME} made")
