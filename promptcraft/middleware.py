@@ -21,6 +21,7 @@ from django.utils.decorators import async_only_middleware
 from apps.chat.body import REFUSED
 from apps.chat.envelope import error_response
 from apps.chat.path_counters import count_line
+from apps.core.origins import RefusedOrigins, is_origin_of
 from apps.llm.errors import InvalidRequest, PromptCraftError
 from promptcraft.context import RequestContext, Settled, context_of, set_context
 from promptcraft.headers import add_headers, checked_headers, set_headers
@@ -100,13 +101,25 @@ class CrossOriginMiddleware(CorsMiddleware):
         """Answer a preflight, or add what a browser on another origin needs; a refused request is no preflight."""
         is_preflight = request.method == "OPTIONS" and _refusal(request) is None
         if is_preflight or ("HTTP_ORIGIN" in request.META and request.method != "OPTIONS"):
-            return await super().__acall__(request)
+            answer = await super().__acall__(request)
+            if "access-control-allow-origin" not in answer.headers:
+                _tell_refused(request)
+            return answer
         response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
         if "Vary" in response.headers:
             patch_vary_headers(response, ("origin",))
         else:
             add_headers(response, _VARY)
         return response
+
+
+_refused_origins = RefusedOrigins()
+
+
+def _tell_refused(request: HttpRequest) -> None:
+    origin = request.META.get("HTTP_ORIGIN", "")
+    if not is_origin_of(origin, request.META.get("HTTP_HOST", "")):
+        _refused_origins.tell(origin)
 
 
 @async_only_middleware

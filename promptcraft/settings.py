@@ -361,7 +361,13 @@ def _origins(name: str) -> list[str]:
     return origins
 
 
+def local_origins(debug: bool) -> list[str]:
+    """Return patterns of the developer's machine: a page that is being written is served from any port of it."""
+    return [r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?\Z"] if debug else []
+
+
 CORS_ALLOWED_ORIGINS = _origins("CORS_ALLOWED_ORIGINS")
+CORS_ALLOWED_ORIGIN_REGEXES = local_origins(DEBUG)
 CORS_ALLOW_HEADERS = (
     "accept",
     "authorization",

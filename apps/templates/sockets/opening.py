@@ -6,7 +6,6 @@ import functools
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
@@ -14,6 +13,7 @@ from django.utils.http import http_date
 
 from apps.accounts.identity import signed_share
 from apps.chat.body import CALLER
+from apps.core.origins import is_allowed_origin, is_origin_of
 from apps.llm.errors import Code, Forbidden, InvalidRequest, PromptCraftError, RateLimited, ServiceUnavailable
 from apps.templates.sockets.registry import MOST_SOCKETS, MOST_UNKNOWN_OF_CALLER, sockets
 
@@ -36,7 +36,7 @@ def handshake_refusal(scope: Mapping[str, Any]) -> PromptCraftError | None:
     if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
         return InvalidRequest("This host name is not served here. Use one from ALLOWED_HOSTS.", param="Host")
     origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
-    if not all(_is_allowed(origin, host) for origin in origins):
+    if not all(is_allowed_origin(origin) or is_origin_of(origin, host) for origin in origins):
         return Forbidden("Pages of this origin may not connect. The operator adds it to CORS_ALLOWED_ORIGINS.")
     if len(sockets) >= MOST_SOCKETS:
         return ServiceUnavailable("Too many connections are open. Try again later.", code=Code.OVERLOADED)
@@ -76,14 +76,3 @@ def _dates() -> Mapping[str, str]:
 
 def _seconds(day: date) -> int:
     return int(datetime.combine(day, time(), UTC).timestamp())
-
-
-def _is_allowed(origin: str, host: str) -> bool:
-    if origin in settings.CORS_ALLOWED_ORIGINS:
-        return True
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
-        return False
-    # Whether TLS ended in front of us cannot be seen from here.
-    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
