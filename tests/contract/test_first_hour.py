@@ -1,0 +1,156 @@
+"""A developer's first commands, in a fresh copy of the project: `make run`, and what the README prints behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from promptcraft.development_env import complete_env
+from tests.project.tree import ROOT, project_files
+from tests.waiting import HANG_S
+
+PASSWORD = "tide-table-at-six"
+PYTHON = Path(sys.prefix)
+pytestmark = pytest.mark.skipif(
+    shutil.which("make") is None or shutil.which("bash") is None, reason="needs make and bash, to type into"
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A copy of the project in which `make run` runs, and what a shell there has in its environment."""
+
+    directory: Path
+    environment: dict[str, str]
+    address: str
+    output: Path
+
+    def typed(self, command: str, *answers: str) -> str:
+        """Type a line into a shell that has a terminal, and its answers, and return what the terminal showed."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.directory)
+            os.execvpe("bash", ["bash", "-c", command], self.environment)
+        shown = b""
+        waiting = list(answers)
+        try:
+            while True:
+                shown += os.read(terminal, 4096)
+                if waiting and shown.rstrip().endswith(b":"):
+                    os.write(terminal, f"{waiting.pop(0)}\n".encode())
+        except OSError:
+            # That is how a terminal ends.
+            pass
+        finally:
+            os.close(terminal)
+            os.waitpid(pid, 0)
+        return shown.decode()
+
+    def asked(self, path: str, **fields: str) -> tuple[int, dict[str, object]]:
+        request = urllib.request.Request(
+            f"{self.address}{path}", json.dumps(fields).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=HANG_S) as answer:
+            return answer.status, json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    directory = tmp_path_factory.mktemp("first") / "promptcraft"
+    for name in project_files():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, directory / name)
+    # What make would install is there already: that takes a network.
+    (directory / ".venv").symlink_to(PYTHON)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    output = directory.parent / "output"
+    with output.open("wb") as sink:
+        run = subprocess.Popen(
+            ["make", "run"],
+            cwd=directory,
+            env=environment | {"PORT": str(port)},
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+    try:
+        deadline_s = time.monotonic() + HANG_S
+        while "curl -N" not in output.read_text():
+            assert run.poll() is None, output.read_text()[-2000:]
+            assert time.monotonic() < deadline_s, output.read_text()[-2000:]
+            try:
+                run.wait(0.05)
+            except subprocess.TimeoutExpired:
+                pass
+        yield Machine(directory, environment, f"http://127.0.0.1:{port}", output)
+    finally:
+        # As a terminal does: make and all that it started.
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGINT)
+        run.wait(HANG_S)
+
+
+def test_it_leaves_a_private_env_file_with_a_key_of_its_own(machine: Machine) -> None:
+    file = machine.directory / ".env"
+    assert file.stat().st_mode & 0o777 == 0o600
+    (key,) = [line.partition("=")[2] for line in file.read_text().splitlines() if line.startswith("SECRET_KEY=")]
+    assert len(key) >= 50
+    assert key not in machine.output.read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (". .venv/bin/activate; python manage.py create_user ann", "ann"),
+        ('make user ARGS="bea --staff"', "bea"),
+    ],
+)
+def test_a_user_is_made_as_the_readme_prints_it(machine: Machine, command: str, name: str) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(part.strip() in readme for part in command.split(";"))
+    assert f"user {name} made" in machine.typed(command, PASSWORD)
+    status, _ = machine.asked("/api/v2/auth/token/", username=name, password=PASSWORD)
+    assert status == 200
+
+
+def test_what_is_in_the_file_stays(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("#DEBUG=0\nDEEPSEEK_API_KEY=sk-of-ours")
+    file.chmod(0o644)
+    assert complete_env(file)
+    lines = file.read_text().splitlines()
+    assert (lines[1], "DEBUG=1" in lines) == ("DEEPSEEK_API_KEY=sk-of-ours", True)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert not complete_env(file)
+    assert file.read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize("said", ["DEBUG=0\n", "SECRET_KEY=x\n", " export DEBUG = 1\n"])
+def test_nothing_is_written_where_somebody_has_decided(tmp_path: Path, said: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(said)
+    assert not complete_env(file)
+    assert file.read_text() == said
+
+
+def test_two_machines_have_different_keys(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert complete_env(tmp_path / name)
+    assert (tmp_path / "one").read_text() != (tmp_path / "two").read_text()
