@@ -94,7 +94,7 @@ def _read(read: Callable[..., Any], name: str, default: Any, **options: Any) -> 
     try:
         return read(name, default, **options)
     except EnvError as error:
-        _stop(str(error))
+        _stop(re.sub(r"\['(.*)'\]$", r"\1", str(error)))
 
 
 def _seconds(name: str, default: float) -> float:
@@ -284,6 +284,8 @@ def _database() -> dict[str, Any]:
         database: dict[str, Any] = dict(dj_database_url.parse(url))
     except (ValueError, KeyError):
         _stop('Environment variable "DATABASE_URL" invalid: Not a URL such as postgres://user:password@host/name.')
+    if database["ENGINE"] not in ("django.db.backends.sqlite3", "django.db.backends.postgresql"):
+        _stop('Environment variable "DATABASE_URL" invalid: Not a URL of SQLite (sqlite:///path) or PostgreSQL.')
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
@@ -291,7 +293,7 @@ def _database() -> dict[str, Any]:
             "factory": PrivateConnection,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
-    elif database["ENGINE"] == "django.db.backends.postgresql":
+    else:
         # The driver is not to be imported for SQLite.
         from apps.core.postgresql.connection import BoundedConnection, connect_again
 

@@ -94,7 +94,7 @@ MALFORMED: dict[str, tuple[str, ...]] = {
     "JWT_SIGNING_KEY": ("weak", SECRET[:31], "k" * 40),
     "DEBUG": ("maybe", "2"),
     "CORS_ALLOWED_ORIGINS": ("*", "app.example.org", "https://app.example.org/path"),
-    "DATABASE_URL": ("nonsense", "mysqlx://host/name", "postgres://host:port/name"),
+    "DATABASE_URL": ("nonsense", "mysqlx://host/name", "postgres://host:port/name", "mysql://x/y", "oracle://x/y"),
     "REDIS_URL": ("localhost:6379", "http://cache.example"),
     "PROVIDER_CHAIN": ("deepsek", "zai,zai", "mock,anthropic", ",", "DeepSeek"),
     **{f"{vendor}_API_KEY": ("sk with spaces", "sk-\n", "sk-ä") for vendor in ("DEEPSEEK", "ZAI", "OPENAI")},
@@ -181,6 +181,7 @@ def test_malformed(outcomes: dict[str, list[Outcome]], index: int) -> None:
     line = outcome["stop"]
     assert line.count("\n") == 0
     assert name in line
+    assert not set("[]'") & set(line), "that is Python, not English"
     # Whatever stands where a key belongs may be one.
     assert not name.endswith(("_KEY", "_URL", "_DSN")) or len(value) < 10 or value not in line
 

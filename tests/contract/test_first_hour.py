@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +128,49 @@ def test_a_user_is_made_as_the_readme_prints_it(machine: Machine, command: str, 
     assert f"user {name} made" in machine.typed(command, PASSWORD)
     status, _ = machine.asked("/api/v2/auth/token/", username=name, password=PASSWORD)
     assert status == 200
+
+
+COUNTED = """
+from django.contrib.auth.models import User
+from apps.templates.models import Template
+print(Template.objects.count(), User.objects.filter(is_superuser=True).count())
+"""
+
+
+def by_hand() -> str:
+    """Return the commands of DEEPSEEK_SETUP.md's third way that need no network, but for the server's."""
+    text = (ROOT / "DEEPSEEK_SETUP.md").read_text(encoding="utf-8").partition("**By hand.**")[2]
+    lines = text.partition("```sh\n")[2].partition("```")[0].splitlines()
+    assert any("runserver" in line for line in lines)
+    lines = [line.replace("sk-…", "sk-of-mine") for line in lines]
+    return "\n".join(line for line in lines if not any(word in line for word in ("venv .venv", " pip ", "runserver")))
+
+
+def release() -> str:
+    """Return what the Procfile has done before a new version serves."""
+    (line,) = [line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("release:")]
+    return line.partition(":")[2]
+
+
+@pytest.mark.parametrize(
+    ("steps", "users", "environment"),
+    [
+        (by_hand, 1, {}),
+        (release, 0, {"DEBUG": "0", "SECRET_KEY": "only-for-steps-" + "k7Qp2mZx" * 8}),
+    ],
+)
+def test_its_steps_leave_a_library(
+    machine: Machine, tmp_path: Path, steps: Callable[[], str], users: int, environment: dict[str, str]
+) -> None:
+    environment = machine.environment | environment | {"DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}"}
+    environment["PATH"] = f"{PYTHON / 'bin'}:{environment.get('PATH', os.defpath)}"
+    program = f"set -e\n{steps()}\npython manage.py shell -v 0 -c '{COUNTED}'"
+    done = subprocess.run(
+        ["bash", "-c", program], cwd=machine.directory, env=environment, capture_output=True, text=True, check=True
+    )
+    templates, superusers = map(int, done.stdout.split()[-2:])
+    assert templates > 100
+    assert superusers == users
 
 
 def test_what_is_in_the_file_stays(tmp_path: Path) -> None:
