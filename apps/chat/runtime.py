@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 
 from apps.chat.conf import ChatConfig
 from apps.chat.engine.supervisor import Supervisor
-from apps.llm.breaker import BreakerPolicy, ProcessBreaker
+from apps.llm.breaker import BreakerPolicy, Change, ProcessBreaker
 from apps.llm.chain import Chain
 from apps.llm.price_rows import PRICES
 from apps.llm.providers import DIALECTS
@@ -25,6 +27,8 @@ from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
 from promptcraft.heap import Trimmer, share_heap
 
 __all__ = ["PROCESS_STARTED", "get_supervisor", "start_runtime", "stop_runtime"]
+
+logger = logging.getLogger("promptcraft.providers")
 
 PROCESS_STARTED = time.monotonic()
 
@@ -106,8 +110,30 @@ def _chain(config: ChatConfig) -> Chain:
         # A probe shows content within its attempt's own deadlines, or never will.
         probe_timeout_s=config.first_token_timeout_s + 30,
     )
-    # Not the loop's own, which may be rounded to ms.
-    return Chain(providers, {name: ProcessBreaker(policy, time.monotonic) for name in names})
+    if not names:
+        logger.warning(
+            "No provider can be asked: every completion will be refused. Set one of %s.",
+            ", ".join(f"{name.upper()}_API_KEY" for name in settings.PROVIDER_CHAIN if name != "mock"),
+        )
+    return Chain(
+        providers,
+        {
+            name: ProcessBreaker(policy, time.monotonic, partial(_tell_change, name, policy.cooldown_s))
+            for name in names
+        },
+    )
+
+
+def _tell_change(name: str, cooldown_s: float, change: Change, error_code: str | None) -> None:
+    """Say in the log what an operator may have to see to."""
+    line = {
+        Change.KEY_REFUSED: f"refuses its key: look at {name.upper()}_API_KEY",
+        Change.OUT_OF_FUNDS: "has no funds left: its account needs some",
+        Change.OPEN: f"failed ({error_code}) and is not asked for {cooldown_s:g} s: its breaker is open",
+        Change.HALF_OPEN: "is asked again: its breaker is half open",
+        Change.CLOSED: "answers again: its breaker is closed",
+    }[change]
+    logger.warning("provider %s %s", name, line)
 
 
 def _drain_on_signals(supervisor: Supervisor) -> None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import enum
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from apps.llm.errors import BreakerVerdict, Failure
 
-__all__ = ["Breaker", "BreakerHealth", "BreakerPolicy", "BreakerState", "Permit", "ProcessBreaker"]
+__all__ = ["Breaker", "BreakerHealth", "BreakerPolicy", "BreakerState", "Change", "Permit", "ProcessBreaker"]
 
 # Enough for a 95th percentile that does not jump, and it forgets yesterday.
 _TTFT_SAMPLES = 200
@@ -35,6 +35,22 @@ class BreakerState(enum.StrEnum):
     OPEN = "open"
     HALF_OPEN = "half_open"
     """The cooldown is over: one probe may go, or is on its way."""
+
+
+class Change(enum.Enum):
+    """What an operator is told of a provider, once until it answers again."""
+
+    KEY_REFUSED = enum.auto()
+    OUT_OF_FUNDS = enum.auto()
+    OPEN = enum.auto()
+    HALF_OPEN = enum.auto()
+    CLOSED = enum.auto()
+
+
+_TELLING: Mapping[str | None, Change] = {
+    Failure.KEY_REFUSED: Change.KEY_REFUSED,
+    Failure.OUT_OF_FUNDS: Change.OUT_OF_FUNDS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +150,22 @@ class Permit:
 
 
 class ProcessBreaker:
-    """The breaker of one process. `clock` is monotonic, in seconds. Memory is bounded, whatever the traffic."""
+    """The breaker of one process. `clock` is monotonic, in seconds. Memory is bounded, whatever the traffic.
 
-    def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+    `on_change` is told what an operator needs to know, each change once until the provider answers again, with the
+    code of the last failure.
+    """
+
+    def __init__(
+        self,
+        policy: BreakerPolicy,
+        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[Change, str | None], None] = lambda change, error_code: None,
+    ) -> None:
         self._policy = policy
         self._clock = clock
+        self._on_change = on_change
+        self._told: set[Change] = set()
         # Each opening and closing begins a new generation; an attempt says nothing about any but its own.
         self._generation = 0
         self._opened_at: float | None = None
@@ -171,6 +198,7 @@ class ProcessBreaker:
         if self._probe is not None and now - self._probe_began_at < self._policy.probe_timeout_s:
             return None
         self._probe, self._probe_began_at = Permit(self, self._generation), now
+        self._tell(Change.HALF_OPEN)
         return self._probe
 
     def health(self) -> BreakerHealth:
@@ -205,11 +233,14 @@ class ProcessBreaker:
         elif self._counts(permit):
             self._failures_in_a_row = 0
             self._recent.add(now, success=True)
+            self._told.clear()
 
     def failed(self, permit: Permit, verdict: BreakerVerdict, error_code: str | None) -> None:
         """Count a failure, and open if it is one too many or a probe's."""
         if error_code and (verdict is not BreakerVerdict.NOTHING or error_code in _REMEMBERED):
             self._last_error_code = error_code
+        if (telling := _TELLING.get(error_code)) is not None:
+            self._tell(telling)
         if verdict is BreakerVerdict.NOTHING:
             self.released(permit)
             return
@@ -242,11 +273,19 @@ class ProcessBreaker:
     def _open(self, now: float) -> None:
         self._opened_at = now
         self._begin_generation()
+        self._tell(Change.OPEN)
 
     def _close(self) -> None:
         self._opened_at = None
         self._seen = True
         self._begin_generation()
+        self._tell(Change.CLOSED)
+        self._told.clear()
+
+    def _tell(self, change: Change) -> None:
+        if change not in self._told:
+            self._told.add(change)
+            self._on_change(change, self._last_error_code)
 
     def _begin_generation(self) -> None:
         self._generation += 1

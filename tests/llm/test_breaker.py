@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.llm.breaker import BreakerPolicy, Permit, ProcessBreaker, Window
+from apps.llm.breaker import BreakerPolicy, Change, Permit, ProcessBreaker, Window
 from apps.llm.errors import BreakerVerdict
 
 FAILURE, OPEN_NOW, NOTHING = BreakerVerdict.FAILURE, BreakerVerdict.OPEN_NOW, BreakerVerdict.NOTHING
@@ -340,3 +340,55 @@ def test_never_more_than_one_probe_and_never_wedged(steps):
                 getattr(one, step)()
     clock.forward(POLICY.cooldown_s + POLICY.probe_timeout_s)
     assert breaker.permit() is not None
+
+
+# --- what an operator is told
+
+
+@pytest.fixture
+def told() -> list[tuple[str, str | None]]:
+    return []
+
+
+@pytest.fixture
+def telling(clock, told) -> ProcessBreaker:
+    return ProcessBreaker(POLICY, clock, lambda change, code: told.append((change.name, code)))
+
+
+def test_each_change_is_told_once_however_long_it_lasts(telling, clock, told):
+    fail(telling, 5)
+    assert told == [("OPEN", "server_error")]
+    for _ in range(3):
+        clock.forward(30)
+        fail(telling)
+    assert told[1:] == [("HALF_OPEN", "server_error")]
+    clock.forward(30)
+    permit(telling).success()
+    assert told[2:] == [("CLOSED", "server_error")]
+
+
+def test_the_next_time_is_told_again(telling, clock, told):
+    for _ in range(2):
+        fail(telling, 5)
+        clock.forward(30)
+        permit(telling).success()
+    assert [change for change, _ in told] == ["OPEN", "HALF_OPEN", "CLOSED"] * 2
+
+
+@pytest.mark.parametrize("code", ["key_refused", "out_of_funds"])
+@pytest.mark.parametrize("verdict", [FAILURE, NOTHING])
+def test_what_the_operator_sees_to_is_told_at_once(telling, told, code, verdict):
+    for _ in range(3):
+        permit(telling).failure(verdict, code)
+    assert [change for change, _ in told] == [code.upper()]
+    permit(telling).success()
+    permit(telling).failure(verdict, code)
+    assert [change for change, _ in told] == [code.upper()] * 2
+
+
+def test_of_a_provider_that_answers_nothing_is_told(telling, told):
+    for _ in range(3):
+        permit(telling).success()
+        permit(telling).failure(NOTHING, "rate_limited")
+    assert told == []
+    assert len(Change) == 5
