@@ -11,7 +11,7 @@ from apps.core.private_files import keep_private
 
 __all__ = ["complete_env"]
 
-_SAYS_WHERE_IT_RUNS = re.compile(r"^\s*(?:export\s+)?(?:DEBUG|SECRET_KEY)\s*=", re.MULTILINE)
+_SAYS_WHERE_IT_RUNS = re.compile(r"^[ \t]*(?:export[ \t]+)?(?:DEBUG|SECRET_KEY)[ \t]*=", re.MULTILINE)
 
 
 def complete_env(path: Path) -> bool:

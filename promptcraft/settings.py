@@ -363,9 +363,12 @@ def _origins(name: str) -> list[str]:
     return origins
 
 
-def local_origins(debug: bool) -> list[str]:
+_LOCAL_ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?\Z")
+
+
+def local_origins(debug: bool) -> list[re.Pattern[str]]:
     """Return patterns of the developer's machine: a page that is being written is served from any port of it."""
-    return [r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?\Z"] if debug else []
+    return [_LOCAL_ORIGIN] if debug else []
 
 
 CORS_ALLOWED_ORIGINS = _origins("CORS_ALLOWED_ORIGINS")

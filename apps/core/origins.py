@@ -19,7 +19,7 @@ _MOST_TOLD = 32
 def is_allowed_origin(origin: str) -> bool:
     """Tell whether the operator lets pages of an origin read, or, with DEBUG=1, it is of the developer's machine."""
     return origin in settings.CORS_ALLOWED_ORIGINS or any(
-        re.match(one, origin) for one in settings.CORS_ALLOWED_ORIGIN_REGEXES
+        one.match(origin) for one in settings.CORS_ALLOWED_ORIGIN_REGEXES
     )
 
 
