@@ -1,4 +1,4 @@
-"""The only reader of the environment. `docs/configuration` in the README lists every variable.
+"""The only reader of the environment. docs/configuration.md lists every variable.
 
 A missing or malformed value stops the start with one line that names it.
 """

@@ -52,22 +52,22 @@ def _members(of: type[enum.StrEnum]) -> set[str]:
     return {member.value for member in of}
 
 
-def test_readme_names_every_endpoint():
-    paths = set(re.findall(r"/api/v2/[\w/{}.-]*|/metrics", text_of("README.md")))
+def test_the_api_page_names_every_endpoint():
+    paths = set(re.findall(r"/api/v2/[\w/{}.-]*|/metrics", text_of("docs/api.md")))
     written = {re.sub(r"\{\w*\}", "{}", path).rstrip("/") for path in paths}
     missing = [path for path in _endpoints() if path.startswith("/api/") and path.rstrip("/") not in written]
     assert len(_endpoints()) > 10
-    assert not missing, f"Write these into the README's list of endpoints, with their full path: {missing}"
+    assert not missing, f"Write these into docs/api.md, with their full path: {missing}"
 
 
-def test_readme_names_no_endpoint_that_is_gone():
+def test_the_api_page_names_no_endpoint_that_is_gone():
     served = {path.rstrip("/") for path in _endpoints()}
     prefixes = {path[: match.start()] for path in served for match in re.finditer("/", f"{path}/")}
     written = {
-        re.sub(r"\{\w*\}", "{}", path).rstrip("/.") for path in re.findall(r"/api/v2/[\w/{}.-]+", text_of("README.md"))
+        re.sub(r"\{\w*\}", "{}", path).rstrip("/.") for path in re.findall(r"/api/v2/[\w/{}.-]+", text_of("docs/api.md"))
     }
     gone = sorted(path for path in written if path not in served | prefixes)
-    assert not gone, f"The README names paths that the server does not have: {gone}"
+    assert not gone, f"docs/api.md names paths that the server does not have: {gone}"
 
 
 def test_every_error_code_is_explained():

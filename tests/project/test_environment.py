@@ -1,4 +1,4 @@
-"""The settings, .env.example and the README name the same variables with the same defaults."""
+"""The settings, .env.example and docs/configuration.md name the same variables with the same defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from promptcraft.settings import ENVIRONMENT
 from tests.project.tree import ROOT, parsed, text_of
 
 EXAMPLE_LINE = re.compile(r"(?m)^#?(?P<name>[A-Z][A-Z0-9_]*)=(?P<default>.*)$")
-README_ROW = re.compile(r"(?m)^\|\s*(?P<cells>`[A-Z][A-Z0-9_]*`[^|]*)\|")
+ROW = re.compile(r"(?m)^\|\s*(?P<cells>`[A-Z][A-Z0-9_]*`[^|]*)\|")
 VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]+)`")
 # Naming the chain, even with its default, lets the mock serve next to real keys.
 CHANGES_WHEN_NAMED = {"PROVIDER_CHAIN"}
@@ -71,11 +71,11 @@ def test_example_has_one_line_on_each_variable():
     assert not bare, f".env.example says nothing about {bare}"
 
 
-def test_readme_table_names_every_variable():
-    cells = "".join(match["cells"] for match in README_ROW.finditer(text_of("README.md")))
+def test_the_configuration_page_names_every_variable():
+    cells = "".join(match["cells"] for match in ROW.finditer(text_of("docs/configuration.md")))
     named, listed = set(VARIABLE.findall(cells)), set(ENVIRONMENT)
     assert named == listed, (
-        f"The README's configuration table lacks {sorted(listed - named)} and invents {sorted(named - listed)}"
+        f"docs/configuration.md lacks {sorted(listed - named)} and invents {sorted(named - listed)}"
     )
 
 
