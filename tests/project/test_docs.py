@@ -64,7 +64,8 @@ def test_the_api_page_names_no_endpoint_that_is_gone():
     served = {path.rstrip("/") for path in _endpoints()}
     prefixes = {path[: match.start()] for path in served for match in re.finditer("/", f"{path}/")}
     written = {
-        re.sub(r"\{\w*\}", "{}", path).rstrip("/.") for path in re.findall(r"/api/v2/[\w/{}.-]+", text_of("docs/api.md"))
+        re.sub(r"\{\w*\}", "{}", path).rstrip("/.")
+        for path in re.findall(r"/api/v2/[\w/{}.-]+", text_of("docs/api.md"))
     }
     gone = sorted(path for path in written if path not in served | prefixes)
     assert not gone, f"docs/api.md names paths that the server does not have: {gone}"

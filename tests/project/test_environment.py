@@ -74,9 +74,7 @@ def test_example_has_one_line_on_each_variable():
 def test_the_configuration_page_names_every_variable():
     cells = "".join(match["cells"] for match in ROW.finditer(text_of("docs/configuration.md")))
     named, listed = set(VARIABLE.findall(cells)), set(ENVIRONMENT)
-    assert named == listed, (
-        f"docs/configuration.md lacks {sorted(listed - named)} and invents {sorted(named - listed)}"
-    )
+    assert named == listed, f"docs/configuration.md lacks {sorted(listed - named)} and invents {sorted(named - listed)}"
 
 
 @pytest.mark.parametrize("path", ["DEEPSEEK_SETUP.md", "docs/errors.md", "CONTRIBUTING.md"])

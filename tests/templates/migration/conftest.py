@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from tests.contract.limit_fixtures import add_user, started
+from tests.frontend.code_blocks import write_modules
 from tests.operations.programs import need_program
-from tests.server import PASSWORD, USERNAME, ServerProcess
-from tests.templates.migration.guide import write_modules
+from tests.server import PASSWORD, ROOT, USERNAME, ServerProcess
 
+GUIDE = ROOT / "docs" / "migration-websocket-to-sse.md"
 _NODE_S = 60
 _OLDEST_NODE = (20, 10)
 _CALM = {"PROVIDER_CHAIN": "mock", "LEGACY_WEBSOCKETS": "1", "SSE_ROLLOUT_PHASE": "percentage"}
@@ -79,7 +80,7 @@ def node() -> tuple[str, ...]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the guide's modules are."""
     folder = tmp_path_factory.mktemp("front-end")
-    write_modules(folder)
+    write_modules(GUIDE, folder, Path(__file__).parent)
     return folder
 
 

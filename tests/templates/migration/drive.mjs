@@ -2,10 +2,10 @@
 import { text } from "node:stream/consumers";
 
 import * as after from "./after/app.mjs";
-import { Completion } from "./after/completion.mjs";
-import { Session } from "./after/session.mjs";
+import { Completion } from "./client/completion.mjs";
+import { Session } from "./client/session.mjs";
 import { shadow } from "./after/shadow.mjs";
-import { events } from "./after/sse.mjs";
+import { events } from "./client/sse.mjs";
 import { choose } from "./after/switch.mjs";
 import * as before from "./before/app.mjs";
 import { Socket } from "./before/socket.mjs";

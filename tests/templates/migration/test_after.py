@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.accounts.forgery import claims_of, forge
+from tests.frontend.code_blocks import modules
 from tests.server import PASSWORD, USERNAME
-from tests.templates.migration.conftest import FrontEnd
-from tests.templates.migration.guide import modules
+from tests.templates.migration.conftest import GUIDE, FrontEnd
 
 EVENTS = "GET /api/v2/chat/completions/{id}/events/"
 GENERATE = "POST /api/v2/prompts/generate/"
@@ -20,12 +20,9 @@ PROMPT = "write something about {{ product }} for my shop"
 
 
 def test_the_guide_has_every_module() -> None:
-    assert sorted(modules()) == [
+    assert sorted(modules(GUIDE)) == [
         "after/app.mjs",
-        "after/completion.mjs",
-        "after/session.mjs",
         "after/shadow.mjs",
-        "after/sse.mjs",
         "after/switch.mjs",
         "before/app.mjs",
         "before/socket.mjs",
@@ -34,7 +31,7 @@ def test_the_guide_has_every_module() -> None:
 
 def test_both_clients_have_the_same_calls() -> None:
     calls = [
-        {line.split("function ")[1].split("(")[0] for line in modules()[name].splitlines() if "export" in line}
+        {line.split("function ")[1].split("(")[0] for line in modules(GUIDE)[name].splitlines() if "export" in line}
         for name in ("before/app.mjs", "after/app.mjs")
     ]
     assert calls[0] == calls[1] == {"connect", "chat", "generate", "intent", "optimize", "search"}
