@@ -36,7 +36,7 @@ from apps.llm.providers.scenario import parse_scenario
 from apps.llm.wire.openai import parse_request
 from promptcraft.database import run_in_database
 
-__all__ = ["Asked", "Opened", "cancel", "find", "open_completion", "resume", "window_of"]
+__all__ = ["Asked", "Opened", "cancel", "find", "open_completion", "parse_scenario", "resume", "window_of"]
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _THEIR_FAULT = frozenset({400, 408, 413, 415})

@@ -13,7 +13,7 @@ from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 
 from promptcraft.schema import answers, errors, health, prompts, request, stream
 from promptcraft.schema.errors import error_refs
-from promptcraft.schema.headers import HEADERS, PARAMETERS, header_refs, parameter_refs
+from promptcraft.schema.headers import HEADERS, LIMIT_HEADERS, PARAMETERS, header_refs, parameter_refs
 from promptcraft.schema.paths import PATHS, TAGS
 
 __all__ = ["complete", "rendered"]
@@ -95,6 +95,8 @@ def complete(result: dict[str, Any], **generation: Any) -> dict[str, Any]:
 
 def _described(path: str, item: dict[str, Any]) -> dict[str, Any]:
     """Give REST framework's operations the words and headers that those written here have."""
+    # The workbench has a window of its own, which each of its answers tells.
+    limits = LIMIT_HEADERS if path.startswith("/api/v2/templates/") else ()
     for operation in item.values():
         if "summary" not in operation and "description" in operation:
             operation["summary"] = re.sub(r"\.$", "", operation.pop("description"))
@@ -104,7 +106,7 @@ def _described(path: str, item: dict[str, Any]) -> dict[str, Any]:
             operation["requestBody"]["required"] = True
         for status, response in operation["responses"].items():
             response["description"] = response.get("description") or HTTPStatus(int(status)).phrase
-            response["headers"] = {**header_refs(), **response.get("headers", {})}
+            response["headers"] = {**header_refs(*limits), **response.get("headers", {})}
         operation["responses"] |= error_refs(*_MORE_ERRORS.get(path, ()))
     return item
 

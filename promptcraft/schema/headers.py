@@ -98,8 +98,8 @@ PARAMETERS: dict[str, Any] = {
         "X-Mock-Scenario",
         "header",
         "For the mock provider alone: the fault or form to rehearse. The `n` of `cut_after_n` and `error_after_n` may "
-        "be a number of tokens.",
-        {"anyOf": [words(SCENARIOS), text(pattern=r"^(cut|error)_after_\d{1,4}$")]},
+        "be a number of tokens. Empty is none.",
+        {"anyOf": [words(SCENARIOS), text(pattern=r"^((cut|error)_after_[0-9]{1,4})?$")]},
     ),
     "Last-Event-ID": _sent(
         "Last-Event-ID",

@@ -7,9 +7,11 @@ from typing import Any
 
 __all__ = [
     "Schema",
+    "any_of",
     "array",
     "constant",
     "flag",
+    "json_text",
     "number",
     "one_of",
     "optional",
@@ -79,6 +81,17 @@ def one_of(*choices: Schema, description: str = "") -> Schema:
     """Describe a value that has exactly one of several shapes."""
     choice: Schema = {"oneOf": list(choices)}
     return {"description": description, **choice} if description else choice
+
+
+def any_of(*choices: Schema, description: str = "") -> Schema:
+    """Describe a value that has at least one of several shapes."""
+    choice: Schema = {"anyOf": list(choices)}
+    return {"description": description, **choice} if description else choice
+
+
+def json_text(content: Schema) -> Schema:
+    """Describe a string that holds JSON of one shape."""
+    return {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
 
 
 def optional(schema: Schema) -> Schema:

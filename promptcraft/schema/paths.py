@@ -193,7 +193,7 @@ _HEALTH: dict[str, Any] = {
     },
 }
 
-_YAML = {"schema": text()}
+# YAML is described as what it parses to.
 _DOCUMENT = {"schema": {"type": "object"}}
 
 _DOCUMENTATION: dict[str, Any] = {
@@ -211,8 +211,8 @@ _DOCUMENTATION: dict[str, Any] = {
                     "content": {
                         "application/json": _DOCUMENT,
                         "application/vnd.oai.openapi+json": _DOCUMENT,
-                        "application/yaml": _YAML,
-                        "application/vnd.oai.openapi": _YAML,
+                        "application/yaml": _DOCUMENT,
+                        "application/vnd.oai.openapi": _DOCUMENT,
                     },
                 }
             },

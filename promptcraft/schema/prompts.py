@@ -11,9 +11,9 @@ from apps.templates.prompts.requests import GENERATE_MEMBERS, MAX_PROMPT_CHARACT
 from promptcraft.schema.errors import error_refs
 from promptcraft.schema.examples import COMPLETION
 from promptcraft.schema.headers import COMPLETION_HEADERS, LIMIT_HEADERS, header_refs, parameter_refs
-from promptcraft.schema.notation import Schema, array, flag, number, optional, record, ref, text, whole, words
+from promptcraft.schema.notation import Schema, any_of, array, flag, number, optional, record, ref, text, whole, words
 from promptcraft.schema.request import SCHEMAS as COMPLETION_BODY
-from promptcraft.schema.stream import event_stream
+from promptcraft.schema.stream import event_stream, last_events, named_event, numbered_events
 
 __all__ = ["PATHS", "SCHEMAS", "TAG"]
 
@@ -42,12 +42,12 @@ _FOUND = array(ref("FoundTemplate"), "Best first.")
 _VARIABLES = optional(record({}, "By name; each of the type that the template says."))
 
 _STREAM = """\
-Server-sent events, one for each step: `event:` names it, `data:` is its object on one line. A ping is the line
-`: ping`. The end is `data: [DONE]`, or, if it failed on the way, an unnamed event with a `StreamError` and nothing
-more."""
+One of the server-sent events, of which there is one for each step: `event:` names it, `data:` is its object on one
+line. A ping is the line `: ping`. The end is `data: [DONE]`, or, if it failed on the way, an unnamed event with a
+`StreamError` and nothing more."""
 _RUN_STREAM = """\
 The events `intent`, `templates`, `optimization` and `completion`, without ids, each as it is ready; then the
-completion's own events as in `EventStream`, ids and all, to `data: [DONE]`. What breaks off is resumed under the
+completion's own events as in `StreamEvent`, ids and all, to `data: [DONE]`. What breaks off is resumed under the
 `events` that `completion` names."""
 
 _INTENT: dict[str, Schema] = {
@@ -151,8 +151,17 @@ SCHEMAS: dict[str, Schema] = {
             "completion": ref("ChatCompletion"),
         }
     ),
-    "StepStream": {"type": "string", "contentMediaType": "text/event-stream", "description": _STREAM},
-    "RunStream": {"type": "string", "contentMediaType": "text/event-stream", "description": _RUN_STREAM},
+    "IntentEvent": any_of(named_event("intent", ref("Intent")), *last_events(), description=_STREAM),
+    "OptimizationEvent": any_of(named_event("optimization", ref("Optimization")), *last_events(), description=_STREAM),
+    "RunEvent": any_of(
+        named_event("intent", ref("IntentOfRun")),
+        named_event("templates", ref("MatchingTemplates")),
+        named_event("optimization", ref("Optimization")),
+        named_event("completion", record({"id": text(), "events": text("Where its events are resumed.")})),
+        *numbered_events(),
+        *last_events(),
+        description=_RUN_STREAM,
+    ),
 }
 
 
@@ -191,8 +200,8 @@ def _operation(
     }
 
 
-def _content(schema: str, stream: str) -> dict[str, Any]:
-    return {"application/json": {"schema": ref(schema)}, "text/event-stream": {"schema": ref(stream)}}
+def _content(schema: str, event: str) -> dict[str, Any]:
+    return {"application/json": {"schema": ref(schema)}, "text/event-stream": {"schema": ref(event)}}
 
 
 PATHS: dict[str, Any] = {
@@ -203,7 +212,7 @@ PATHS: dict[str, Any] = {
         "does not answer as it should.",
         body="IntentRequest",
         example={"query": "a newsletter for home bakers, friendly, about 200 words"},
-        content=_content("Intent", "StepStream"),
+        content=_content("Intent", "IntentEvent"),
         statuses=(402, 429),
     ),
     "/api/v2/prompts/optimize/": _operation(
@@ -214,7 +223,7 @@ PATHS: dict[str, Any] = {
         "for once more and then dropped. A prompt that is good already is left alone.",
         body="OptimizeRequest",
         example={"prompt": "write something about {{ product }} for my shop", "tone": "warm"},
-        content=_content("Optimization", "StepStream"),
+        content=_content("Optimization", "OptimizationEvent"),
         statuses=(402, 403, 404, 429),
     ),
     "/api/v2/prompts/generate/": _operation(
@@ -239,7 +248,7 @@ PATHS: dict[str, Any] = {
         "of the rate limit is the answer's: rules do the steps then. It streams unless `stream` is false.",
         body="RunRequest",
         example={"query": "product description of a rain coat for my shop"},
-        content=_content("Run", "RunStream"),
+        content=_content("Run", "RunEvent"),
         parameters=("X-Mock-Scenario",),
         statuses=(402, 429, 502, 504),
     ),

@@ -1,12 +1,16 @@
-"""The event stream: its grammar in words, its events as schemas, and examples to the byte."""
+"""The event streams: their grammar in words, each event as a schema, and examples to the byte.
+
+OpenAPI 3.1 has no word for a sequence of events. The schema of `text/event-stream` here is that of one event as a
+parser of server-sent events gives it, which is how tools that check streams read it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from promptcraft.schema.notation import Schema, array, constant, one_of, record, ref, whole
+from promptcraft.schema.notation import Schema, any_of, array, constant, json_text, one_of, record, ref, text
 
-__all__ = ["EXAMPLES", "SCHEMAS", "event_stream"]
+__all__ = ["EXAMPLES", "SCHEMAS", "event_stream", "last_events", "named_event", "numbered_events"]
 
 _GRAMMAR = """\
 Server-sent events in UTF-8; lines end with LF.
@@ -16,6 +20,7 @@ Server-sent events in UTF-8; lines end with LF.
     ping   = ": ping" LF
     done   = "data: [DONE]" LF LF
 
+- Each event is of this schema, its fields as a parser gives them.
 - Ids start at 1 and rise. Sent back as `Last-Event-ID`, one of them resumes the stream after its event.
 - `json` is one line: a `ChatCompletionChunk`, or a `StreamError` as the last event. U+0085, U+2028 and U+2029 are
   escaped in it.
@@ -31,30 +36,33 @@ Server-sent events in UTF-8; lines end with LF.
 def event_stream(*examples: str) -> dict[str, Any]:
     """Return `text/event-stream` as an answer's media type."""
     return {
-        "text/event-stream": {"schema": ref("EventStream"), "examples": {name: EXAMPLES[name] for name in examples}}
+        "text/event-stream": {"schema": ref("StreamEvent"), "examples": {name: EXAMPLES[name] for name in examples}}
     }
 
 
-_JSON_EVENT = one_of(ref("ChatCompletionChunk"), ref("StreamError"))
+_UNNAMED = constant("message", "Not sent: what a parser calls an event without a name.")
+_DONE = record({"event": _UNNAMED, "data": constant("[DONE]")}, absent=("event",))
+_EVENT_ID = text("A number that rises from 1.", pattern="^[1-9][0-9]*$")
+
+
+def named_event(name: str, data: Schema) -> Schema:
+    """Describe an event with a name and one line of JSON."""
+    return record({"event": constant(name), "data": json_text(data)})
+
+
+def numbered_events() -> list[Schema]:
+    """Describe a completion's events, each with its id."""
+    data = json_text(one_of(ref("ChatCompletionChunk"), ref("StreamError")))
+    return [record({"id": _EVENT_ID, "event": _UNNAMED, "data": data}, absent=("event",)), _DONE]
+
+
+def last_events() -> list[Schema]:
+    """Describe the ends of a stream that has no ids."""
+    return [record({"event": _UNNAMED, "data": json_text(ref("StreamError"))}, absent=("event",)), _DONE]
+
 
 SCHEMAS: dict[str, Schema] = {
-    "EventStream": {
-        "type": "string",
-        "description": _GRAMMAR,
-        "contentMediaType": "text/event-stream",
-        "contentSchema": array(ref("StreamEvent")),
-    },
-    "StreamEvent": record(
-        {
-            "id": whole("Not there at `[DONE]`.", minimum=1),
-            "data": one_of(
-                {"type": "string", "contentMediaType": "application/json", "contentSchema": _JSON_EVENT},
-                constant("[DONE]"),
-            ),
-        },
-        "One event, its fields as they were sent.",
-        absent=("id",),
-    ),
+    "StreamEvent": any_of(*numbered_events(), description=_GRAMMAR),
     "StreamError": record(
         {
             "error": ref("ErrorDetail"),

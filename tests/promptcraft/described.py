@@ -9,11 +9,22 @@ from functools import cache
 from typing import Any
 
 import httpx
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+import yaml
+from jsonschema import Draft202012Validator, ValidationError, validators  # type: ignore[import-untyped]
 
 from promptcraft.schema.document import rendered
 
-__all__ = ["METHODS", "all_references", "check_answer", "check_stream", "document", "fits", "problems", "resolve"]
+__all__ = [
+    "METHODS",
+    "all_references",
+    "check_answer",
+    "check_stream",
+    "document",
+    "events_of",
+    "fits",
+    "problems",
+    "resolve",
+]
 
 METHODS = ("get", "post", "put", "patch", "delete")
 _PING = ": ping\n"
@@ -73,11 +84,41 @@ def check_answer(method: str, path: str, answer: httpx.Response) -> None:
     media_type = answer.headers["Content-Type"].partition(";")[0]
     assert media_type in described["content"], f"{media_type} is not in the document"
     schema = described["content"][media_type]["schema"]
-    if media_type == "text/event-stream":
-        check_stream(answer.text)
-    else:
-        value = answer.json() if media_type.endswith("json") else answer.text
+    for value in _values(media_type, answer):
         assert problems(value, schema) == []
+    if schema == {"$ref": "#/components/schemas/StreamEvent"}:
+        check_stream(answer.text)
+
+
+def _values(media_type: str, answer: httpx.Response) -> Iterator[object]:
+    """Yield what an answer's schema describes: what JSON and YAML parse to, each event of a stream, else the text."""
+    if media_type.endswith("json"):
+        yield answer.json()
+    elif media_type in ("application/yaml", "application/vnd.oai.openapi"):
+        yield yaml.safe_load(answer.text)
+    elif media_type == "text/event-stream":
+        yield from events_of(answer.text)
+    else:
+        yield answer.text
+
+
+def events_of(text: str) -> Iterator[dict[str, str]]:
+    """Yield the events of a stream with their fields, as a parser does."""
+    for block in text.replace(_PING, "").removesuffix("\n\n").split("\n\n"):
+        yield {"event": "message", **dict(line.split(": ", 1) for line in block.split("\n"))}
+
+
+def _content(
+    validator: Draft202012Validator, schema: Mapping[str, Any], text: object, whole: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    """Judge what a string holds, which JSON Schema leaves to whoever reads it."""
+    if isinstance(text, str) and whole.get("contentMediaType") == "application/json":
+        try:
+            content = json.loads(text)
+        except ValueError:
+            yield ValidationError(f"no JSON: {text[:100]}")
+        else:
+            yield from validator.descend(content, schema)
 
 
 def check_stream(text: str) -> list[Any]:
@@ -123,7 +164,8 @@ def _check_headers(answer: httpx.Response, described: Mapping[str, Any]) -> None
 @cache
 def _validator(schema: str, *, closed: bool) -> Draft202012Validator:
     judged = json.loads(schema)
-    return Draft202012Validator(
+    judge: Draft202012Validator = validators.extend(Draft202012Validator, {"contentSchema": _content})
+    return judge(
         {
             "allOf": [_closed(judged) if closed else judged],
             "components": {"schemas": _components(closed=closed)},

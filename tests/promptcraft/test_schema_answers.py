@@ -9,7 +9,7 @@ import pytest
 
 from promptcraft.schema.headers import COMPLETION_HEADERS, LIMIT_HEADERS
 from tests.each import each
-from tests.promptcraft.described import check_answer, check_stream
+from tests.promptcraft.described import check_answer, check_stream, events_of, problems
 from tests.server import PASSWORD, USERNAME, ServerProcess
 from tests.upstream import UpstreamServer
 from tests.upstream.samples import SAMPLES
@@ -268,3 +268,47 @@ def test_registering(visitor):
 def test_the_documentation_of_itself(visitor):
     for path in ("schema/", "schema/?format=yaml", "schema/?format=nonsense", "docs/"):
         check_answer("get", f"/api/v2/{path.partition('?')[0]}", visitor.get(f"/api/v2/{path}"))
+
+
+STEPS: dict[str, dict[str, Any]] = {
+    "intent": {"query": "a newsletter for home bakers, friendly, about 200 words"},
+    "optimize": {"prompt": "write something about {{ product }} for my shop"},
+    "generate": {"prompt": "Say hello", "max_tokens": 3},
+    "run": {"query": "product description of a rain coat for my shop", "max_tokens": 3},
+}
+
+
+@each("step", STEPS)
+@each("stream", [False, True], ids=["object", "stream"])
+def test_a_step_of_the_workbench(caller, step, stream):
+    path = f"/api/v2/prompts/{step}/"
+    answer = caller.post(path, json={**STEPS[step], "stream": stream})
+    check_answer("post", path, answer)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/event-stream" if stream else "application/json")
+
+
+def test_an_event_that_is_not_as_described_is_seen(caller):
+    answer = caller.post("/api/v2/prompts/intent/", json={**STEPS["intent"], "stream": True})
+    schema = {"$ref": "#/components/schemas/IntentEvent"}
+    first, *_ = events_of(answer.text)
+    assert problems(first, schema) == []
+    assert problems({**first, "data": first["data"].replace('"confidence":', '"certainty":')}, schema)
+    assert problems({**first, "event": "templates"}, schema)
+
+
+@each("form", ["json", "yaml"])
+def test_an_exported_template(caller, form):
+    made = caller.post(
+        "/api/v2/templates/",
+        json={
+            "title": "Tides",
+            "category": "seo",
+            "text": "Say when: {{ port }}.",
+            "variables": [{"name": "port", "type": "string", "required": True}],
+        },
+    )
+    path = "/api/v2/templates/{slug}/export/"
+    answer = caller.get(path.format(slug=made.json()["slug"]), params={"format": form})
+    check_answer("get", path, answer)
+    assert form in answer.headers["Content-Type"]

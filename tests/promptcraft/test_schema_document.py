@@ -18,7 +18,7 @@ from apps.llm.errors import Code, Failure
 from promptcraft.schema.document import rendered
 from promptcraft.version import VERSION
 from tests.each import each
-from tests.promptcraft.described import METHODS, all_references, check_stream, document, problems, resolve
+from tests.promptcraft.described import METHODS, all_references, check_stream, document, events_of, problems, resolve
 from tests.promptcraft.surface import API_ROUTES
 
 OPERATIONS = [
@@ -145,7 +145,8 @@ def test_every_example_is_of_its_schema():
         examples += [described["example"]] if "example" in described else []
         for example in examples:
             seen += 1
-            assert problems(example, described["schema"]) == []
+            values = events_of(example) if media_type == "text/event-stream" else [example]
+            assert [found for value in values for found in problems(value, described["schema"])] == []
             if media_type == "text/event-stream":
                 check_stream(example)
     assert seen > 30

@@ -278,7 +278,7 @@ EXPORT = _operation(
     "template_export",
     path=[_OF_SLUG],
     parameters=[_query("format", "The form of the file.", _text(enum=["json", "yaml"], default="json"))],
-    responses={(200, "application/json"): _PORTABLE, (200, "application/yaml"): _text()},
+    responses={(200, "application/json"): _PORTABLE, (200, "application/yaml"): _PORTABLE},
 )
 IMPORT = _operation(
     "template_import",

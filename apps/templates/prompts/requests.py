@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.llm.errors import Code, InvalidRequest
+from apps.llm.wire import json
 from apps.llm.wire.checks import boolean, json_object, one_of, shown
+from apps.llm.wire.request import parse_request
 from apps.templates.categories import CATEGORIES, UNKNOWN
 from apps.templates.models import Label
 
@@ -168,11 +170,15 @@ def read_generate(body: Mapping[str, object]) -> GenerateRequest:
 def read_run(body: Mapping[str, object]) -> RunRequest:
     """Read `{query, variables?, stream?}` and members of a completion's body."""
     members = known_members(body, RUN_MEMBERS)
+    query = _query(members)
+    chat = completion_members(body, RUN_MEMBERS, instead="`query`")
+    # The completion comes last, after answers that cost something: what is wrong with it is said first.
+    parse_request(json.dumps({**chat, "messages": [{"role": "user", "content": query}]}))
     return RunRequest(
-        query=_query(members),
+        query=query,
         variables=json_object(members.get("variables", {}), "variables"),
         stream=_stream(members, default=True),
-        chat=completion_members(body, RUN_MEMBERS, instead="`query`"),
+        chat=chat,
     )
 
 

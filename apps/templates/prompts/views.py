@@ -17,7 +17,7 @@ from apps.chat.engine.generation import Generation
 from apps.chat.engine.latch import Latch
 from apps.chat.presentation import completion_json
 from apps.chat.responses import StreamResponse, json_response
-from apps.chat.services import Opened
+from apps.chat.services import Opened, parse_scenario
 from apps.chat.views import answer_completion, followers
 from apps.limits.headers import tell_window
 from apps.llm.errors import Code, InvalidRequest
@@ -135,7 +135,7 @@ def _asker(request: HttpRequest, caller: Caller, admitted: Latch | None = None) 
         caller=caller,
         request_id=context_of(request).request_id,
         idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
-        scenario=request.META.get("HTTP_X_MOCK_SCENARIO"),
+        scenario=parse_scenario(request.META.get("HTTP_X_MOCK_SCENARIO", "")),
         on_begun=on_begun,
         on_window=on_window,
     )

@@ -14,13 +14,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from re import _parser  # type: ignore[attr-defined]  # sre_parse, by its name since 3.11
 from typing import Any
 
 from apps.templates.rules.entities import find_entities
 from apps.templates.rules.intent import preload
 from apps.templates.rules.patterns import compiled
 from tests.doors.growth.growing import Growing, Work
+
+# sre_parse, by its name since 3.11.
+_parser: Any = importlib.import_module("re._parser")
 
 __all__ = ["Found", "found_patterns", "near_misses", "pattern_doors"]
 
