@@ -35,6 +35,7 @@ __all__ = [
     "REPLAY_WINDOW_S",
     "expired_purge",
     "families_alive",
+    "families_revoke",
     "family_ended",
     "family_open",
     "family_revoke",
@@ -90,6 +91,15 @@ def family_revoke(*, refresh: str) -> None:
     family_id = verify_refresh(refresh).family_id
     _revoke(family_id)
     _tell_ended(family_id)
+
+
+def families_revoke(*, user_id: int) -> None:
+    """End every log-in of a user's."""
+    alive = RefreshFamily.objects.filter(user_id=user_id, revoked_at__isnull=True)
+    ids = list(alive.values_list("pk", flat=True))
+    alive.update(revoked_at=timezone.now())
+    for family_id in ids:
+        _tell_ended(family_id)
 
 
 def password_rehash(*, user: User, encoded: str) -> None:

@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.accounts.access import Access
+from apps.accounts.access import NO_SCOPE, Access, Scope
 from apps.accounts.addresses import client_network
-from apps.accounts.identity import BearerAuthentication, Caller, authenticate
+from apps.accounts.identity import BearerAuthentication, Caller, authenticate, check_scope
 from apps.core.work_queue import Share, Turn, WorkQueue, user_share
 from apps.llm.errors import Forbidden
 from promptcraft.context import context_of
@@ -62,6 +62,8 @@ class JsonView(APIView):
     """
 
     access: ClassVar[Access]
+    scopes: ClassVar[frozenset[Scope]]
+    """Which API keys may call it, where `access` is AUTHENTICATED: those with one of these."""
     queue: ClassVar[WorkQueue] = DATABASE
     """Where its requests wait for a thread: short ones with the other calls of the database."""
 
@@ -74,6 +76,10 @@ class JsonView(APIView):
         super().__init_subclass__(**kwargs)
         if getattr(cls, "access", None) not in _PERMISSIONS:
             raise TypeError(f"{cls.__name__} must declare `access` as PUBLIC, AUTHENTICATED or STAFF")
+        if not hasattr(cls, "scopes"):
+            if cls.access is Access.AUTHENTICATED:
+                raise TypeError(f"{cls.__name__} must declare `scopes`, the API keys that may call it, or NO_SCOPE")
+            cls.scopes = NO_SCOPE
 
     @classmethod
     async def admit(cls, request: HttpRequest) -> Turn:
@@ -108,9 +114,11 @@ class JsonView(APIView):
             super().perform_authentication(request)
 
     def check_permissions(self, request: Request) -> None:
-        """Ask whether they may, but for OPTIONS."""
-        if request.method != "OPTIONS":
+        """Ask whether they may, but for OPTIONS, and for methods that are refused whoever calls."""
+        if request.method != "OPTIONS" and request.method in self.allowed_methods:
             super().check_permissions(request)
+            if isinstance(request.user, Caller):
+                check_scope(request.user, self.scopes)
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""Refresh families: one for each log-in, one row for each refresh token of it. And the forms of users' names.
+"""Refresh families: one for each log-in, one row for each refresh token of it. API keys. The forms of users' names.
 
     User ──< RefreshFamily ──< RefreshToken ── successor ──> RefreshToken
+    User ──< ApiKey
     User ──< NameForm
 
 No row holds a usable token. A token is signed again from its row whenever it must be answered a second time, so the
@@ -14,7 +15,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-__all__ = ["NameForm", "RefreshFamily", "RefreshToken"]
+__all__ = ["ApiKey", "NameForm", "RefreshFamily", "RefreshToken"]
 
 
 class RefreshFamily(models.Model):
@@ -46,6 +47,30 @@ class RefreshToken(models.Model):
 
     def __str__(self) -> str:
         return f"refresh token {self.pk}"
+
+
+class ApiKey(models.Model):
+    """A key for servers and tools, kept as its digest. Revoked, its row is gone. Times are whole seconds."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    start = models.CharField(max_length=8)
+    digest = models.CharField(max_length=64, unique=True)
+    scopes = models.JSONField()
+    # The models it may ask for; empty for all.
+    allowed_models = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """What the admin calls it."""
+
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.start}… {self.name}"
 
 
 class NameForm(models.Model):

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts import schema
-from apps.accounts.access import Access
+from apps.accounts.access import EVERY_SCOPE, Access
 from apps.accounts.addresses import client_network
 from apps.accounts.bodies import json_object, text_ahead, text_field
 from apps.accounts.families import family_revoke, token_rotate
@@ -146,6 +146,7 @@ class MeView(JsonView):
     """`GET me/`: who am I, what may I do, and which way?"""
 
     access = Access.AUTHENTICATED
+    scopes = EVERY_SCOPE
 
     @extend_schema(**schema.ME)
     def get(self, request: Request) -> Response:
@@ -158,6 +159,7 @@ class MeView(JsonView):
                 "email": caller.email,
                 "plan": caller.plan,
                 "limits": asdict(limits_of(caller)),
+                "is_staff": caller.is_staff,
                 "features": asdict(features_of(caller)),
             }
         )

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from apps.accounts.access import Access
-from apps.accounts.identity import Caller, authenticate
+from apps.accounts.access import NO_SCOPE, Access, Scope
+from apps.accounts.identity import Caller, authenticate, check_scope
 from apps.chat.envelope import error_response, translate
 from apps.llm.errors import Forbidden, MethodNotAllowed
 from promptcraft.context import context_of
@@ -32,8 +32,12 @@ def public(**methods: View) -> View:
     return _declared(view, Access.PUBLIC)
 
 
-def signed_in(**methods: View) -> View:
-    """Return a view for callers with a valid access token; methods are `async (request, caller, **route)`."""
+def signed_in(*scopes: Scope, **methods: View) -> View:
+    """Return a view for callers with a valid access token, or an API key that has one of the scopes.
+
+    Methods are `async (request, caller, **route)`.
+    """
+    of_keys = frozenset(scopes)
 
     async def view(request: HttpRequest, **route: str) -> HttpResponseBase:
         if request.method == "OPTIONS":
@@ -42,15 +46,16 @@ def signed_in(**methods: View) -> View:
             method = _pick(methods, request)
             caller: Caller = await authenticate(request.META.get("HTTP_AUTHORIZATION"))
             context_of(request).user_id = caller.user_id
+            check_scope(caller, of_keys)
             return await method(request, caller, **route)
         except Exception as error:
             return _refused(request, error)
 
-    return _declared(view, Access.AUTHENTICATED)
+    return _declared(view, Access.AUTHENTICATED, of_keys)
 
 
 def staff(**methods: View) -> View:
-    """Return a view for staff alone; methods are those of `signed_in`."""
+    """Return a view for staff who logged in; methods are those of `signed_in`."""
 
     def for_staff(method: View) -> View:
         async def checked(request: HttpRequest, caller: Caller, **route: str) -> HttpResponseBase:
@@ -63,8 +68,9 @@ def staff(**methods: View) -> View:
     return _declared(signed_in(**{name: for_staff(method) for name, method in methods.items()}), Access.STAFF)
 
 
-def _declared(view: View, access: Access) -> View:
+def _declared(view: View, access: Access, scopes: frozenset[Scope] = NO_SCOPE) -> View:
     view.access = access  # type: ignore[attr-defined]
+    view.scopes = scopes  # type: ignore[attr-defined]
     # Bearer tokens are not sent by browsers on their own: there is nothing to forge.
     view.csrf_exempt = True  # type: ignore[attr-defined]
     return view

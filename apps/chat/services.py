@@ -129,7 +129,9 @@ async def open_completion(asked: Asked) -> Opened:
 
     try:
         command = _checked(asked, body_sha256)
-        generation = supervisor.admit(command, supervisor.chain.plan(command.request), lease)
+        api_key = asked.caller.key
+        plan = supervisor.chain.plan(command.request, allowed=() if api_key is None else api_key.models)
+        generation = supervisor.admit(command, plan, lease)
         generation.hold_request(asked.body.hand_over())
     except PromptCraftError as error:
         on_failure(error)

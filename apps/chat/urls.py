@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from apps.accounts.access import Scope
 from apps.chat import health, views
 from apps.chat.endpoint import public, signed_in, staff
 from apps.chat.path_health import path_health
@@ -11,10 +12,10 @@ from apps.chat.path_health import path_health
 __all__ = ["urlpatterns"]
 
 urlpatterns = [
-    path("completions/", signed_in(POST=views.create_completion, GET=views.completion_list)),
-    path("completions/<str:completion_id>/", signed_in(GET=views.completion_detail)),
-    path("completions/<str:completion_id>/events/", signed_in(GET=views.completion_events)),
-    path("completions/<str:completion_id>/cancel/", signed_in(POST=views.cancel_completion)),
+    path("completions/", signed_in(Scope.CHAT, POST=views.create_completion, GET=views.completion_list)),
+    path("completions/<str:completion_id>/", signed_in(Scope.CHAT, GET=views.completion_detail)),
+    path("completions/<str:completion_id>/events/", signed_in(Scope.CHAT, GET=views.completion_events)),
+    path("completions/<str:completion_id>/cancel/", signed_in(Scope.CHAT, POST=views.cancel_completion)),
     path("health/", public(GET=health.health)),
     path("health/live/", public(GET=health.live)),
     path("health/ready/", public(GET=health.ready)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from apps.llm.breaker import Breaker, BreakerState
-from apps.llm.errors import ChainFailed, Code, InvalidRequest
+from apps.llm.errors import ChainFailed, Code, Forbidden, InvalidRequest
 from apps.llm.providers import owner_of
 from apps.llm.providers.base import ModelFacts, Provider, Target
 from apps.llm.wire.openai import CompletionRequest
@@ -45,17 +45,21 @@ class Chain:
         self.providers = tuple(providers)
         self.breakers = breakers
 
-    def plan(self, request: CompletionRequest) -> list[Candidate]:
-        """Return who to ask, in order.
+    def plan(self, request: CompletionRequest, *, allowed: Sequence[str] = ()) -> list[Candidate]:
+        """Return who to ask, in order; `allowed` are the models that the caller may ask for, empty for all.
 
-        Raises InvalidRequest if the model is nobody's or no provider can serve a field that was asked for,
-        ChainFailed if there is no usable provider at all.
+        Raises InvalidRequest if the model is nobody's or no provider can serve a field that was asked for, Forbidden
+        if none of the models is allowed, ChainFailed if there is no usable provider at all.
         """
         if not self.providers:
             raise ChainFailed(
                 "No provider is configured. Set an API key, or name `mock` in PROVIDER_CHAIN.", code=Code.NO_PROVIDER
             )
         targets = self._targets(request)
+        if allowed:
+            targets = [(provider, target) for provider, target in targets if target.model in allowed]
+            if not targets:
+                raise Forbidden(f"This API key may ask for {', '.join(allowed)} alone.", param="model")
         candidates: list[Candidate] = []
         lacking: str | None = None
         for provider, target in targets:

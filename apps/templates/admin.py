@@ -15,10 +15,12 @@ from django.db.models.functions import Left
 from django.forms import ModelChoiceField
 from django.http import HttpRequest
 
+from apps.accounts.models import ApiKey
 from apps.core.look_alikes import latin_form
 from apps.llm.errors import InvalidRequest
 from apps.templates import search, services
 from apps.templates.curation.bounds import BoundedActions
+from apps.templates.curation.keys import ApiKeyAdmin
 from apps.templates.curation.site import CurationSite
 from apps.templates.library.drafts import is_reserved, tags_of
 from apps.templates.library.fields import fields_of
@@ -29,6 +31,7 @@ from apps.templates.slug_forms import slug_form
 __all__ = ["site"]
 
 site = CurationSite(name="admin")
+site.register(ApiKey, ApiKeyAdmin)
 
 _MOST_TAGS_OFFERED = 50
 _SHOWN_CHARACTERS = 300

@@ -13,7 +13,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts.access import Access
+from apps.accounts.access import Access, Scope
 from apps.accounts.bodies import json_object
 from apps.accounts.identity import Caller
 from apps.accounts.json_view import JsonView
@@ -59,6 +59,7 @@ class _TemplatesView(JsonView):
     """A view for whoever is signed in, counted in the window of the workbench."""
 
     access = Access.AUTHENTICATED
+    scopes = frozenset({Scope.TEMPLATES})
 
     @classmethod
     async def admit_caller(cls, request: HttpRequest, caller: Caller) -> Turn:

@@ -142,6 +142,7 @@ def test_me(user, pair, me):
         "email": "ada@example.org",
         "plan": "default",
         "limits": {"chat_rate_limit": "5/m", "workbench_rate_limit": "60/m", "max_streams": 5},
+        "is_staff": False,
         "features": {"sse_streaming": {"enabled": True, "phase": "on"}},
     }
 

@@ -22,7 +22,18 @@ def test_who_may():
         "logout/": Access.PUBLIC,
         "register/": Access.PUBLIC,
         "me/": Access.AUTHENTICATED,
+        "keys/": Access.AUTHENTICATED,
+        "keys/<uuid:key_id>/": Access.AUTHENTICATED,
+        "password/": Access.AUTHENTICATED,
+        "users/": Access.STAFF,
+        "users/<int:user_id>/disable/": Access.STAFF,
+        "users/<int:user_id>/enable/": Access.STAFF,
     }
+
+
+def test_a_view_must_say_which_keys_may():
+    with pytest.raises(TypeError, match="scopes"):
+        type("Forgetful", (JsonView,), {"access": Access.AUTHENTICATED})
 
 
 def test_a_view_must_say_who_may():

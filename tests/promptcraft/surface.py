@@ -15,6 +15,9 @@ from apps.accounts.access import Access
 __all__ = ["API_ROUTES", "ROUTES", "Route", "walk"]
 
 
+_SAMPLES = {"key_id": "0b2f6e5a-d1c9-4c0e-9b7d-3c1f8a6e4d20", "user_id": "1"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One route. `path` is as OpenAPI writes it, `{name}` for a parameter; the route of any path ends in `*`."""
@@ -26,7 +29,7 @@ class Route:
     @property
     def sample(self) -> str:
         """A path that it answers, with a slash at its end."""
-        return re.sub(r"\{\w+\}", "nothing", self.path)
+        return re.sub(r"\{(\w+)\}", lambda name: _SAMPLES.get(name[1], "nothing"), self.path)
 
 
 def walk(patterns: Sequence[URLPattern | URLResolver], prefix: str = "/") -> Iterator[Route]:

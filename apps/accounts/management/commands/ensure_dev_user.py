@@ -6,28 +6,26 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.accounts.api_keys import DEVELOPMENT_NAME, DEVELOPMENT_PASSWORD
 from apps.accounts.names import name_is_taken
 
 __all__ = ["Command"]
-
-_NAME = "dev"
-_PASSWORD = "dev-password"
 
 
 class Command(BaseCommand):
     """Make the development user unless it exists."""
 
-    help = f"Make the superuser {_NAME} with the password {_PASSWORD}; with DEBUG=1 only."
+    help = f"Make the superuser {DEVELOPMENT_NAME} with the password {DEVELOPMENT_PASSWORD}; with DEBUG=1 only."
 
     def handle(self, *args: object, **options: object) -> None:
         """Make it, or leave the one that is there as it is."""
         if not settings.DEBUG:
             raise CommandError("The development user is made with DEBUG=1 only.")
-        if User.objects.filter(username=_NAME).exists():
-            self.stdout.write(f"user {_NAME} exists")
+        if User.objects.filter(username=DEVELOPMENT_NAME).exists():
+            self.stdout.write(f"user {DEVELOPMENT_NAME} exists")
             return
-        if name_is_taken(_NAME):
-            self.stdout.write(f"user {_NAME} not made: another user's name looks like it")
+        if name_is_taken(DEVELOPMENT_NAME):
+            self.stdout.write(f"user {DEVELOPMENT_NAME} not made: another user's name looks like it")
             return
-        User.objects.create_superuser(_NAME, email="dev@example.org", password=_PASSWORD)
-        self.stdout.write(f"user {_NAME} made")
+        User.objects.create_superuser(DEVELOPMENT_NAME, email="dev@example.org", password=DEVELOPMENT_PASSWORD)
+        self.stdout.write(f"user {DEVELOPMENT_NAME} made")

@@ -8,8 +8,11 @@ from typing import Any
 
 import uvicorn
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+
+from apps.accounts.api_keys import DEVELOPMENT_NAME, DEVELOPMENT_PASSWORD, development_key_ensure
 
 __all__ = ["Command"]
 
@@ -75,16 +78,22 @@ def _greeting(address: str) -> str:
         f"PromptCraft serves at {address}",
         f"Docs: {address}/api/v2/docs/   Health: {address}/api/v2/chat/health/",
     ]
-    if not settings.DEBUG:
+    user = User.objects.filter(username=DEVELOPMENT_NAME, is_active=True).first() if settings.DEBUG else None
+    if user is None:
         return "\n".join(lines)
-    credentials = json.dumps({"username": "dev", "password": "dev-password"})
     body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "Say hello"}]})
-    token = (
-        f"$(curl -s {address}/api/v2/auth/token/ -H 'Content-Type: application/json' -d '{credentials}'"
-        """ | sed 's/.*"access":"\\([^"]*\\)".*/\\1/')"""
-    )
     stream = (
         f"curl -N {address}/api/v2/chat/completions/ -H 'Content-Type: application/json'"
-        f" -H \"Authorization: Bearer {token}\" -d '{body}'"
+        f" -H \"Authorization: Bearer $PROMPTCRAFT_API_KEY\" -d '{body}'"
     )
-    return "\n".join([*lines, "Development user: dev / dev-password", "A stream:", "", stream, ""])
+    return "\n".join(
+        [
+            *lines,
+            f"Development user: {DEVELOPMENT_NAME} / {DEVELOPMENT_PASSWORD}",
+            "Its API key, the same at every start, and a stream:",
+            "",
+            f"export PROMPTCRAFT_API_KEY={development_key_ensure(user=user)}",
+            stream,
+            "",
+        ]
+    )
