@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.contract.limit_fixtures import talkative
+from tests.contract.machine import Machine, fresh_machine
 from tests.contract.settings_reader import ReadSettings, settings_reader
 from tests.contract.stream_fixtures import hasty, relay, relays, simulator, strict, upstream
 from tests.server import ServerName, other_default_server
@@ -115,6 +116,13 @@ OWN_LIMITS: Mapping[tuple[ServerName, str], str] = {
     ("granian", "TestHosts::test_a_whole_address_of_another_host"): "granian hands on the path of one and no host",
 }
 """What a server does by itself and an application cannot change: by server and a part of the test's id."""
+
+
+@pytest.fixture(scope="package")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Where somebody has just typed `make run`."""
+    with fresh_machine(tmp_path_factory.mktemp("first") / "promptcraft") as machine:
+        yield machine
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
