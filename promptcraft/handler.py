@@ -43,7 +43,8 @@ __all__ = ["StreamHandler"]
 
 logger = logging.getLogger("promptcraft.handler")
 
-READ_BY_VIEWS = ("/api/v2/chat/completions/", "/api/v2/prompts/")
+COMPLETIONS = frozenset({"/api/v2/chat/completions/", "/v1/chat/completions/"})
+PROMPTS = "/api/v2/prompts/"
 """Views that a POST reaches although its body was not read whole: they refuse it themselves, since that counts."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -152,7 +153,7 @@ class StreamHandler(ASGIHandler):
             set_script_prefix(prefix)
         # Django would read the stream again, against its own bound; the body is here, bounded by ours. One that may be
         # large is for its view alone, to let go of.
-        data = b"" if scope["path"] == READ_BY_VIEWS[0] else bytes(body.data)
+        data = b"" if scope["path"] in COMPLETIONS else bytes(body.data)
         request = ASGIRequest(scope, BytesIO(data))
         request._body = data
         request.META["promptcraft.body"] = body
@@ -222,4 +223,4 @@ async def _is_known(scope: dict[str, Any]) -> bool:
 def _counts(scope: dict[str, Any]) -> bool:
     """Tell whether the view counts a bad body against its caller."""
     path: str = scope["path"]
-    return scope["method"] == "POST" and (path == READ_BY_VIEWS[0] or path.startswith(READ_BY_VIEWS[1]))
+    return scope["method"] == "POST" and (path in COMPLETIONS or path.startswith(PROMPTS))

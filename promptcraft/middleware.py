@@ -83,7 +83,7 @@ def RequestContextMiddleware(get_response: GetResponse) -> GetResponse:
         if isinstance(response, HttpResponse) and response.status_code not in (204, 304):
             response.headers.setdefault("Content-Length", str(len(response.content)))
         add_headers(response, _HEADERS)
-        if request.path.startswith("/api/"):
+        if request.path.startswith(("/api/", "/v1/")):
             add_headers(response, _API_HEADERS)
         # A stream's line is due when the stream ends, which is when its response is closed. The request is not kept
         # until then: it holds the body.

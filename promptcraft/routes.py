@@ -12,7 +12,7 @@ __all__ = ["UNKNOWN", "completion_id_of", "method_of", "route_of"]
 
 UNKNOWN = "{unknown}/"
 """Stands for the rest of a path that no route has."""
-_KNOWN_PREFIXES = ("/api/v2/", "/admin/", "/static/")
+_KNOWN_PREFIXES = ("/api/v2/", "/v1/", "/admin/", "/static/")
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 # Django's admin has routes by expressions, such as `^(?P<app_label>auth|prompt_templates)/$`.

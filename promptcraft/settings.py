@@ -23,7 +23,8 @@ from marshmallow.validate import OneOf, Range
 
 from apps.core.private_files import PrivateConnection, keep_private
 from apps.core.store_bounds import LOCK_S
-from apps.llm.providers import VENDOR_NAMES, ProviderConfig
+from apps.llm.pricing import usd
+from apps.llm.providers import VENDOR_NAMES, ProviderConfig, dialect_of, variable_of
 from promptcraft.redaction import hide
 from promptcraft.version import VERSION
 
@@ -420,29 +421,58 @@ UPSTREAM_TRANSPORT: Literal["push", "httpx"] = _read(
 
 
 def _provider(name: str) -> ProviderConfig:
-    prefix = name.upper()
-    base_url = _url(f"{prefix}_BASE_URL", ("https", "http"))
-    api_key: str | None = _read(env.str, f"{prefix}_API_KEY", None)
-    model: str | None = _read(env.str, f"{prefix}_MODEL", None)
+    base_url = _url(variable_of(name, "BASE_URL"), ("https", "http"))
+    api_key: str | None = _read(env.str, variable_of(name, "API_KEY"), None)
+    model: str | None = _read(env.str, variable_of(name, "MODEL"), None)
+    if name not in VENDOR_NAMES:
+        for part, value in (("BASE_URL", base_url), ("MODEL", model)):
+            if value is None:
+                _stop(f'Environment variable "{variable_of(name, part)}" not set: PROVIDER_CHAIN names {name}.')
     try:
-        return ProviderConfig(
+        config = ProviderConfig(
             api_key=api_key,
             base_url=base_url,
             model=model,
             connect_timeout_s=CONNECT_TIMEOUT_S,
             transport=UPSTREAM_TRANSPORT,
         )
+        dialect_of(name, config)
     except ValueError as error:
-        part = "API_KEY" if "key" in str(error) else "BASE_URL"
-        _stop(f'Environment variable "{prefix}_{part}" invalid: {error}.')
+        part = "MODEL" if "model" in str(error) else "API_KEY" if "key" in str(error) else "BASE_URL"
+        _stop(f'Environment variable "{variable_of(name, part)}" invalid: {error}.')
+    return config
 
 
-PROVIDERS = {name: _provider(name) for name in VENDOR_NAMES}
+_PRICE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)/([0-9]{1,6}(?:\.[0-9]{1,9})?)")
+
+
+def _price(name: str) -> tuple[int, int] | None:
+    """Read what a provider takes for a million tokens, input and output, in nano-USD."""
+    variable = variable_of(name, "PRICE")
+    text: str = _read(env.str, variable, "")
+    if not text:
+        return None
+    price = _PRICE.fullmatch(text)
+    if price is None:
+        _stop(f'Environment variable "{variable}" invalid: Not input/output in USD for 1M tokens, such as 0.5/1.5.')
+    return usd(price[1]), usd(price[2])
+
+
+# No underscore: two names would share a variable.
+_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_MOST_NAME_CHARACTERS = 32
 PROVIDER_CHAIN_NAMED = _is_set("PROVIDER_CHAIN")
-_known = ",".join((*VENDOR_NAMES, "mock"))
-PROVIDER_CHAIN = tuple(_list("PROVIDER_CHAIN", _known))
-if not PROVIDER_CHAIN or len(set(PROVIDER_CHAIN)) < len(PROVIDER_CHAIN) or set(PROVIDER_CHAIN) - set(_known.split(",")):
-    _stop(f'Environment variable "PROVIDER_CHAIN" invalid: Not a list of {_known}, each at most once.')
+PROVIDER_CHAIN = tuple(_list("PROVIDER_CHAIN", ",".join((*VENDOR_NAMES, "mock"))))
+if not PROVIDER_CHAIN or len(set(PROVIDER_CHAIN)) < len(PROVIDER_CHAIN):
+    _stop('Environment variable "PROVIDER_CHAIN" invalid: Not a list of providers, each at most once.')
+if not all(len(name) <= _MOST_NAME_CHARACTERS and _PROVIDER_NAME.fullmatch(name) for name in PROVIDER_CHAIN):
+    _stop(
+        'Environment variable "PROVIDER_CHAIN" invalid: A name is 1 to 32 of a-z, 0-9 and single hyphens inside, '
+        "a letter first."
+    )
+_CONFIGURED = tuple(name for name in PROVIDER_CHAIN if name not in (*VENDOR_NAMES, "mock"))
+PROVIDERS = {name: _provider(name) for name in (*VENDOR_NAMES, *_CONFIGURED)}
+PROVIDER_PRICES = {name: price for name in _CONFIGURED if (price := _price(name)) is not None}
 
 # --- The completions service
 

@@ -7,16 +7,27 @@ from django.urls import include, path, re_path
 from apps.accounts.access import Scope
 from apps.chat import catalogue
 from apps.chat.endpoint import public, signed_in
+from apps.chat.urls import completions
 from apps.templates.admin import site
 from promptcraft import pages
 
 __all__ = ["urlpatterns"]
 
+model_list = signed_in(Scope.CHAT, GET=catalogue.model_list)
+model_detail = signed_in(Scope.CHAT, GET=catalogue.model_detail)
+
 urlpatterns = [
     path("api/v2/auth/", include("apps.accounts.urls")),
     path("api/v2/chat/", include("apps.chat.urls")),
-    path("api/v2/models/", signed_in(Scope.CHAT, GET=catalogue.model_list)),
-    path("api/v2/models/<path:model>/", signed_in(Scope.CHAT, GET=catalogue.model_detail)),
+    path("v1/chat/completions/", completions),
+    *(
+        route
+        for prefix in ("api/v2/", "v1/")
+        for route in (
+            path(f"{prefix}models/", model_list),
+            path(f"{prefix}models/<path:model>/", model_detail),
+        )
+    ),
     path("api/v2/prompts/", include("apps.templates.prompts.urls")),
     path("api/v2/templates/", include("apps.templates.urls")),
     path("api/v2/schema/", pages.SchemaView.as_view()),

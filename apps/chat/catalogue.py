@@ -12,7 +12,6 @@ from apps.accounts.identity import Caller
 from apps.chat.responses import json_response
 from apps.chat.runtime import get_supervisor
 from apps.llm.chain import ListedModel
-from apps.llm.errors import NotFound
 
 __all__ = ["model_detail", "model_list"]
 
@@ -26,10 +25,11 @@ async def model_list(request: HttpRequest, caller: Caller) -> HttpResponse:
 async def model_detail(request: HttpRequest, caller: Caller, model: str) -> HttpResponse:
     """Answer `GET models/{id}/`."""
     del request, caller
-    for one in get_supervisor().chain.models():
-        if one.facts.id == model:
-            return json_response(_model(one))
-    raise NotFound("There is no such model. GET /api/v2/models/ lists those that there are.")
+    chain = get_supervisor().chain
+    one = chain.listed(model)
+    if one is None:
+        raise chain.model_not_found()
+    return json_response(_model(one))
 
 
 def _model(one: ListedModel) -> dict[str, Any]:

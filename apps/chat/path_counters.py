@@ -56,6 +56,7 @@ class Operation(enum.StrEnum):
 
 _CALLS = {
     ("POST", "/api/v2/chat/completions/"): Operation.CHAT,
+    ("POST", "/v1/chat/completions/"): Operation.CHAT,
     ("POST", "/api/v2/prompts/generate/"): Operation.GENERATE,
     ("POST", "/api/v2/prompts/intent/"): Operation.INTENT,
     ("POST", "/api/v2/prompts/optimize/"): Operation.OPTIMIZE,

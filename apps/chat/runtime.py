@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -19,8 +20,9 @@ from apps.chat.conf import ChatConfig
 from apps.chat.engine.supervisor import Supervisor
 from apps.llm.breaker import BreakerPolicy, Change, ProcessBreaker
 from apps.llm.chain import Chain
-from apps.llm.price_rows import PRICES
-from apps.llm.providers import DIALECTS
+from apps.llm.price_rows import PRICE_ROWS, configured_row
+from apps.llm.pricing import PriceBook
+from apps.llm.providers import dialect_of, variable_of
 from apps.llm.providers.base import Provider
 from apps.llm.providers.mock import MockProvider
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
@@ -67,7 +69,7 @@ def start_runtime() -> Supervisor:
         config = ChatConfig.from_settings()
         # Before the first thread of ours, the supervisor's writer.
         share_heap()
-        _supervisor = Supervisor(config=config, chain=_chain(config), prices=PRICES)
+        _supervisor = Supervisor(config=config, chain=_chain(config), prices=_prices())
         _settle_garbage_collector()
         sys.setswitchinterval(_SWITCH_S)
         _trimmer = Trimmer()
@@ -95,11 +97,12 @@ def _settle_garbage_collector() -> None:
 
 
 def _chain(config: ChatConfig) -> Chain:
-    real = [name for name in settings.PROVIDER_CHAIN if name != "mock" and settings.PROVIDERS[name].api_key]
+    dialects = {name: dialect_of(name, provider) for name, provider in settings.PROVIDERS.items()}
+    real = {name: dialect for name, dialect in dialects.items() if dialect is not None}
     mock_may_serve = settings.PROVIDER_CHAIN_NAMED or (settings.DEBUG and not real)
     names = [name for name in settings.PROVIDER_CHAIN if name in real or (name == "mock" and mock_may_serve)]
     providers: list[Provider] = [
-        MockProvider() if name == "mock" else OpenAICompatibleProvider(DIALECTS[name], settings.PROVIDERS[name])
+        MockProvider() if name == "mock" else OpenAICompatibleProvider(real[name], settings.PROVIDERS[name])
         for name in names
     ]
     policy = BreakerPolicy(
@@ -113,7 +116,7 @@ def _chain(config: ChatConfig) -> Chain:
     if not names:
         logger.warning(
             "No provider can be asked: every completion will be refused. Set one of %s.",
-            ", ".join(f"{name.upper()}_API_KEY" for name in settings.PROVIDER_CHAIN if name != "mock"),
+            ", ".join(variable_of(name, "API_KEY") for name in settings.PROVIDER_CHAIN if name != "mock"),
         )
     return Chain(
         providers,
@@ -124,10 +127,20 @@ def _chain(config: ChatConfig) -> Chain:
     )
 
 
+def _prices() -> PriceBook:
+    """Return the vendors' prices and those that the operator has set, which hold from this start on."""
+    started_at = datetime.now(UTC).replace(second=0, microsecond=0)
+    configured = (
+        configured_row(name, settings.PROVIDERS[name].model or "", started_at, price)
+        for name, price in settings.PROVIDER_PRICES.items()
+    )
+    return PriceBook((*PRICE_ROWS, *configured))
+
+
 def _tell_change(name: str, cooldown_s: float, change: Change, error_code: str | None) -> None:
     """Say in the log what an operator may have to see to."""
     line = {
-        Change.KEY_REFUSED: f"refuses its key: look at {name.upper()}_API_KEY",
+        Change.KEY_REFUSED: f"refuses its key: look at {variable_of(name, 'API_KEY')}",
         Change.OUT_OF_FUNDS: "has no funds left: its account needs some",
         Change.OPEN: f"failed ({error_code}) and is not asked for {cooldown_s:g} s: its breaker is open",
         Change.HALF_OPEN: "is asked again: its breaker is half open",

@@ -39,7 +39,7 @@ from promptcraft.database import run_in_database
 __all__ = ["Asked", "Opened", "cancel", "find", "open_completion", "parse_scenario", "resume", "window_of"]
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
-_THEIR_FAULT = frozenset({400, 408, 413, 415})
+_THEIR_FAULT = frozenset({400, 404, 408, 413, 415})
 """A request that ends in one of these is counted."""
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from apps.llm.breaker import Breaker, BreakerState
-from apps.llm.errors import ChainFailed, Code, Forbidden, InvalidRequest
-from apps.llm.providers import owner_of
+from apps.llm.errors import ChainFailed, Code, Forbidden, InvalidRequest, NotFound
 from apps.llm.providers.base import ModelFacts, Provider, Target
 from apps.llm.wire.openai import CompletionRequest
 
@@ -17,6 +16,7 @@ __all__ = ["MAX_ATTEMPTS", "Candidate", "Chain", "ListedModel"]
 
 MAX_ATTEMPTS = 3
 """Upstream requests for one completion, whatever the chain's length."""
+_MOST_NAMED = 8
 LONGEST_WAIT_S = 5.0
 """A 429 that asks for a longer pause is not waited for."""
 
@@ -48,8 +48,8 @@ class Chain:
     def plan(self, request: CompletionRequest, *, allowed: Sequence[str] = ()) -> list[Candidate]:
         """Return who to ask, in order; `allowed` are the models that the caller may ask for, empty for all.
 
-        Raises InvalidRequest if the model is nobody's or no provider can serve a field that was asked for, Forbidden
-        if none of the models is allowed, ChainFailed if there is no usable provider at all.
+        Raises NotFound if the model is nobody's, InvalidRequest if no provider can serve a field that was asked for,
+        Forbidden if none of the models is allowed, ChainFailed if there is no usable provider at all.
         """
         if not self.providers:
             raise ChainFailed(
@@ -79,23 +79,46 @@ class Chain:
     def _targets(self, request: CompletionRequest) -> list[tuple[Provider, Target]]:
         if request.model is None:
             return [(provider, _default(provider)) for provider in self.providers[: None if request.fallback else 1]]
-        for owner in self.providers:
-            named = owner.resolve(request.model)
-            if named is not None:
-                others = [provider for provider in self.providers if provider is not owner] if request.fallback else []
-                return [(owner, named), *((provider, _default(provider)) for provider in others)]
-        return self._of_absent_owner(request)
+        found = self._find(request.model)
+        if found is None:
+            if all(provider.mock for provider in self.providers):
+                return [(provider, _default(provider)) for provider in self.providers]
+            raise self.model_not_found()
+        owner, named = found
+        others = [provider for provider in self.providers if provider is not owner] if request.fallback else []
+        return [(owner, named), *((provider, _default(provider)) for provider in others)]
 
-    def _of_absent_owner(self, request: CompletionRequest) -> list[tuple[Provider, Target]]:
-        if owner_of(str(request.model)) is None:
-            raise InvalidRequest(
-                "This model is not known here. GET /api/v2/models/ lists those that are.", param="model"
-            )
-        if not request.fallback:
-            raise ChainFailed(
-                "The provider of this model is not configured, and `fallback` is false.", code=Code.NO_PROVIDER
-            )
-        return [(provider, _default(provider)) for provider in self.providers]
+    def _find(self, model: str) -> tuple[Provider, Target] | None:
+        """Return whose model it is: the provider's that is named before a slash, else the first's that knows it."""
+        name, slash, rest = model.partition("/")
+        for provider in self.providers:
+            if slash and provider.name == name:
+                target = provider.resolve(rest, by_name=True)
+                if target is not None:
+                    return provider, target
+        for provider in self.providers:
+            target = provider.resolve(model)
+            if target is not None:
+                return provider, target
+        return None
+
+    def model_not_found(self) -> NotFound:
+        """Return the error for a model that no configured provider serves. It names each provider's default."""
+        had = ", ".join(f"`{provider.default_model}`" for provider in self.providers[:_MOST_NAMED])
+        return NotFound(
+            f"No configured provider serves this model. There is {had or 'none'}; GET /api/v2/models/ lists all.",
+            code=Code.MODEL_NOT_FOUND,
+            param="model",
+        )
+
+    def listed(self, model: str) -> ListedModel | None:
+        """Return what `GET models/{id}/` shows of an id or of `<provider>/<id>`; None if nobody serves it."""
+        found = self._find(model)
+        if found is None:
+            return None
+        provider, target = found
+        facts = target.facts or ModelFacts(id=target.model, context_window_tokens=0, max_output_tokens=0, created=0)
+        return self._listed(provider, facts)
 
     @property
     def serving(self) -> str | None:
@@ -107,15 +130,11 @@ class Chain:
 
     def models(self) -> list[ListedModel]:
         """Return the catalogue of every usable provider."""
-        return [
-            ListedModel(
-                provider=provider.name,
-                facts=facts,
-                available=self.breakers[provider.name].state is not BreakerState.OPEN,
-            )
-            for provider in self.providers
-            for facts in provider.models()
-        ]
+        return [self._listed(provider, facts) for provider in self.providers for facts in provider.models()]
+
+    def _listed(self, provider: Provider, facts: ModelFacts) -> ListedModel:
+        available = self.breakers[provider.name].state is not BreakerState.OPEN
+        return ListedModel(provider=provider.name, facts=facts, available=available)
 
     async def aclose(self) -> None:
         """Close every provider."""

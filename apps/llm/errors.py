@@ -74,6 +74,7 @@ class Code(enum.StrEnum):
     BUDGET_EXCEEDED = "budget_exceeded"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
+    MODEL_NOT_FOUND = "model_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     REQUEST_TIMEOUT = "request_timeout"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from apps.llm.pricing import LongContext, Peak, PriceBook, PriceRow, usd
 
-__all__ = ["PRICES", "PRICE_ROWS"]
+__all__ = ["PRICES", "PRICE_ROWS", "configured_row"]
 
 # 09-12 and 14-18 in Beijing, Monday to Friday, public holidays excluded. The State Council announces each year's
 # holidays late in the year before: 2027's beyond New Year's Day are to be added then.
@@ -148,3 +148,15 @@ PRICE_ROWS: tuple[PriceRow, ...] = (
 )
 
 PRICES = PriceBook(PRICE_ROWS)
+
+
+def configured_row(provider: str, model: str, effective_from: datetime, price: tuple[int, int]) -> PriceRow:
+    """Return the row of a price that an operator has set: input and output, nano-USD for a million tokens."""
+    return PriceRow(
+        provider=provider,
+        model=model,
+        effective_from=effective_from,
+        input_nano_usd_per_mtok=price[0],
+        cached_input_nano_usd_per_mtok=price[0],
+        output_nano_usd_per_mtok=price[1],
+    )

@@ -60,7 +60,7 @@ _CREATE = _operation(
                 **event_stream("complete", "interrupted"),
             },
         },
-        **error_refs(402, 409, 429, 502, 504),
+        **error_refs(402, 404, 409, 429, 502, 504),
     },
 )
 
@@ -235,4 +235,13 @@ _DOCUMENTATION: dict[str, Any] = {
     },
 }
 
-PATHS: dict[str, Any] = {**_COMPLETIONS, **PROMPTS, **_MODELS, **_HEALTH, **_DOCUMENTATION}
+
+def _of_v1(path: str) -> dict[str, Any]:
+    """Return the same operations under the prefix for tools that can only be given a host."""
+    operations: dict[str, Any] = (_COMPLETIONS | _MODELS)[f"/api/v2{path}"]
+    return {method: {**one, "operationId": f"v1_{one['operationId']}"} for method, one in operations.items()}
+
+
+_V1 = {f"/v1{path}": _of_v1(path) for path in ("/chat/completions/", "/models/", "/models/{model}/")}
+
+PATHS: dict[str, Any] = {**_COMPLETIONS, **PROMPTS, **_MODELS, **_V1, **_HEALTH, **_DOCUMENTATION}

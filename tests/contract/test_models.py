@@ -65,7 +65,7 @@ class TestCatalogue:
     @each("model", ["owl-1", "a/b", "..", "mock"])
     def test_absent_one_is_404(self, relay: Relay, model: str):
         status, _, body = relay.call(f"/api/v2/models/{model}/")
-        assert (status, body["error"]["code"]) == (404, "not_found")
+        assert (status, body["error"]["code"]) == (404, "model_not_found")
 
     def test_needs_a_token(self, relay: Relay):
         assert relay.call("/api/v2/models/", as_user=None)[0] == 401
@@ -127,7 +127,7 @@ class TestNaming:
     def test_unknown_model_is_refused_before_anybody_is_asked(self, relay: Relay, model: str, stream: bool):
         relay.upstream.reset()
         status, _, body = relay.whole(model=model, stream=stream)
-        assert (status, body["error"]["type"], body["error"]["param"]) == (400, "invalid_request_error", "model")
+        assert (status, body["error"]["code"], body["error"]["param"]) == (404, "model_not_found", "model")
         assert relay.upstream.exchanges() == ()
 
 

@@ -1,4 +1,4 @@
-"""The vendors, in the order of the default chain. A new one is its file and its line here."""
+"""The vendors, in the order of the default chain, and any other server by its configuration."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from apps.llm.providers.base import ProviderConfig
 from apps.llm.providers.deepseek import DeepSeek
 from apps.llm.providers.dialect import Dialect
 from apps.llm.providers.openai import OpenAI
+from apps.llm.providers.plain import Plain
 from apps.llm.providers.zai import Zai
 
-__all__ = ["DIALECTS", "VENDOR_NAMES", "ProviderConfig", "owner_of"]
+__all__ = ["DIALECTS", "VENDOR_NAMES", "ProviderConfig", "dialect_of", "variable_of"]
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
@@ -26,6 +27,19 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 VENDOR_NAMES: tuple[str, ...] = tuple(DIALECTS)
 
 
-def owner_of(model: str) -> str | None:
-    """Return the vendor whose model or alias this is, configured or not; None if it is nobody's."""
-    return next((name for name, dialect in DIALECTS.items() if dialect.knows(model)), None)
+def variable_of(name: str, part: str) -> str:
+    """Return the environment variable of a provider: `my-llm` and `MODEL` give `MY_LLM_MODEL`."""
+    return f"{name.upper().replace('-', '_')}_{part}"
+
+
+def dialect_of(name: str, config: ProviderConfig) -> Dialect | None:
+    """Return what is spoken with a provider; None if it is a vendor without a key.
+
+    Raises ValueError if a provider that is no vendor lacks its base URL or its model, or that model cannot be sent.
+    """
+    vendor = DIALECTS.get(name)
+    if vendor is not None:
+        return vendor if config.api_key else None
+    if config.base_url is None or config.model is None:
+        raise ValueError(f"{name} needs a base URL and a model")
+    return Plain(name, config.base_url, config.model)

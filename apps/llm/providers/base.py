@@ -31,7 +31,7 @@ class ProviderConfig:
     """
 
     api_key: str | None = field(repr=False)
-    """None: the vendor is not configured and the chain skips it."""
+    """None: a vendor is not configured and the chain skips it; a configured provider is asked without one."""
     base_url: str | None = None
     """None: the vendor's own. `/chat/completions` is added to its path, with or without a slash at its end."""
     model: str | None = None
@@ -117,8 +117,11 @@ class Provider(Protocol):
     """Whether its answers are labelled as degraded."""
     default_model: str
 
-    def resolve(self, model: str | None) -> Target | None:
-        """Return the target for a model name or alias, for the default if None; None if it is not ours."""
+    def resolve(self, model: str | None, *, by_name: bool = False) -> Target | None:
+        """Return the target for a model name or alias, for the default if None; None if it is not ours.
+
+        `by_name`: the client names this provider too, so that a model without a catalogue entry may be meant.
+        """
 
     def models(self) -> tuple[ModelFacts, ...]:
         """Return the catalogue, the configured default included."""

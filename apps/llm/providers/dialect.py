@@ -57,9 +57,10 @@ class Alias:
 class Dialect:
     """One vendor's facts. Subclasses set the attributes and override a method where a quirk needs code."""
 
-    name: ClassVar[str]
-    base_url: ClassVar[str]
-    default_model: ClassVar[str]
+    name: str
+    base_url: str
+    default_model: str
+    needs_key: ClassVar[bool] = True
     catalogue: ClassVar[tuple[ModelFacts, ...]]
     prefixes: ClassVar[tuple[str, ...]]
     """What this vendor's ids begin with: an id outside the catalogue is taken to be its model by it."""
@@ -94,6 +95,10 @@ class Dialect:
         if model in self.aliases or self.facts(model) is not None:
             return True
         return model.startswith(self.prefixes) and _MODEL_ID.fullmatch(model) is not None
+
+    def knows_by_name(self, model: str) -> bool:
+        """Whether a model is this vendor's when the vendor is named too."""
+        return self.knows(model)
 
     def target(self, model: str) -> Target:
         """Return the target for any id or alias, known or not."""

@@ -60,8 +60,9 @@ class MockProvider:
         self._clock = clock
         self._rate_limited: OrderedDict[str, None] = OrderedDict()
 
-    def resolve(self, model: str | None) -> Target | None:
+    def resolve(self, model: str | None, *, by_name: bool = False) -> Target | None:
         """Return the one target, for `mock` and for no name at all."""
+        del by_name
         if model in (None, "mock"):
             return Target(provider=self.name, model=_MODEL.id, facts=_MODEL)
         return None

@@ -54,7 +54,7 @@ class OpenAICompatibleProvider:
         *,
         error_body_timeout_s: float = _ERROR_BODY_TIMEOUT_S,
     ) -> None:
-        if config.api_key is None:
+        if config.api_key is None and dialect.needs_key:
             raise ValueError(f"{dialect.name} has no API key")
         self.name = dialect.name
         self._dialect = dialect
@@ -66,7 +66,7 @@ class OpenAICompatibleProvider:
         }
         self._url = _completions_url(config.base_url or dialect.base_url)
         self._headers = {
-            "Authorization": f"Bearer {config.api_key}",
+            **({} if config.api_key is None else {"Authorization": f"Bearer {config.api_key}"}),
             "Accept": "text/event-stream",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
@@ -86,14 +86,18 @@ class OpenAICompatibleProvider:
         """Show the vendor and its model, nothing that is secret."""
         return f"<{type(self).__name__} {self.name} {self.default_model}>"
 
-    def resolve(self, model: str | None) -> Target | None:
-        """Return the target for a model name or alias, for the default if None; None if it is not this vendor's."""
+    def resolve(self, model: str | None, *, by_name: bool = False) -> Target | None:
+        """Return the target for a model name or alias, for the default if None; None if it is not this vendor's.
+
+        `by_name`: the client names this provider too.
+        """
         if model is None or model == self._configured_model:
             return self._default
         listed = self._listed.get(model)
         if listed is not None:
             return listed
-        return self._dialect.target(model) if self._dialect.knows(model) else None
+        knows = self._dialect.knows_by_name if by_name else self._dialect.knows
+        return self._dialect.target(model) if knows(model) else None
 
     def models(self) -> tuple[ModelFacts, ...]:
         """Return the catalogue, the configured default included."""

@@ -96,6 +96,7 @@ def parse_request(body: bytes | bytearray) -> CompletionRequest:
         stream=_optional(fields, "stream", boolean),
         include_usage=_include_usage(fields.get("stream_options")),
         max_tokens=_max_tokens(fields),
+        newer_max_tokens=fields.get("max_completion_tokens") is not None,
         stop=_stop(fields.get("stop")),
         tools=tools,
         tool_choice=parse_tool_choice(fields.get("tool_choice"), tools),

@@ -47,6 +47,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool
     max_tokens: int | None
     """From `max_completion_tokens`, else `max_tokens`; each provider gets the name it takes."""
+    newer_max_tokens: bool = False
+    """Whether the client wrote the first of the two names."""
     stop: tuple[str, ...]
     tools: tuple[JsonObject, ...]
     tool_choice: str | JsonObject | None

@@ -46,7 +46,7 @@ class Model:
         self.answer = b""
         """What it feeds. Empty: it fails."""
 
-    def resolve(self, model: str | None) -> Target | None:
+    def resolve(self, model: str | None, *, by_name: bool = False) -> Target | None:
         return Target(provider=self.name, model="model", facts=_FACTS)
 
     def models(self) -> tuple[ModelFacts, ...]:

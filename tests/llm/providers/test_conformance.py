@@ -1,4 +1,4 @@
-"""What every vendor's provider must do, over real sockets. A new vendor is one line in SAMPLES."""
+"""What every vendor's provider must do, over real sockets. Configured ones are no exception."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from apps.llm.wire.sse import Decoder
 from tests.each import each
 from tests.fixtures import STREAMS
 from tests.llm.providers.asking import Kept
-from tests.llm.providers.connecting import EVENT, KEY, call, provider_of
+from tests.llm.providers.connecting import EVENT, KEY, SPOKEN, call, provider_of
 from tests.llm.providers.scripted import ScriptedUpstream, chunked, response
 
+# What the vendor sends; a dialect that is not here gets OpenAI's.
 SAMPLES = {
     "deepseek": "f2",
     "zai": "f3",
-    "openai": "f1",
 }
 
 
-def test_every_vendor_has_a_sample():
-    assert set(SAMPLES) == set(DIALECTS)
+@pytest.fixture(params=SPOKEN)
+def vendor(request: pytest.FixtureRequest) -> str:
+    """Each vendor by name, and a configured provider."""
+    return str(request.param)
 
 
 # --- the request
@@ -42,7 +44,7 @@ async def test_request_is_a_post_that_asks_for_a_stream_with_usage(vendor):
     assert received.headers["content-type"] == "application/json"
     assert not {"cookie", "expect", "transfer-encoding"} & set(received.headers)
     body = loads(received.body)
-    assert body["model"] == DIALECTS[vendor].default_model
+    assert body["model"] == SPOKEN[vendor].default_model
     assert body["messages"] == [{"role": "user", "content": "How tall is a lighthouse?"}]
     assert body["stream"] is True
     assert body["stream_options"]["include_usage"] is True
@@ -68,8 +70,8 @@ async def test_query_of_the_base_url_is_kept(vendor):
 
 
 def test_base_url_is_the_vendors_own_by_default(vendor):
-    provider = OpenAICompatibleProvider(DIALECTS[vendor], ProviderConfig(api_key=KEY))
-    assert str(provider._url) == DIALECTS[vendor].base_url + "/chat/completions"
+    provider = OpenAICompatibleProvider(SPOKEN[vendor], ProviderConfig(api_key=KEY))
+    assert str(provider._url) == SPOKEN[vendor].base_url + "/chat/completions"
 
 
 async def test_environment_proxies_are_ignored(vendor, monkeypatch):
@@ -93,7 +95,7 @@ async def test_cookies_do_not_travel_between_users(vendor):
 
 
 async def test_stream_reaches_the_sink_to_the_byte(vendor):
-    sample = STREAMS[SAMPLES[vendor]]
+    sample = STREAMS[SAMPLES.get(vendor, "f1")]
     pieces = [sample.content[at : at + 7] for at in range(0, len(sample.content), 7)]
     sink = Kept()
     async with ScriptedUpstream(chunked(*pieces)) as upstream, provider_of(vendor, upstream.base_url) as provider:
@@ -149,39 +151,41 @@ async def test_streams_at_once_are_not_capped(vendor):
 
 
 def test_resolving(vendor):
-    dialect = DIALECTS[vendor]
+    dialect = SPOKEN[vendor]
     provider = OpenAICompatibleProvider(dialect, ProviderConfig(api_key=KEY))
     default = provider.resolve(None)
     assert default is not None
-    assert default.facts is not None
+    assert (default.facts is not None) == bool(dialect.catalogue)
     assert default.model == provider.default_model == dialect.default_model
-    for facts in provider.models():
+    for facts in dialect.catalogue:
         named = provider.resolve(facts.id)
         assert named is not None
         assert named.facts == facts
-    unknown = provider.resolve(dialect.prefixes[0] + "next-year")
-    assert unknown is not None
-    assert unknown.facts is None
+    for prefix in dialect.prefixes:
+        unknown = provider.resolve(prefix + "next-year")
+        assert unknown is not None
+        assert unknown.facts is None
+        assert provider.resolve(prefix + "x\r\nx-evil: 1") is None
     assert provider.lacks(call(provider).request, default) is None
     assert provider.lacks(call(provider, modalities=["audio"]).request, default) == "modalities"
     assert provider.resolve("fake-model") is None
-    assert provider.resolve(dialect.prefixes[0] + "x\r\nx-evil: 1") is None
+    assert provider.resolve("x\r\nx-evil: 1", by_name=True) is None
 
 
 def test_configured_model_always_resolves(vendor):
-    provider = OpenAICompatibleProvider(DIALECTS[vendor], ProviderConfig(api_key=KEY, model="fake-model"))
+    provider = OpenAICompatibleProvider(SPOKEN[vendor], ProviderConfig(api_key=KEY, model="fake-model"))
     for name in (None, "fake-model"):
         target = provider.resolve(name)
         assert target is not None
         assert (target.model, target.facts) == ("fake-model", None)
     assert provider.default_model == "fake-model"
     assert provider.models()[0].id == "fake-model"
-    assert DIALECTS[vendor].default_model in {facts.id for facts in provider.models()}
+    assert {facts.id for facts in SPOKEN[vendor].catalogue} <= {facts.id for facts in provider.models()}
 
 
 def test_keys_show_nowhere(vendor):
     config = ProviderConfig(api_key=KEY, base_url="http://127.0.0.1:9")
-    provider = OpenAICompatibleProvider(DIALECTS[vendor], config)
+    provider = OpenAICompatibleProvider(SPOKEN[vendor], config)
     assert KEY not in repr(config)
     assert KEY not in repr(provider)
     assert KEY not in str(provider)
@@ -212,6 +216,25 @@ def test_base_urls_that_cannot_be_used_are_refused(base_url):
         ProviderConfig(api_key=KEY, base_url=base_url)
 
 
-def test_provider_without_a_key_is_refused(vendor):
+async def test_configured_provider_needs_no_key_and_sends_none():
+    async with ScriptedUpstream(response(200, EVENT)) as upstream:
+        config = ProviderConfig(api_key=None, base_url=upstream.base_url, model="owl-1")
+        provider = OpenAICompatibleProvider(SPOKEN["my-llm"], config)
+        await provider.run(call(provider), Kept())
+        await provider.aclose()
+    assert "authorization" not in upstream.received[0].headers
+
+
+@each(("sent", "other"), [("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")])
+async def test_configured_provider_gets_the_clients_own_words(sent, other):
+    async with ScriptedUpstream(response(200, EVENT)) as upstream, provider_of("my-llm", upstream.base_url) as provider:
+        await provider.run(call(provider, **{sent: 9}, reasoning_effort="low", user="someone"), Kept())
+    body = loads(upstream.received[0].body)
+    assert (body[sent], body["reasoning_effort"]) == (9, "low")
+    assert not {other, "user"} & set(body)
+
+
+@pytest.mark.parametrize("vendor", DIALECTS)
+def test_vendor_without_a_key_is_refused(vendor):
     with pytest.raises(ValueError, match="no API key"):
-        OpenAICompatibleProvider(DIALECTS[vendor], ProviderConfig(api_key=None))
+        OpenAICompatibleProvider(SPOKEN[vendor], ProviderConfig(api_key=None))
