@@ -50,4 +50,4 @@ def _access(view: Any) -> Access | None:
 
 
 ROUTES = tuple(walk(get_resolver().url_patterns))
-API_ROUTES = tuple(route for route in ROUTES if route.path.startswith("/api/v2/"))
+API_ROUTES = tuple(route for route in ROUTES if route.path.startswith(("/api/v2/", "/v1/")))
