@@ -43,9 +43,9 @@ __all__ = ["StreamHandler"]
 
 logger = logging.getLogger("promptcraft.handler")
 
+# Views that a POST reaches although its body was not read whole: they refuse it themselves, since that counts.
 COMPLETIONS = frozenset({"/api/v2/chat/completions/", "/v1/chat/completions/"})
 PROMPTS = "/api/v2/prompts/"
-"""Views that a POST reaches although its body was not read whole: they refuse it themselves, since that counts."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]

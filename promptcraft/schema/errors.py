@@ -94,6 +94,18 @@ _UNKNOWN_CALLER = _Answer(
         AuthenticationFailed("The name or the password is wrong.", code=Code.INVALID_CREDENTIALS),
     ),
 )
+_ABSENT = _Answer(
+    name="NotFound",
+    meaning="Nothing is there, or it is another user's: the two look the same. Or no provider serves the model.",
+    errors=(
+        NotFound("There is no such completion."),
+        NotFound(
+            "No configured provider serves this model. There is `deepseek-flash`; GET /api/v2/models/ lists all.",
+            code=Code.MODEL_NOT_FOUND,
+            param="model",
+        ),
+    ),
+)
 _CONFLICT = _Answer(
     name="Conflict",
     meaning="The request contradicts what has happened already.",
@@ -171,11 +183,7 @@ _ANSWERS: Mapping[int, _Answer] = {
     401: _UNKNOWN_CALLER,
     402: _single("BudgetExceeded", "Your own budget is spent.", BudgetExceeded("Your budget of this day is spent.")),
     403: _single("Forbidden", "You are known and may not do this.", Forbidden("Only staff may do this.")),
-    404: _single(
-        "NotFound",
-        "Nothing is there, or it is another user's: the two look the same.",
-        NotFound("There is no such completion."),
-    ),
+    404: _ABSENT,
     405: _single(
         "MethodNotAllowed", "The path exists, the method does not.", MethodNotAllowed(["GET", "HEAD", "OPTIONS"])
     ),
