@@ -53,7 +53,7 @@ from apps.llm.providers import DIALECTS
 from apps.llm.providers.base import Call, Provider
 from apps.llm.providers.mock import MockProvider
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
-from apps.llm.wire.openai import Usage, parse_chunk, parse_request
+from apps.llm.wire.openai import Usage, finish_of, parse_chunk, parse_request
 from apps.llm.wire.sse import Decoder, is_done
 
 QUESTION = {"messages": [{"role": "user", "content": "Say hello in five words."}], "stream": True, "max_tokens": 64}
@@ -105,9 +105,8 @@ async def ask(provider: Provider) -> str:
         await provider.run(call, answer)
     if answer.finish_reason is None:
         raise ProviderError(Failure.STREAM_CUT)
-    finish_reason = provider.finish_reasons().get(answer.finish_reason)
-    if isinstance(finish_reason, Failure):
-        raise ProviderError(finish_reason)
+    if finish_of(answer.finish_reason) is None:
+        raise ProviderError(Failure.STREAM_ERROR)
     if answer.first_content_ms is None:
         raise ProviderError(Failure.BAD_RESPONSE)
     shown = answer.text if len(answer.text) <= SHOWN_CHARS else answer.text[: SHOWN_CHARS - 1] + "…"

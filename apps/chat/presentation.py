@@ -68,14 +68,20 @@ def _completion(
         body["reasoning_content"] = message.reasoning_content
     if message.tool_calls:
         body["tool_calls"] = list(message.tool_calls)
+    choice: dict[str, Any] = {
+        "index": 0,
+        "message": body,
+        "logprobs": message.logprobs,
+        "finish_reason": message.finish_reason,
+    }
+    if message.native_finish_reason is not None:
+        choice["native_finish_reason"] = message.native_finish_reason
     answer: dict[str, Any] = {
         "id": completion_id,
         "object": "chat.completion",
         "created": created,
         "model": model,
-        "choices": [
-            {"index": 0, "message": body, "logprobs": message.logprobs, "finish_reason": message.finish_reason}
-        ],
+        "choices": [choice],
         "usage": None if usage is None else usage_object(usage, cost_nano_usd),
         "usage_source": usage_source,
         "provider": provider,

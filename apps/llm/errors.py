@@ -318,7 +318,7 @@ class Failure(enum.StrEnum):
     SERVER_ERROR = "server_error"
     OVERLOADED = "overloaded"
     BAD_RESPONSE = "bad_response"
-    """Not an event stream, a broken line, an event over its bound, an unknown finish."""
+    """Not an event stream, a broken line, an event over its bound."""
     STREAM_CUT = "stream_cut"
     """The connection ended, or `[DONE]` came, before a finish_reason."""
     STREAM_ERROR = "stream_error"
@@ -326,11 +326,20 @@ class Failure(enum.StrEnum):
     REQUEST_REJECTED = "request_rejected"
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
     CONTENT_FILTERED = "content_filtered"
+    REASONING_MISSING = "reasoning_missing"
+    """A turn of the history lacks the reasoning that the model wrote for it."""
     BREAKER_OPEN = "breaker_open"
     """Not tried: its circuit breaker is open."""
 
 
-_CLIENTS_FAULT = frozenset({Failure.REQUEST_REJECTED, Failure.CONTEXT_LENGTH_EXCEEDED, Failure.CONTENT_FILTERED})
+_CLIENTS_FAULT = frozenset(
+    {
+        Failure.REQUEST_REJECTED,
+        Failure.CONTEXT_LENGTH_EXCEEDED,
+        Failure.CONTENT_FILTERED,
+        Failure.REASONING_MISSING,
+    }
+)
 _UNBILLED = frozenset(
     {
         Failure.CONNECT_FAILED,

@@ -188,9 +188,6 @@ malformed = _after(
     2, "malformed-line", "two deltas, then data that is not JSON", _BROKEN, ends=False, failure="bad_response"
 )
 malformed_first = _after(0, "malformed-first", "data that is not JSON, first of all", _BROKEN, failure="bad_response")
-wrong_shape = _after(
-    2, "wrong-shape", "two deltas, then JSON that is no object", b"data: [1,2]\n\n", ends=False, failure="bad_response"
-)
 bad_utf8 = _after(
     2,
     "bad-utf8",
@@ -336,9 +333,6 @@ aborted = _finish("aborted", "text, then finish_reason aborted", "aborted", vend
 network_error = _finish("network-error", "text, then finish_reason network_error", "network_error", vendors=("zai",))
 network_error_first = _finish(
     "network-error-first", "the same without any text", "network_error", text="", vendors=("zai",)
-)
-unknown_finish = _finish(
-    "unknown-finish", "text, then a finish_reason nobody knows", "eos_token", failure="bad_response"
 )
 
 STREAM_FAULTS: tuple[Scenario, ...] = (

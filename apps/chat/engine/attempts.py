@@ -290,10 +290,12 @@ class Attempts:
     async def _account(self, exchange: Exchange, error: ProviderError | None) -> None:
         """Set the attempt's tokens and cost: the provider's count, else an estimate of what it must have made."""
         attempt = exchange.attempt
-        if exchange.usage is not None:
-            attempt.usage, attempt.usage_source = exchange.usage, UsageSource.PROVIDER
+        usage = exchange.answer.usage
+        if usage is not None:
+            attempt.usage, attempt.usage_source = usage, UsageSource.PROVIDER
         elif exchange.has_content or error is None:
-            attempt.usage, attempt.usage_source = await self._estimate(), UsageSource.ESTIMATED
+            attempt.usage = await self._estimate(exchange.answer.counted)
+            attempt.usage_source = UsageSource.ESTIMATED
         if attempt.usage is not None:
             started_at = datetime.fromtimestamp(attempt.started_at, UTC)
             row = self._services.prices.find(attempt.provider, attempt.model, started_at)
@@ -301,15 +303,17 @@ class Attempts:
         elif error is not None and not error.may_have_billed:
             attempt.cost_nano_usd = 0
 
-    async def _estimate(self) -> Usage:
+    async def _estimate(self, counted: Usage) -> Usage:
+        """Return what an attempt must have cost: what was counted, estimates for the rest."""
         message = await self._message()
         reasoning_tokens = estimate_tokens(message.reasoning_content or "")
         arguments = "".join(str(call["function"].get("arguments", "")) for call in message.tool_calls)
+        estimated = reasoning_tokens + estimate_tokens((message.content or "") + (message.refusal or "") + arguments)
         return Usage(
-            prompt_tokens=self._estimated_prompt_tokens(),
-            completion_tokens=reasoning_tokens
-            + estimate_tokens((message.content or "") + (message.refusal or "") + arguments),
-            reasoning_tokens=reasoning_tokens,
+            prompt_tokens=counted.prompt_tokens or self._estimated_prompt_tokens(),
+            completion_tokens=counted.completion_tokens or estimated,
+            cached_tokens=counted.cached_tokens,
+            reasoning_tokens=counted.reasoning_tokens if counted.completion_tokens else reasoning_tokens,
         )
 
     def _estimated_prompt_tokens(self) -> int:

@@ -12,7 +12,7 @@ from apps.chat.engine.stamp import Stamp
 from apps.chat.engine.template import Template, learn
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.providers.base import Provider
-from apps.llm.wire.openai import MAX_TOOL_CALLS, TooManyToolCalls, Usage, parse_chunk
+from apps.llm.wire.openai import BrokenChunk, TooManyToolCalls, UpstreamAnswer
 from apps.llm.wire.sse import Decoder, EventTooLarge, is_done
 from apps.llm.wire.values import MAX_VALUES, values_exceed
 
@@ -21,8 +21,7 @@ __all__ = ["Exchange"]
 logger = logging.getLogger("promptcraft.engine")
 
 _LESSONS = 16
-"""How often a template is learnt: a provider whose events never repeat is not looked at for ever."""
-_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+"""How often a template of each kind is learnt: a provider whose events never repeat is not looked at for ever."""
 
 
 class Exchange:
@@ -32,7 +31,6 @@ class Exchange:
     """
 
     __slots__ = (
-        "_calls",
         "_clock",
         "_decoder",
         "_provider",
@@ -40,12 +38,12 @@ class Exchange:
         "_log",
         "_stamp",
         "_template",
+        "answer",
         "attempt",
         "finish_reason",
         "last_content_monotonic",
         "on_first_content",
         "over",
-        "usage",
     )
 
     def __init__(
@@ -59,7 +57,7 @@ class Exchange:
         on_first_content: Callable[[], None],
     ) -> None:
         self.attempt = attempt
-        self.usage: Usage | None = None
+        self.answer = UpstreamAnswer()
         self.finish_reason: str | None = None
         self.last_content_monotonic = attempt.started_monotonic
         self.over: asyncio.Future[ProviderError | None] = asyncio.get_running_loop().create_future()
@@ -67,11 +65,10 @@ class Exchange:
         self._stamp = stamp
         self._log = log
         self._template: Template | None = None
-        self._lessons = _LESSONS
+        self._lessons: dict[str, int] = {}
+        """Those taken, by kind."""
         self._clock = clock
         self._decoder = Decoder()
-        self._calls: set[int] = set()
-        """The indices of the tool calls so far."""
         self.on_first_content: Callable[[], None] | None = on_first_content
         """Called once. None from then on, and once the attempt is over: whoever is called has us in turn."""
 
@@ -112,7 +109,7 @@ class Exchange:
             # It broke after its finish: the answer is whole.
             self.end(None)
         elif failure is None:
-            self.end(ProviderError(Failure.STREAM_CUT, detail="the stream ended without a finish_reason"))
+            self.end(self._unfinished("the stream ended"))
         elif isinstance(failure, ProviderError):
             self.end(failure)
         else:
@@ -134,44 +131,37 @@ class Exchange:
     def _event(self, payload: bytes) -> None:
         if is_done(payload):
             if self.finish_reason is None:
-                raise ProviderError(Failure.STREAM_CUT, detail="[DONE] without a finish_reason")
+                raise self._unfinished("[DONE]")
             self.end(None)
             return
         try:
             if len(payload) > MAX_VALUES and values_exceed(payload):
-                raise ValueError("too many values")
-            chunk = parse_chunk(payload)
-        except ValueError as error:
+                raise BrokenChunk("too many values")
+            chunk = self.answer.read(payload)
+        except (BrokenChunk, TooManyToolCalls) as error:
             if self.finish_reason is not None:
                 return
             raise ProviderError(
-                Failure.BAD_RESPONSE,
-                is_too_long=isinstance(error, TooManyToolCalls),
-                detail="an event is not a chunk",
+                Failure.BAD_RESPONSE, is_too_long=isinstance(error, TooManyToolCalls), detail=str(error)
             ) from None
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if self.finish_reason is not None:
-            # The answer is complete; whatever a provider says after that, it stays so.
+        if chunk is None or self.finish_reason is not None:
+            # Once the answer is complete it stays so, whatever a provider says after that.
             return
         if chunk.error is not None:
             raise self._provider.classify_stream_error(chunk.error)
-        finish_reason = None if chunk.finish_reason is None else self._translated(chunk.finish_reason)
-        if chunk.tool_calls:
-            for call in chunk.tool_calls:
-                self._calls.add(call["index"])
-            if len(self._calls) > MAX_TOOL_CALLS:
-                raise ProviderError(Failure.BAD_RESPONSE, is_too_long=True, detail="too many tool calls")
         if chunk.has_content:
             self._content_seen()
-            if self._lessons and (text := self._stamp.text_frame(chunk)) is not None:
-                self._lessons -= 1
-                self._template = learn(payload, chunk, text[1], text[0]) or self._template
+            if (text := self._stamp.text_frame(chunk)) is not None:
+                kind, frame = text
+                taken = self._lessons.get(kind, 0)
+                if taken < _LESSONS:
+                    self._lessons[kind] = taken + 1
+                    self._template = learn(payload, chunk, frame, kind) or self._template
             self._stamp.content(chunk)
-        if finish_reason is not None:
+        if chunk.finish_reason is not None:
             self._content_seen()
-            self.finish_reason = finish_reason
-            self._stamp.finish(finish_reason)
+            self.finish_reason = chunk.finish_reason
+            self._stamp.finish(chunk.finish_reason, chunk.native_finish_reason)
 
     def _content_seen(self) -> None:
         now = self.last_content_monotonic = self._clock()
@@ -182,10 +172,7 @@ class Exchange:
             if told is not None:
                 told()
 
-    def _translated(self, reason: str) -> str:
-        meaning = self._provider.finish_reasons().get(reason, reason)
-        if isinstance(meaning, Failure):
-            raise ProviderError(meaning, detail="its finish_reason says so")
-        if meaning not in _FINISH_REASONS:
-            raise ProviderError(Failure.BAD_RESPONSE, detail="an unknown finish_reason")
-        return meaning
+    def _unfinished(self, end: str) -> ProviderError:
+        """Say what an end without a finish_reason is."""
+        failure = Failure.BAD_RESPONSE if self.answer.is_nothing_but_odd_events else Failure.STREAM_CUT
+        return ProviderError(failure, detail=f"{end} without a finish_reason")

@@ -72,10 +72,20 @@ class Stamp:
         kinds = [kind for kind, text in _texts(chunk) if text]
         return (kinds[0], self._frame(kinds[0])) if len(kinds) == 1 else None
 
-    def finish(self, reason: str) -> None:
-        """Append the finish; an answer without any content gets its role first. Raises LogFull."""
+    def finish(self, reason: str, native: str | None = None) -> None:
+        (
+            """Append the finish, with the provider's own word if it is given; first the role, if nothing else has come.
+
+        Raises LogFull.
+        """
+            ""
+        )
         if self._role_due:
             self._text("content", "")
+        if native is not None:
+            choice = {"index": 0, "delta": {}, "finish_reason": reason, "native_finish_reason": native}
+            self._log.append(b'%b,"choices":[%b]}' % (self._begun(), json.dumps(choice)))
+            return
         head = self._begun() + b',"choices":[{"index":0,"delta":{},"finish_reason":"'
         self._log.append_text(Frame(head=head, tail=b'"}]}', kind="finish_reason"), json.dumps_text(reason))
 

@@ -21,7 +21,12 @@ _PLAIN = re.compile(rb"[ !#-\[\]-~]+")
 _STRING = rb'"\s*+:\s*+"((?:[^"\\]++|\\.)++)"'
 _MOST_LEARNT_BYTES = 16 * 1024
 """Of an event that a template is learnt from: of longer ones an answer has few."""
-_VALUES = {kind: re.compile(rb'"' + kind.encode() + _STRING) for kind in ("content", "reasoning_content", "refusal")}
+_VALUES = {
+    "content": re.compile(rb'"content' + _STRING),
+    "reasoning_content": re.compile(rb'"reasoning(?:_content)?' + _STRING),
+    "refusal": re.compile(rb'"refusal' + _STRING),
+}
+"""Of the names that `wire/chunk.py` reads a kind from."""
 
 
 class Template:

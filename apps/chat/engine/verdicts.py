@@ -33,6 +33,14 @@ def clients_fault(error: ProviderError) -> InvalidRequest:
                 code=Code.CONTENT_FILTERED,
                 param="messages",
             )
+        case Failure.REASONING_MISSING:
+            return InvalidRequest(
+                "The model wants back what it thought before it called a tool. Send each assistant message with "
+                "`tool_calls` together with the `reasoning_content` that came with it, or switch thinking off with "
+                '`"thinking": {"type": "disabled"}`.',
+                code=Code.REJECTED_BY_PROVIDER,
+                param="messages",
+            )
         case _:
             return InvalidRequest(
                 "The provider rejected the request as invalid. Check the parameters against the model's documentation.",

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from apps.llm.errors import Failure, ProviderError
+from apps.llm.errors import ProviderError
 from apps.llm.wire.openai import CompletionRequest
 
 __all__ = ["Call", "ModelFacts", "Provider", "ProviderConfig", "Sink", "Target", "TransportKind"]
@@ -128,12 +128,6 @@ class Provider(Protocol):
 
     def lacks(self, request: CompletionRequest, target: Target) -> str | None:
         """Name the first request field that the target cannot serve, None if it can serve them all."""
-
-    def finish_reasons(self) -> Mapping[str, str | Failure]:
-        """Map the vendor's own finish reasons to OpenAI's, or to the failure they stand for.
-
-        A reason that is neither here nor one of OpenAI's is `Failure.BAD_RESPONSE`.
-        """
 
     def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
         """Say what the `error` object of an event inside a 200 means. A fault that names no cause is STREAM_ERROR."""

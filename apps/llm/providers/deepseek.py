@@ -57,16 +57,13 @@ class DeepSeek(Dialect):
     # Turns with tool calls that were thought about are refused without their reasoning_content.
     message_fields = Dialect.message_fields | {"reasoning_content"}
     tenant_field = "user_id"
-    finish_reasons = {
-        # The partial text is no answer: the vendor gave up.
-        "insufficient_system_resource": Failure.STREAM_ERROR,
-        "aborted": Failure.STREAM_ERROR,
-    }
     # Its `code` is "invalid_request_error" whatever happened.
     error_phrases = {
         "model not exist": Failure.MODEL_NOT_FOUND,
         "content exists risk": Failure.CONTENT_FILTERED,
         "insufficient balance": Failure.OUT_OF_FUNDS,
+        # A turn that called a tool came back without what the model thought before it.
+        "reasoning_content": Failure.REASONING_MISSING,
     }
 
     def lacks(self, request: CompletionRequest, target: Target) -> str | None:
@@ -82,3 +79,8 @@ class DeepSeek(Dialect):
         body["thinking"] = {"type": "enabled" if thinking else "disabled"}
         if thinking and request.reasoning_effort not in (None, "none"):
             body["reasoning_effort"] = request.reasoning_effort
+        if thinking:
+            for message in body["messages"]:
+                # Generic clients drop what they do not know; absent it is refused, empty it is taken.
+                if message.get("tool_calls"):
+                    message.setdefault("reasoning_content", "")

@@ -78,7 +78,6 @@ class Dialect:
     stop_limit: ClassVar[int] = 16
     json_formats: ClassVar[frozenset[str]] = frozenset({"json_object"})
 
-    finish_reasons: ClassVar[Mapping[str, str | Failure]] = {}
     error_codes: ClassVar[Mapping[str, Failure]] = {}
     """Failures by the vendor's `error.code`."""
     error_phrases: ClassVar[Mapping[str, Failure]] = {}

@@ -76,10 +76,6 @@ class MockProvider:
         del request, target
         return None
 
-    def finish_reasons(self) -> Mapping[str, str | Failure]:
-        """Return no translations: it speaks OpenAI's."""
-        return {}
-
     def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
         """Return STREAM_ERROR: its scenarios know no other."""
         del error

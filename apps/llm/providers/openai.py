@@ -107,7 +107,6 @@ class OpenAI(Dialect):
     developer_role = "developer"
     stop_limit = 4
     json_formats = frozenset({"json_object", "json_schema"})
-    finish_reasons = {"function_call": "tool_calls"}
     error_codes = {
         "account_deactivated": Failure.KEY_REFUSED,
         "invalid_prompt": Failure.CONTENT_FILTERED,

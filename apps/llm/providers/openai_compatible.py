@@ -111,10 +111,6 @@ class OpenAICompatibleProvider:
         """Name the first request field that the target cannot serve, None if it can serve them all."""
         return self._dialect.lacks(request, target)
 
-    def finish_reasons(self) -> Mapping[str, str | Failure]:
-        """Map the vendor's own finish reasons to OpenAI's, or to the failure they stand for."""
-        return self._dialect.finish_reasons
-
     def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
         """Say what the `error` object of an event inside a 200 means."""
         return self._dialect.classify(read_refusal(error, status=None))

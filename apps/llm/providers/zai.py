@@ -58,11 +58,6 @@ class Zai(Dialect):
     parameters = frozenset({"temperature", "top_p", "do_sample", "seed", "tool_stream"})
     tenant_field = "user_id"
     stop_limit = 1
-    finish_reasons = {
-        "sensitive": "content_filter",
-        "model_context_window_exceeded": "length",
-        "network_error": Failure.STREAM_ERROR,
-    }
     # https://docs.z.ai/api-reference/api-code
     error_codes = {
         "500": Failure.SERVER_ERROR,

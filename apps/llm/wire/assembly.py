@@ -32,6 +32,7 @@ def assembling(parts: Iterable[tuple[str, bytes]]) -> Generator[None, None, Asse
     calls: dict[int, _ToolCall] = {}
     logprobs: dict[str, list[Any]] = {}
     finish_reason: str | None = None
+    native_finish_reason: str | None = None
     done_parts = done_bytes = 0
     for kind, data in parts:
         done_parts, done_bytes = done_parts + 1, done_bytes + len(data)
@@ -59,6 +60,8 @@ def assembling(parts: Iterable[tuple[str, bytes]]) -> Generator[None, None, Asse
                 calls[index] = _ToolCall()
             calls[index].add(fragment)
         _add_logprobs(chunk, logprobs)
+        if chunk.finish_reason is not None and chunk.extra is not None:
+            native_finish_reason = chunk.extra.get("native_finish_reason")
         finish_reason = "error" if chunk.error is not None else chunk.finish_reason or finish_reason
     return AssembledMessage(
         content=join_surrogates("".join(content)) if content or not (calls or refusal) else None,
@@ -67,6 +70,7 @@ def assembling(parts: Iterable[tuple[str, bytes]]) -> Generator[None, None, Asse
         tool_calls=tuple([calls[index].joined() for index in sorted(calls)]),
         finish_reason=finish_reason,
         logprobs=logprobs or None,
+        native_finish_reason=native_finish_reason,
     )
 
 

@@ -1,4 +1,4 @@
-"""One event of an upstream's stream, read as far as the relay needs to understand it."""
+"""One event of a stream, read as far as the relay needs to understand it; `upstream.py` says what is tolerated."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from apps.llm.wire.json import loads
 from apps.llm.wire.types import Chunk, JsonObject, Usage
 
-__all__ = ["MAX_TOOL_CALLS", "TooManyToolCalls", "parse_chunk", "parse_usage"]
+__all__ = ["MAX_TOOL_CALLS", "TooManyToolCalls", "chunk_of", "parse_chunk", "parse_usage"]
 
 MAX_TOOL_CALLS = 128
-"""Of one answer: as many as a request may have tools. Those of one event are counted here, of all in the engine."""
+"""Of one answer: as many as a request may have tools."""
 
 _READ_FROM_CHOICE = frozenset({"index", "delta", "message", "finish_reason"})
 # More tokens than any context window will hold: a number beyond it is noise and bills nobody.
@@ -19,37 +19,44 @@ _MAX_COUNT = 10**9
 
 
 class TooManyToolCalls(ValueError):
-    """One event has more than MAX_TOOL_CALLS."""
+    """One event, or an answer, has more than MAX_TOOL_CALLS."""
 
 
 def parse_chunk(data: bytes) -> Chunk:
-    """Read one event's data: a chat.completion.chunk, a whole chat.completion, or an error.
+    """Read the data of one event of our own. Raises ValueError if it is no chunk."""
+    chunk = chunk_of(loads(data))
+    if chunk is None:
+        raise ValueError("neither choices, usage nor an error")
+    return chunk
 
-    Choices other than index 0, and members nobody knows, are passed over. Raises ValueError if it is not a JSON
-    object of that shape.
+
+def chunk_of(event: object, *, is_error: bool = False) -> Chunk | None:
+    """Read one event: a chat.completion.chunk, a whole chat.completion, or an error; None if it is none of these.
+
+    What is no chunk is an error if `is_error`, the event's name, says so. Choices other than index 0, and members that
+    nobody knows or that have another type than theirs, are passed over. Raises TooManyToolCalls.
     """
-    event = loads(data)
     if not isinstance(event, dict):
-        raise ValueError("not an object")
+        return Chunk(error=_error(event) or {}) if is_error else None
     error = _error(event.get("error"))
     if error is not None:
         return Chunk(error=error)
+    choices = event.get("choices")
+    if isinstance(choices, dict):
+        choices = [choices]
+    if not isinstance(choices, list):
+        if is_error or "error" in (event.get("object"), event.get("type")) or event.get("success") is False:
+            return Chunk(error=event)
+        if not _is_silent_chunk(event):
+            return None
+        choices = ()
     fingerprint = event.get("system_fingerprint")
     chunk = Chunk(
         usage=parse_usage(event.get("usage")),
         system_fingerprint=fingerprint if isinstance(fingerprint, str) else None,
     )
-    choices = event.get("choices")
-    if choices is None:
-        if not _is_silent_chunk(event):
-            raise ValueError("neither choices, usage nor an error")
-        return chunk
-    if not isinstance(choices, list):
-        raise ValueError("choices is not an array")
     for choice in choices:
-        if not isinstance(choice, dict):
-            raise ValueError("a choice is not an object")
-        if choice.get("index") in (None, 0):
+        if isinstance(choice, dict) and choice.get("index") in (None, 0):
             _read_choice(choice, chunk)
             break
     return chunk
@@ -106,58 +113,57 @@ def _is_silent_chunk(event: Mapping[str, Any]) -> bool:
 
 def _read_choice(choice: dict[str, Any], chunk: Chunk) -> None:
     delta = choice.get("delta")
-    if delta is None:
+    if not isinstance(delta, dict):
         delta = choice.get("message")
-    if delta is not None:
-        if not isinstance(delta, dict):
-            raise ValueError("the delta is not an object")
+    if isinstance(delta, dict):
         # Most deltas say one thing, or nothing.
-        if "content" in delta:
-            chunk.content = _text(delta, "content")
-        if "reasoning_content" in delta:
-            chunk.reasoning = _text(delta, "reasoning_content")
-        if "refusal" in delta:
-            chunk.refusal = _text(delta, "refusal")
+        content = delta.get("content")
+        if content:
+            if isinstance(content, str):
+                chunk.content = content
+            else:
+                _read_parts(content, chunk)
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        if reasoning:
+            chunk.reasoning += _text(reasoning)
+        refusal = delta.get("refusal")
+        if refusal and isinstance(refusal, str):
+            chunk.refusal += refusal
         calls = delta.get("tool_calls")
-        if calls:
-            chunk.tool_calls = _tool_calls(calls)
+        if calls and isinstance(calls, list):
+            if len(calls) > MAX_TOOL_CALLS:
+                raise TooManyToolCalls("too many tool calls")
+            chunk.tool_calls = [call for call in calls if isinstance(call, dict)]
+    finish_reason = choice.get("finish_reason")
     # Some vendors write an empty finish_reason instead of null.
-    chunk.finish_reason = _text(choice, "finish_reason") or None
+    if finish_reason and isinstance(finish_reason, str):
+        chunk.finish_reason = finish_reason
     if not choice.keys() <= _READ_FROM_CHOICE:
         extra = {name: value for name, value in choice.items() if value is not None and name not in _READ_FROM_CHOICE}
+        chunk.error = _error(extra.pop("error", None))
         chunk.extra = extra or None
 
 
-def _text(owner: dict[str, Any], name: str) -> str:
-    value = owner.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise ValueError(f"{name} is not a string")
-    return value
+def _read_parts(content: object, chunk: Chunk) -> None:
+    """Add what the parts of a content say; those of unknown types say nothing here."""
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, str):
+            chunk.content += part
+        elif isinstance(part, dict):
+            match part.get("type"):
+                case None | "text" | "output_text":
+                    chunk.content += _text(part.get("text"))
+                case "thinking" | "reasoning":
+                    chunk.reasoning += _text(part.get("thinking") or part.get("reasoning") or part.get("text"))
+                case "refusal":
+                    chunk.refusal += _text(part.get("refusal"))
 
 
-def _tool_calls(value: object) -> list[JsonObject]:
-    """Check the fragments of tool calls; one without an index (a whole message has none) gets its place."""
+def _text(value: object) -> str:
+    """Return a text, or the texts of a list of parts joined; anything else is none."""
+    if isinstance(value, str):
+        return value
     if not isinstance(value, list):
-        raise ValueError("tool_calls is not an array")
-    if len(value) > MAX_TOOL_CALLS:
-        raise TooManyToolCalls("too many tool calls")
-    calls: list[JsonObject] = []
-    for place, call in enumerate(value):
-        if not isinstance(call, dict):
-            raise ValueError("a tool call is not an object")
-        index = call.get("index")
-        if index is None:
-            call = {**call, "index": place}
-        elif isinstance(index, bool) or not isinstance(index, int) or index < 0:
-            raise ValueError("the index of a tool call is not a whole number")
-        _text(call, "id")
-        function = call.get("function")
-        if function is not None:
-            if not isinstance(function, dict):
-                raise ValueError("the function of a tool call is not an object")
-            _text(function, "name")
-            _text(function, "arguments")
-        calls.append(call)
-    return calls
+        return ""
+    texts = [part.get("text") if isinstance(part, dict) else part for part in value]
+    return "".join([text for text in texts if isinstance(text, str)])

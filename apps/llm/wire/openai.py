@@ -2,6 +2,7 @@
 
 types.py      what crosses the layers
 request.py    parse_request, over messages.py, tools.py and the primitives of checks.py
+upstream.py   UpstreamAnswer, over tool_calls.py: what is tolerated from providers
 chunk.py      parse_chunk
 assembly.py   assembling
 """
@@ -22,10 +23,12 @@ from apps.llm.wire.types import (
     Role,
     Usage,
 )
+from apps.llm.wire.upstream import BrokenChunk, UpstreamAnswer, finish_of
 
 __all__ = [
     "MAX_TOOL_CALLS",
     "AssembledMessage",
+    "BrokenChunk",
     "Chunk",
     "CompletionRequest",
     "JsonObject",
@@ -34,8 +37,10 @@ __all__ = [
     "OnInterrupt",
     "Role",
     "TooManyToolCalls",
+    "UpstreamAnswer",
     "Usage",
     "assembling",
+    "finish_of",
     "parse_chunk",
     "parse_request",
 ]

@@ -110,11 +110,13 @@ class Chunk(msgspec.Struct, kw_only=True):
     reasoning: str = ""
     refusal: str = ""
     tool_calls: Sequence[JsonObject] = ()
-    """Fragments as received; each has an int `index`."""
+    """Fragments as received; of an answer that `UpstreamAnswer` has read, in our own form."""
     extra: JsonObject | None = None
     """Choice-level fields beyond the delta that carry something, such as `logprobs`."""
     finish_reason: str | None = None
-    """The vendor's own word."""
+    """The vendor's own word; OpenAI's, once `UpstreamAnswer` has read it."""
+    native_finish_reason: str | None = None
+    """The vendor's own, where it is none that is known."""
     usage: Usage | None = None
     error: JsonObject | None = None
     """The `error` object of an error event inside a 200."""
@@ -135,6 +137,8 @@ class AssembledMessage(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[JsonObject, ...]
     finish_reason: str | None
     logprobs: JsonObject | None
+    native_finish_reason: str | None = None
+    """The provider's own word for its finish, where it is none that is known."""
 
 
 def _strings(value: object) -> Iterator[str]:

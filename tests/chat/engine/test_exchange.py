@@ -28,7 +28,7 @@ def event(delta: Any, **choice: Any) -> bytes:
 
 
 def call(index: int) -> bytes:
-    return event({"tool_calls": [{"index": index, "function": {"arguments": "x"}}]})
+    return event({"tool_calls": [{"index": index, "function": {"name": "tide", "arguments": "x"}}]})
 
 
 async def fed(*pieces: bytes) -> MemoryLog:

@@ -137,7 +137,6 @@ MEMBERS_OF_PROVIDERS: Mapping[str, str] = {
     "mock": "a constant",
     "default_model": "set by the operator",
     "models": "the catalogue, a constant of the vendor's file",
-    "finish_reasons": "a constant of the vendor's file; the word that is looked up grows in `finish_reason`",
     "aclose": "nothing is given to it",
     "resolve": "model names",
     "lacks": "requests",

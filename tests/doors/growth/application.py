@@ -55,9 +55,6 @@ class Model:
     def lacks(self, request: CompletionRequest, target: Target) -> str | None:
         return None
 
-    def finish_reasons(self) -> Mapping[str, str | Failure]:
-        return {}
-
     def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
         return ProviderError(Failure.STREAM_ERROR)
 

@@ -9,7 +9,7 @@ import pytest
 from apps.llm.providers import DIALECTS, ProviderConfig
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
 from apps.llm.wire.json import loads
-from apps.llm.wire.openai import parse_chunk
+from apps.llm.wire.openai import finish_of, parse_chunk
 from apps.llm.wire.sse import Decoder
 from tests.each import each
 from tests.fixtures import STREAMS
@@ -100,12 +100,11 @@ async def test_stream_reaches_the_sink_to_the_byte(vendor):
     sink = Kept()
     async with ScriptedUpstream(chunked(*pieces)) as upstream, provider_of(vendor, upstream.base_url) as provider:
         await provider.run(call(provider), sink)
-        finishes = provider.finish_reasons()
     assert sink.data == sample.content
     chunks = [parse_chunk(data) for data in Decoder().feed(sink.data) if data != b"[DONE]"]
     assert "".join(chunk.content for chunk in chunks) == sample.text
     (finish,) = [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
-    assert finishes.get(finish, finish) == sample.finish
+    assert finish_of(finish) == sample.finish
 
 
 async def test_stream_that_ends_with_the_connection(vendor):

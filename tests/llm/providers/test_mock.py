@@ -313,4 +313,3 @@ def test_is_labelled_and_takes_everything():
     assert target is not None
     assert target.facts in mock.models()
     assert mock.lacks(call(tools=[TOOL], stop=["a", "b"]).request, target) is None
-    assert mock.finish_reasons() == {}
