@@ -65,8 +65,7 @@ class Exchange:
         self._stamp = stamp
         self._log = log
         self._template: Template | None = None
-        self._lessons: dict[str, int] = {}
-        """Those taken, by kind."""
+        self._lessons = dict.fromkeys(("content", "reasoning_content", "refusal"), _LESSONS)
         self._clock = clock
         self._decoder = Decoder()
         self.on_first_content: Callable[[], None] | None = on_first_content
@@ -118,11 +117,12 @@ class Exchange:
 
     def _events(self, payloads: Iterable[bytes]) -> None:
         for payload in payloads:
-            if self._template is not None and self.finish_reason is None:
-                fragment = self._template.fragment_of(payload)
+            template = self._template
+            if template is not None:
+                fragment = template.fragment_of(payload)
                 if fragment is not None:
                     self.last_content_monotonic = self._clock()
-                    self._log.append_text(self._template.frame, fragment)
+                    self._log.append_text(template.frame, fragment)
                     continue
             if self.over.done():
                 return
@@ -151,16 +151,16 @@ class Exchange:
             raise self._provider.classify_stream_error(chunk.error)
         if chunk.has_content:
             self._content_seen()
-            if (text := self._stamp.text_frame(chunk)) is not None:
-                kind, frame = text
-                taken = self._lessons.get(kind, 0)
-                if taken < _LESSONS:
-                    self._lessons[kind] = taken + 1
-                    self._template = learn(payload, chunk, frame, kind) or self._template
+            kind = "content" if chunk.content else "reasoning_content" if chunk.reasoning else "refusal"
+            if self._lessons[kind] and (frame := self._stamp.text_frame(chunk, kind)) is not None:
+                self._lessons[kind] -= 1
+                self._template = learn(payload, chunk, frame, kind) or self._template
             self._stamp.content(chunk)
         if chunk.finish_reason is not None:
             self._content_seen()
             self.finish_reason = chunk.finish_reason
+            # Text that follows is no part of the answer.
+            self._template = None
             self._stamp.finish(chunk.finish_reason, chunk.native_finish_reason)
 
     def _content_seen(self) -> None:

@@ -62,24 +62,20 @@ class Stamp:
             delta["tool_calls"] = list(chunk.tool_calls)
         self._log.append(self._event(delta, chunk.extra or {}))
 
-    def text_frame(self, chunk: Chunk) -> tuple[str, Frame] | None:
-        """Return the kind and frame of a chunk that says one text and nothing else, None for any other.
+    def text_frame(self, chunk: Chunk, kind: str) -> Frame | None:
+        """Return the frame of a chunk that says one text, of this kind, and nothing else; None for any other.
 
         And None for the first of an answer, whose event is like no other.
         """
         if self._role_due or chunk.extra is not None or chunk.tool_calls or chunk.finish_reason or chunk.usage:
             return None
-        kinds = [kind for kind, text in _texts(chunk) if text]
-        return (kinds[0], self._frame(kinds[0])) if len(kinds) == 1 else None
+        return self._frame(kind) if [one for one, text in _texts(chunk) if text] == [kind] else None
 
     def finish(self, reason: str, native: str | None = None) -> None:
-        (
-            """Append the finish, with the provider's own word if it is given; first the role, if nothing else has come.
+        """Append the finish, with the provider's own word if it is given; first the role, if nothing else has come.
 
         Raises LogFull.
         """
-            ""
-        )
         if self._role_due:
             self._text("content", "")
         if native is not None:

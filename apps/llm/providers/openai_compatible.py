@@ -35,6 +35,10 @@ _ERROR_BODY_TIMEOUT_S = 5.0
 # With the empty lines that a vendor sends to keep the connection alive; what they stand before is one event.
 _JSON_BODY_BYTES = 8 * 1024 * 1024
 _WRITE_TIMEOUT_S = 30.0
+_BOM = b"\xef\xbb\xbf"
+_BEGINS_JSON = (b"{", b"[")
+_BEGINS_STREAM = (b":", b"data:", b"event:", b"id:", b"retry:")
+_TELLING_BYTES = max(map(len, _BEGINS_STREAM))
 
 
 class OpenAICompatibleProvider:
@@ -187,22 +191,23 @@ class OpenAICompatibleProvider:
 
     async def _pull(self, response: httpx.Response, sink: Sink) -> None:
         """Take whatever answer it is, a stream included, as an iterator gives it; close it."""
-        form = _form(response.headers) if response.status_code == 200 else "refusal"
         try:
             async with aclosing(_body(response)) as body:
-                match form:
-                    case "stream":
-                        async for data in body:
-                            for start in range(0, len(data), MOST_TURN_BYTES):
-                                sink.feed(data[start : start + MOST_TURN_BYTES])
-                                # An iterator that has more at hand does not wait by itself.
-                                await asyncio.sleep(0)
-                    case "json":
-                        sink.feed(self._as_stream(await _read(body, _JSON_BODY_BYTES)))
-                    case "refusal":
-                        raise await self._refused(response, body)
-                    case unreadable:
-                        raise ProviderError(Failure.BAD_RESPONSE, status=200, detail=unreadable)
+                if response.status_code != 200:
+                    raise await self._refused(response, body)
+                if not _is_identity(response.headers):
+                    raise ProviderError(Failure.BAD_RESPONSE, status=200, detail="an encoded body")
+                begun = b"" if _is_called_stream(response.headers) else await _beginning(body)
+                if begun.startswith(_BEGINS_JSON):
+                    sink.feed(self._as_stream(begun + await _read(body, _JSON_BODY_BYTES - len(begun))))
+                    return
+                if begun and not begun.startswith(_BEGINS_STREAM):
+                    raise ProviderError(Failure.BAD_RESPONSE, status=200, detail="neither an event stream nor JSON")
+                async for data in _with(begun, body):
+                    for start in range(0, len(data), MOST_TURN_BYTES):
+                        sink.feed(data[start : start + MOST_TURN_BYTES])
+                        # An iterator that has more at hand does not wait by itself.
+                        await asyncio.sleep(0)
         finally:
             # A connection with anything left to read is closed here, not drained and kept.
             with suppress(httpx.TransportError, OSError):
@@ -238,9 +243,10 @@ class OpenAICompatibleProvider:
             document = None if len(body) > MAX_EVENT_BYTES or values_exceed(body) else loads(body)
         except ValueError:
             document = None
-        if isinstance(document, dict) and document.get("error"):
-            raise self._dialect.classify(read_refusal(document, status=None))
-        if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
+        if isinstance(document, list) and document:
+            # Google's way to send an error.
+            document = document[0]
+        if not isinstance(document, dict):
             raise ProviderError(Failure.BAD_RESPONSE, status=200, detail="JSON that is no completion")
         return b"data: " + dumps(document) + b"\n\ndata: [DONE]\n\n"
 
@@ -279,14 +285,33 @@ async def _read(body: AsyncIterator[bytes], limit_bytes: int) -> bytes:
     return bytes(read)
 
 
-def _form(headers: Mapping[str, str]) -> str:
-    """Return `stream`, `json`, or what is wrong with a 200."""
-    if not _is_identity(headers):
-        return "an encoded body"
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type in ("", "text/event-stream"):
-        return "stream"
-    return "json" if media_type == "application/json" else "neither an event stream nor JSON"
+def _is_called_stream(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() in ("", "text/event-stream")
+
+
+async def _beginning(body: AsyncIterator[bytes]) -> bytes:
+    """Read until it can be told what a body is, whatever it is called; the empty lines before it are dropped.
+
+    Raises ProviderError if it is nothing, or the connection breaks.
+    """
+    begun, blank_bytes = b"", 0
+    async for data in body:
+        blank_bytes += len(data)
+        begun = (begun + data).removeprefix(_BOM).lstrip()
+        if len(begun) >= _TELLING_BYTES:
+            return begun
+        if blank_bytes > _JSON_BODY_BYTES:
+            break
+    if not begun:
+        raise ProviderError(Failure.BAD_RESPONSE, status=200, detail="an empty body")
+    return begun
+
+
+async def _with(begun: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if begun:
+        yield begun
+    async for data in body:
+        yield data
 
 
 def _is_identity(headers: Mapping[str, str]) -> bool:

@@ -42,13 +42,13 @@ def chunk_of(event: object, *, is_error: bool = False) -> Chunk | None:
     if error is not None:
         return Chunk(error=error)
     choices = event.get("choices")
-    if isinstance(choices, dict):
-        choices = [choices]
     if not isinstance(choices, list):
-        if is_error or "error" in (event.get("object"), event.get("type")) or event.get("success") is False:
+        choices = [choices] if isinstance(choices, dict) else None
+    if choices is None:
+        if "error" in (event.get("object"), event.get("type")) or event.get("success") is False:
             return Chunk(error=event)
         if not _is_silent_chunk(event):
-            return None
+            return Chunk(error=event) if is_error else None
         choices = ()
     fingerprint = event.get("system_fingerprint")
     chunk = Chunk(
@@ -116,24 +116,15 @@ def _read_choice(choice: dict[str, Any], chunk: Chunk) -> None:
     if not isinstance(delta, dict):
         delta = choice.get("message")
     if isinstance(delta, dict):
-        # Most deltas say one thing, or nothing.
         content = delta.get("content")
         if content:
             if isinstance(content, str):
                 chunk.content = content
             else:
                 _read_parts(content, chunk)
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-        if reasoning:
-            chunk.reasoning += _text(reasoning)
-        refusal = delta.get("refusal")
-        if refusal and isinstance(refusal, str):
-            chunk.refusal += refusal
-        calls = delta.get("tool_calls")
-        if calls and isinstance(calls, list):
-            if len(calls) > MAX_TOOL_CALLS:
-                raise TooManyToolCalls("too many tool calls")
-            chunk.tool_calls = [call for call in calls if isinstance(call, dict)]
+        # Most deltas say one thing.
+        if len(delta) > 1 or not content:
+            _read_rest(delta, chunk)
     finish_reason = choice.get("finish_reason")
     # Some vendors write an empty finish_reason instead of null.
     if finish_reason and isinstance(finish_reason, str):
@@ -142,6 +133,21 @@ def _read_choice(choice: dict[str, Any], chunk: Chunk) -> None:
         extra = {name: value for name, value in choice.items() if value is not None and name not in _READ_FROM_CHOICE}
         chunk.error = _error(extra.pop("error", None))
         chunk.extra = extra or None
+
+
+def _read_rest(delta: dict[str, Any], chunk: Chunk) -> None:
+    """Add what a delta says beside its content."""
+    reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+    if reasoning:
+        chunk.reasoning += _text(reasoning)
+    refusal = delta.get("refusal")
+    if isinstance(refusal, str):
+        chunk.refusal += refusal
+    calls = delta.get("tool_calls")
+    if calls and isinstance(calls, list):
+        if len(calls) > MAX_TOOL_CALLS:
+            raise TooManyToolCalls("too many tool calls")
+        chunk.tool_calls = [call for call in calls if isinstance(call, dict)]
 
 
 def _read_parts(content: object, chunk: Chunk) -> None:

@@ -106,7 +106,11 @@ class UpstreamAnswer:
         Its finish is a word of OpenAI's, its tool calls are of our own form, and a finish that stands for an error is
         an error. Raises BrokenChunk, and TooManyToolCalls.
         """
-        is_error = isinstance(payload, NamedEvent) and payload.name == "error"
+        is_error = False
+        if isinstance(payload, NamedEvent):
+            is_error = payload.name == "error"
+            # The parser takes no bytes but plain ones.
+            payload = bytes(payload)
         try:
             event = loads(payload)
         except ValueError:
@@ -120,8 +124,8 @@ class UpstreamAnswer:
         self._has_chunk = True
         if chunk.tool_calls:
             chunk.tool_calls = self._calls.take(chunk.tool_calls)
-        if chunk.has_content:
-            self._has_said = True
+        if not self._has_said:
+            self._has_said = chunk.has_content
         if chunk.usage is not None:
             self._usage = chunk.usage if self._usage is None else _newer(self._usage, chunk.usage)
         if chunk.finish_reason is not None:

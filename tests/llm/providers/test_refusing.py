@@ -121,7 +121,6 @@ async def test_retry_after_is_read(headers, seconds):
         pytest.param(response(200, b"<html>Sign in</html>", "text/html"), id="html"),
         pytest.param(response(200, gzip.compress(EVENT), Content_Encoding="gzip"), id="gzip"),
         pytest.param(response(200, EVENT, Content_Encoding="identity, br"), id="brotli"),
-        pytest.param(response(200, b"{}", "application/json"), id="json without choices"),
         pytest.param(response(200, b"[]", "application/json"), id="json array"),
         pytest.param(response(200, b"not json", "application/json"), id="broken json"),
         pytest.param(response(200, b" " * 9_000_000, "application/json"), id="json over its bound"),
@@ -148,11 +147,35 @@ async def test_json_answer_becomes_a_stream_of_one_event(vendor):
         (b'\n\n{"error":{"code":"insufficient_quota","message":"x"}}', Failure.OUT_OF_FUNDS),
         (b'{"error":{"message":"oops","type":"server_error"}}', Failure.STREAM_ERROR),
         (b'{"error":"oops"}', Failure.STREAM_ERROR),
+        (b'[{"error":{"code":"content_filter"}}]', Failure.CONTENT_FILTERED),
     ],
 )
 async def test_json_error_in_a_200_is_classified(vendor, body, failure):
-    failed = await failure_of(vendor, response(200, body, "application/json"))
-    assert failed.failure is failure
+    sink = Kept()
+    answer = response(200, body, "application/json")
+    async with ScriptedUpstream(answer) as upstream, provider_of(vendor, upstream.base_url) as provider:
+        await provider.run(call(provider), sink)
+        chunk = parse_chunk(Decoder().feed(sink.data)[0])
+        assert chunk.error is not None
+        assert provider.classify_stream_error(chunk.error).failure is failure
+
+
+@each(
+    ("body", "content_type"),
+    [
+        (EVENT, "text/plain"),
+        (b": comment\n\n" + EVENT, "application/json"),
+        (b"\xef\xbb\xbf\n" + EVENT, "application/x-ndjson"),
+        (b"event: data\n" + EVENT, "text/html"),
+        (b'\n{"choices":[{"message":{"content":"Hi"}}]}', "text/plain"),
+    ],
+)
+async def test_what_a_200_is_called_decides_nothing(vendor, body, content_type):
+    sink = Kept()
+    answer = response(200, body, content_type)
+    async with ScriptedUpstream(answer) as upstream, provider_of(vendor, upstream.base_url) as provider:
+        await provider.run(call(provider), sink)
+    assert parse_chunk(Decoder().feed(sink.data)[0]).content == "Hi"
 
 
 # --- error events inside a 200
