@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,17 +35,21 @@ def call(index: int) -> bytes:
 async def fed(*pieces: bytes) -> MemoryLog:
     """Feed an exchange and return its log. Raises ProviderError."""
     log = MemoryLog()
-    exchange = Exchange(
+    exchange = exchange_of(log, time.monotonic)
+    for piece in pieces:
+        exchange.feed(piece)
+    return log
+
+
+def exchange_of(log: MemoryLog, clock: Callable[[], float]) -> Exchange:
+    return Exchange(
         provider=MockProvider(),
         attempt=Attempt(provider="mock", model="mock", started_at=0, started_monotonic=0),
         stamp=Stamp(log, completion_id="chatcmpl-1", created=1),
         log=log,
-        clock=time.monotonic,
+        clock=clock,
         on_first_content=lambda: None,
     )
-    for piece in pieces:
-        exchange.feed(piece)
-    return log
 
 
 async def test_as_many_tool_calls_as_a_request_has_tools():
@@ -99,3 +104,36 @@ async def test_a_long_answer_is_put_together_in_turns():
     message = await putting_together
     assert message.tool_calls[0]["function"]["arguments"] == "x" * 2_000
     assert turns > 5
+
+
+@pytest.mark.parametrize(
+    ("data", "counts"),
+    [
+        (event({"reasoning": "hm "}), True),
+        (event({"content": [{"type": "thinking", "thinking": "hm"}]}), True),
+        (event({"content": [{"type": "text", "text": "a"}]}), True),
+        (call(0), True),
+        (event({"content": [{"type": "image", "text": "a"}]}), False),
+        (event({"tool_calls": [{"index": 0, "id": None, "function": {"arguments": ""}}]}), False),
+        (event({"reasoning": {}, "content": ""}), False),
+        (b'event: ping\ndata: {"type":"ping"}\n\n', False),
+        (b"data: {}\n\n", False),
+        (b': comment\n\ndata: {"choices":[]}\n\n', False),
+    ],
+)
+async def test_what_watchdogs_count(data: bytes, counts: bool):
+    log, now = MemoryLog(), 1.0
+    exchange = exchange_of(log, lambda: now)
+    exchange.feed(call(0))
+    now, before = 5.0, log.last_id
+    for _ in range(100):
+        exchange.feed(data)
+    assert exchange.last_content_monotonic == (5.0 if counts else 1.0)
+    assert log.last_id == before + (100 if counts else 0)
+
+
+async def test_thoughts_of_another_name_are_learnt_and_what_follows_them_too():
+    log = await fed(*[event({"reasoning": "hm "})] * 50, *[event({"content": "a"})] * 50)
+    parts = [(kind, text) for kind, text in log.parts() if kind]
+    assert b"".join(text for kind, text in parts if kind == "reasoning_content") == b"hm " * 50
+    assert b"".join(text for kind, text in parts if kind == "content") == b"a" * 50

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from apps.llm.providers import DIALECTS, ProviderConfig
 from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
-from apps.llm.wire.json import loads
-from apps.llm.wire.openai import finish_of, parse_chunk
-from apps.llm.wire.sse import Decoder
+from apps.llm.wire.json import dumps, loads
+from apps.llm.wire.openai import Chunk, UpstreamAnswer, finish_of, parse_chunk
+from apps.llm.wire.sse import Decoder, is_done
 from tests.each import each
 from tests.fixtures import STREAMS
 from tests.llm.providers.asking import Kept
@@ -105,6 +106,37 @@ async def test_stream_reaches_the_sink_to_the_byte(vendor):
     assert "".join(chunk.content for chunk in chunks) == sample.text
     (finish,) = [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
     assert finish_of(finish) == sample.finish
+
+
+async def test_odd_answer_is_read_the_same(vendor):
+    call_ = {"id": "call_a", "function": {"name": "tide"}}
+    whole = {"content": [{"type": "text", "text": "Hi"}], "reasoning": "hm", "tool_calls": [call_]}
+    pieces = [b'event: ping\ndata: {"type":"ping"}\n\n', b"event: data\ndata: " + _delta({"reasoning": "hm"})]
+    pieces += [b"data: " + _delta(whole | {"reasoning": None}), b"data: " + _delta({}, "end_turn")]
+    document = dumps({"choices": [{"message": whole, "finish_reason": "end_turn"}]})
+    said = []
+    for answer in (
+        chunked(*pieces),
+        response(200, document, "application/json"),
+        chunked(document, content_type="text/plain"),
+    ):
+        sink = Kept()
+        async with ScriptedUpstream(answer) as upstream, provider_of(vendor, upstream.base_url) as provider:
+            await provider.run(call(provider), sink)
+        answer_ = UpstreamAnswer()
+        chunks = [answer_.read(data) or Chunk() for data in Decoder().feed(sink.data) if not is_done(data)]
+        texts = ["".join(parts) for parts in zip(*[(one.content, one.reasoning) for one in chunks], strict=True)]
+        said.append((texts, [one for chunk in chunks for one in chunk.tool_calls], chunks[-1].finish_reason))
+    assert said[0] == (
+        ["Hi", "hm"],
+        [{"index": 0, "id": "call_a", "type": "function", "function": {"name": "tide", "arguments": ""}}],
+        "stop",
+    )
+    assert said[1:] == said[:1] * 2
+
+
+def _delta(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    return dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}) + b"\n\n"
 
 
 async def test_stream_that_ends_with_the_connection(vendor):
