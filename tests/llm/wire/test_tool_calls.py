@@ -23,7 +23,7 @@ def joined(*events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     calls = ToolCalls()
     taken = [calls.take(event) for event in events]
     message = assembled(("", dumps({"choices": [{"delta": {"tool_calls": one}}]})) for one in taken if one)
-    return list(message.tool_calls)
+    return [dict(one) for one in message.tool_calls]
 
 
 @each(
@@ -133,9 +133,10 @@ def test_an_id_that_comes_late_begins_no_call():
 
 
 def test_what_a_vendor_wants_back_stays():
-    ((taken,), nothing) = (calls := ToolCalls()).take([fragment("{}", "now", id="a", extra_content={"x": 1})]), []
+    calls = ToolCalls()
+    (taken,) = calls.take([fragment("{}", "now", id="a", extra_content={"x": 1})])
     assert taken["extra_content"] == {"x": 1}
-    assert calls.take([fragment("", id="a"), fragment(None, index=0), {}]) == nothing
+    assert calls.take([fragment("", id="a"), fragment(None, index=0), {}]) == []
 
 
 def test_they_are_bounded():

@@ -95,13 +95,14 @@ class TestEvents:
         assert chunk.error is not None
         assert chunk.error.get("code") == code
 
-    def test_nothing_but_odd_events(self):
+    @each(
+        ("payloads", "nothing_else"), [([], False), ([b"{}"], True), ([b"{}", event({})], False), ([event({})], False)]
+    )
+    def test_nothing_but_odd_events(self, payloads, nothing_else):
         answer = UpstreamAnswer()
-        assert not answer.is_nothing_but_odd_events
-        answer.read(b"{}")
-        assert answer.is_nothing_but_odd_events
-        answer.read(event({}))
-        assert not answer.is_nothing_but_odd_events
+        for payload in payloads:
+            answer.read(payload)
+        assert answer.is_nothing_but_odd_events is nothing_else
 
 
 class TestContent:
