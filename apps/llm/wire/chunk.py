@@ -152,17 +152,21 @@ def _read_rest(delta: dict[str, Any], chunk: Chunk) -> None:
 
 def _read_parts(content: object, chunk: Chunk) -> None:
     """Add what the parts of a content say; those of unknown types say nothing here."""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    refusals: list[str] = []
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, str):
-            chunk.content += part
+            texts.append(part)
         elif isinstance(part, dict):
             match part.get("type"):
                 case None | "text" | "output_text":
-                    chunk.content += _text(part.get("text"))
+                    texts.append(_text(part.get("text")))
                 case "thinking" | "reasoning":
-                    chunk.reasoning += _text(part.get("thinking") or part.get("reasoning") or part.get("text"))
+                    thoughts.append(_text(part.get("thinking") or part.get("reasoning") or part.get("text")))
                 case "refusal":
-                    chunk.refusal += _text(part.get("refusal"))
+                    refusals.append(_text(part.get("refusal")))
+    chunk.content, chunk.reasoning, chunk.refusal = "".join(texts), "".join(thoughts), "".join(refusals)
 
 
 def _text(value: object) -> str:

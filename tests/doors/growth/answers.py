@@ -55,7 +55,10 @@ def _choice(**members: Any) -> dict[str, Any]:
 
 
 MEMBERS_OF_EVENTS: Mapping[str, Mapping[str, Value]] = {
-    "content": {"text": lambda size: _delta(content=_text(size))},
+    "content": {
+        "text": lambda size: _delta(content=_text(size)),
+        "parts": lambda size: _delta(content=[{"type": "text", "text": "x"}] * size),
+    },
     "reasoning": {"text": lambda size: _delta(reasoning_content=_text(size))},
     "refusal": {"text": lambda size: _delta(refusal=_text(size))},
     "tool_calls": {
@@ -67,6 +70,7 @@ MEMBERS_OF_EVENTS: Mapping[str, Mapping[str, Value]] = {
         "members": lambda size: _choice(**{f"a{number}": number for number in range(size)}),
     },
     "finish_reason": {"word": lambda size: _choice(finish_reason=_text(size))},
+    "native_finish_reason": {"word": lambda size: _choice(finish_reason="x" * size)},
     "usage": {
         "members": lambda size: {"choices": [], "usage": {f"a{number}": number for number in range(size)}},
         "digits": lambda size: {"choices": [], "usage": {"prompt_tokens": int("9" * size)}},
