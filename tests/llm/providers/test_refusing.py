@@ -155,7 +155,7 @@ async def test_json_error_in_a_200_is_classified(vendor, body, failure):
     answer = response(200, body, "application/json")
     async with ScriptedUpstream(answer) as upstream, provider_of(vendor, upstream.base_url) as provider:
         await provider.run(call(provider), sink)
-        chunk = parse_chunk(Decoder().feed(sink.data)[0])
+        chunk = parse_chunk(bytes(Decoder().feed(sink.data)[0]))
         assert chunk.error is not None
         assert provider.classify_stream_error(chunk.error).failure is failure
 
@@ -175,7 +175,7 @@ async def test_what_a_200_is_called_decides_nothing(vendor, body, content_type):
     answer = response(200, body, content_type)
     async with ScriptedUpstream(answer) as upstream, provider_of(vendor, upstream.base_url) as provider:
         await provider.run(call(provider), sink)
-    assert parse_chunk(Decoder().feed(sink.data)[0]).content == "Hi"
+    assert parse_chunk(bytes(Decoder().feed(sink.data)[0])).content == "Hi"
 
 
 # --- error events inside a 200
