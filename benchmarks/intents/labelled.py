@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["FRESH", "LABELLED", "UNSEEN", "Line", "inputs_digest", "labelled_parts"]
+__all__ = ["FRESH", "LABELLED", "LEARNT_PLAIN", "MEASURED_PLAIN", "UNSEEN", "Line", "inputs_digest", "labelled_parts"]
 __all__ += ["read_asides", "read_lines", "read_training", "split", "training_material", "trigrams"]
 
 _ROOT = Path(__file__).parents[2]
@@ -21,6 +21,8 @@ FRESH = _ROOT / "tests" / "templates" / "intents_fresh.jsonl"
 UNSEEN = _ROOT / "tests" / "templates" / "intents_unseen.jsonl"
 TRAINING = Path(__file__).parent / "training"
 ASIDES = Path(__file__).with_name("asides.txt")
+LEARNT_PLAIN = Path(__file__).parent / "plain"
+MEASURED_PLAIN = _ROOT / "tests" / "templates" / "plain"
 
 _WORD = re.compile(r"[^\W_]+")
 _NEAR = 0.5
@@ -78,7 +80,8 @@ def inputs_digest() -> str:
     """Return the digest of all that the weights of the rules are made from."""
     digest = hashlib.sha256()
     rules = (_RULES / name for name in ("features.py", "intent.py", "intent_words.txt"))
-    for path in (LABELLED, UNSEEN, ASIDES, *sorted(TRAINING.glob("*.txt")), *rules):
+    plain = (path for directory in (LEARNT_PLAIN, MEASURED_PLAIN) for path in sorted(directory.glob("*.yaml")))
+    for path in (LABELLED, UNSEEN, ASIDES, *sorted(TRAINING.glob("*.txt")), *plain, *rules):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

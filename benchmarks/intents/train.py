@@ -19,19 +19,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix
 from sklearn.svm import LinearSVC
 
 from apps.templates.categories import UNKNOWN
 from apps.templates.rules.intent import LABELS, WEIGHTS, hashed_features
-from benchmarks.intents.labelled import Line, inputs_digest, labelled_parts, read_asides, training_material
+from benchmarks.intents.labelled import LEARNT_PLAIN, Line, inputs_digest, labelled_parts, read_asides
+from benchmarks.intents.plain_requests import material, plain_requests
 
 _STRENGTH = 0.2
 _LEAST_LINES = 3
 """A feature of fewer lines than these gets no weights."""
 _TYPO_WEIGHT = 0.5
 _TOLD_WEIGHT = 0.5
+_WIDEST_KEPT = 0.4
+"""Weights wider than this part of the widest are cut to it: they are few, and the steps of all others become finer."""
+_PLAIN_WEIGHT = 0.3
+"""There are more plain requests than all others, and they say less."""
 _TOLD_SHARE = 0.5
 _TOLD_WORDS = range(3, 21)
 """Half of the queries of so many words are seen once more, between sentences that ask for nothing."""
@@ -41,25 +46,23 @@ _LATIN = frozenset({"en", "de", "fr", "es", "pt", "it", "nl"})
 
 def main() -> None:
     """Train, calibrate by cross-validation inside the training part, write the file."""
-    own, more = list(labelled_parts()[0]), training_material()
+    own, more = list(labelled_parts()[0]), material()
     print(f"{len(own)} labelled lines, {len(more)} lines of training material", file=sys.stderr)
-    temperature, unknown_shift = _calibration(own, more)
+    temperature = _temperature(own, more)
     known, model = _fit(own, more)
     weights = model.coef_.T
-    step = float(np.abs(weights).max() / 127)
+    step = float(np.abs(weights).max() / 127 * _WIDEST_KEPT)
     table = np.clip(np.rint(weights / step), -127, 127).astype(np.int16) + 128
-    bias = model.intercept_.copy()
-    bias[LABELS.index(UNKNOWN)] += unknown_shift
     content = {
         "inputs_sha256": inputs_digest(),
         "step": step,
         "temperature": temperature,
         "features": len(known),
-        "bias": [round(float(value), 4) for value in bias],
+        "bias": [round(float(value), 4) for value in model.intercept_],
     }
     body = np.array(known, dtype="<u4").tobytes() + table.astype(np.uint8).tobytes()
     WEIGHTS.write_bytes(json.dumps(content).encode() + b"\n" + zlib.compress(body, 9))
-    print(f"temperature {temperature:.3f}, shift {unknown_shift:.3f}, {WEIGHTS.stat().st_size} bytes", file=sys.stderr)
+    print(f"temperature {temperature:.3f}, {WEIGHTS.stat().st_size} bytes", file=sys.stderr)
 
 
 def _known(lines: Sequence[Line]) -> list[int]:
@@ -93,10 +96,16 @@ def _fit(own: list[Line], more: list[Line]) -> tuple[list[int], LinearSVC]:
     told = [variant for line in plain if (variant := _among_others(line))]
     lines = [*plain, *typed, *told]
     labels = [LABELS.index(line.label) for line in lines]
-    weights = [1.0] * len(plain) + [_TYPO_WEIGHT] * len(typed) + [_TOLD_WEIGHT] * len(told)
+    own_weights = [1.0 if line.label == UNKNOWN or line.query not in _plain() else _PLAIN_WEIGHT for line in plain]
+    weights = own_weights + [_TYPO_WEIGHT] * len(typed) + [_TOLD_WEIGHT] * len(told)
     known = _known(lines)
     model = LinearSVC(C=_STRENGTH, random_state=0)
     return known, model.fit(_matrix(lines, known), labels, sample_weight=weights)
+
+
+@functools.cache
+def _plain() -> frozenset[str]:
+    return frozenset(line.query for line in plain_requests(LEARNT_PLAIN))
 
 
 def _mistyped(line: Line) -> Line | None:
@@ -142,23 +151,20 @@ def cross_validated(own: list[Line], more: list[Line]) -> Any:
     return scores
 
 
-def _calibration(own: list[Line], more: list[Line]) -> tuple[float, float]:
+def _temperature(own: list[Line], more: list[Line]) -> float:
     scores = cross_validated(own, more)
     right = np.array([LABELS.index(line.label) for line in own])
-    unknown = LABELS.index(UNKNOWN)
 
-    def loss(parameters: Any) -> float:
-        shifted = scores.copy()
-        shifted[:, unknown] += parameters[1]
-        shifted /= parameters[0]
-        shifted -= shifted.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(right)), right]))
+    def loss(temperature: float) -> float:
+        cooled = scores / temperature
+        cooled -= cooled.max(axis=1, keepdims=True)
+        return float(np.mean(np.log(np.exp(cooled).sum(axis=1)) - cooled[np.arange(len(right)), right]))
 
-    found = minimize(loss, x0=[1.0, 0.0], method="Nelder-Mead")
+    found = minimize_scalar(loss, bounds=(0.05, 2.0), method="bounded")
     ranks = np.argsort(-scores, axis=1)
     first, third = (ranks[:, 0] == right).mean(), (ranks[:, :3] == right[:, None]).any(axis=1).mean()
     print(f"cross-validated: top 1 {first:.3f}, top 3 {third:.3f}, loss {found.fun:.3f}", file=sys.stderr)
-    return float(found.x[0]), float(found.x[1])
+    return float(found.x)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 from apps.templates.categories import CATEGORIES, UNKNOWN
+from benchmarks.intents.labelled import LEARNT_PLAIN, MEASURED_PLAIN, labelled_parts
+from benchmarks.intents.plain_requests import core, material, plain_requests, wordings
 
 LABELS = {*CATEGORIES, UNKNOWN}
 ENTITIES = {"audience", "tone", "length", "format", "product", "deadline"}
+SERVED = ("en", "de", "fr", "es", "pt", "it", "nl", "pl", "tr", "ru", "zh", "ja", "ar", "hi")
+PLAIN = plain_requests(MEASURED_PLAIN)
 LINES = [json.loads(line) for line in Path(__file__).with_name("intents.jsonl").read_text().split("\n") if line]
 
 
@@ -38,3 +42,27 @@ def test_entities_stand_in_their_queries():
         for word in line["entities"].values()
         if word.lower() not in line["query"].lower()
     ] == []
+
+
+def test_enough_plain_requests_of_each_in_each_language():
+    count = Counter((line.label, line.language) for line in PLAIN)
+    assert {language for _, language in count} == set(SERVED)
+    assert all(count[label, "en"] >= 30 for label in (*CATEGORIES, UNKNOWN))
+    assert all(count[label, language] >= 5 for label in (*CATEGORIES, UNKNOWN) for language in SERVED)
+
+
+def test_no_frame_and_no_thing_is_in_both():
+    for language in SERVED:
+        frames, things = wordings(LEARNT_PLAIN, language)
+        other_frames, other_things = wordings(MEASURED_PLAIN, language)
+        assert frames and things and other_frames and other_things
+        assert (frames & other_frames, things & other_things) == (set(), set())
+
+
+def test_nothing_learnt_is_measured_or_names_what_is_measured():
+    learnt = (*material(), *labelled_parts()[0])
+    things = {core(thing) for language in SERVED for thing in wordings(MEASURED_PLAIN, language)[1]}
+    queries = {line.query.casefold() for line in PLAIN}
+    assert () not in things
+    assert [line.query for line in learnt if line.query.casefold() in queries] == []
+    assert [line.query for line in learnt if core(line.query) in things] == []

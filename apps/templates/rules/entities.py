@@ -1,282 +1,172 @@
-"""What a query says of the text that is wanted: for whom, how, how long, as what, about what, until when.
+"""What a query says of the text that is wanted: for whom, how it is to sound, how long, in what form, until when.
 
-Each pattern captures the query's own words. Every repetition in a pattern is bounded and only an excerpt is read, so
-the work is, too. A pattern would rather miss than guess: what is not said stays None.
+Each pattern captures the query's own words. A pattern is here only if what it finds is right nine times in ten: what is
+said in another way stays None, and so does a product, which no pattern finds so surely. Every repetition is bounded and
+only an excerpt is read, so the work is, too.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Final
 
 from apps.templates.answers import Entities
 from apps.templates.rules.features import excerpt
-from apps.templates.rules.patterns import PEOPLE, W, compiled, first_match
-from apps.templates.rules.products import find_product
 
-__all__ = ["find_entities"]
+__all__ = ["compiled", "find_entities"]
 
 _HEAD_CHARS, _TAIL_CHARS = 400, 200
 """Less than what the category is judged by: these patterns are the dearest part of an answer."""
+_END: Final = r" ?(?=$|[,.;:!?)\n])"
+_MATERIAL = re.compile("[\"“„«]|:(?: |\\s*\\n)(?=.{40})", re.S)
+"""Behind it a query no longer asks: it quotes, or holds what is to be worked on."""
 
-
-# --- length -------------------------------------------------------------------------------------------------------
-_COUNT: Final = (
-    r"(?:\d{1,3}(?:[., ]?\d{3})?(?: ?[-–] ?\d{1,4})?|one|two|three|four|five|six|seven|eight|ten|twelve|twenty|"
-    r"half a|a couple of|"
-    r"ein|eine|einen|einem|einer|zwei|drei|vier|fünf|zehn|un|une|deux|trois|quatre|cinq|dix|uno|una|dos|tres|"
-    r"cuatro|cinco|diez|"
-    r"um|uma|dois|duas|três|quatro|due|tre|quattro|cinque|dieci|een|één|twee|drie|vier|vijf|tien|"
-    r"jednym|jedno|dwa|dwóch|trzy|trzech|pięciu|pięć|iki|üç|beş|один|одну|одном|два|две|три|трёх|трех|пять|пяти)"
+# --- length: a number and a unit of text --------------------------------------------------------------------------
+_NUMBER: Final = (
+    r"(?:\d{1,3}(?:[., ]?\d{3})?(?: ?[-–] ?\d{1,4})?|one|two|three|four|five|six|seven|eight|ten|"
+    r"einem|einer|zwei|drei|vier|fünf|zehn|deux|trois|quatre|cinq|dos|tres|cuatro|cinco|dois|duas|três|quatro|"
+    r"due|tre|quattro|cinque|een|twee|drie|vijf|dwóch|trzech|pięciu|iki|üç|beş|двух|трёх|трех|пяти)"
 )
 _UNIT: Final = (
-    r"(?:words?|characters?|chars?|pages?|sheets?|sentences?|paragraphs?|lines|slides?|tweets|posts|e?-?mails|"
-    r"items|ideas|"
-    r"questions?|versions?|variants?|options?|headlines?|bullets?|steps?|panels?|letters|tips|examples?|minutes?|"
-    r"mins?|secs?|seconds?|"
-    r"wörter(?:n)?|worte[n]?|zeichen|seiten?|sätzen?|satz|absatz|absätzen?|zeilen?|folien|minuten?|sekunden?|"
-    r"punkten?|stichpunkten?|ideen|"
-    r"palabras?|caracteres|páginas?|paginas?|frases?|párrafos?|líneas?|lineas|minutos?|segundos?|viñetas|"
-    r"mots|caractères|phrases?|paragraphes?|lignes?|minutes|secondes|diapositives|points|"
-    r"palavras|parágrafos?|linhas?|slides|parole|caratteri|pagin[ae]|fras[ei]|paragraf[oi]|righe|minuti|secondi|punti|"
-    r"woorden|tekens|pagina'?s?|zinnen|zin|alinea'?s?|regels|minuten|"
-    r"słów|słowa|znaków|stron[aęy]?|zdani(?:a|u|ach)|akapit(?:y|ów)?|minut[yę]?|punkt(?:y|ów|ach)?|"
-    r"kelime(?:yi|lik)?|karakter|sayfa(?:yı|lık)?|cümle(?:yle|de)?|paragraf|satır|dakika(?:lık)?|madde|"
-    r"слов[а]?|знак(?:а|ов)|символ(?:а|ов)|страниц[аеуы]?|предложени(?:е|я|й|ях)|абзац(?:а|ев|е)?|строк[аеи]?|"
-    r"минут[ыу]?|пункт(?:а|ов|ах))"
+    r"(?:words?|characters?|chars?|pages?|sentences?|paragraphs?|lines?(?! of)|slides?|(?:bullet|key) points|"
+    r"wörtern?|worten?|zeichen|seiten?|sätzen?|satz|absätzen?|zeilen?|stichpunkten?|"
+    r"palabras|caracteres|páginas?|frases?|párrafos?|líneas|mots|caractères|phrases?|paragraphes?|lignes?|"
+    r"palavras|parágrafos?|linhas|parole|caratteri|pagin[ae]|fras[ei]|paragraf[oi]|righe|"
+    r"woorden|tekens|pagina's|zinnen|alinea's|regels|słów|znaków|stron|zdaniach|punktach|"
+    r"kelimeyi?|karakter|sayfa|cümle(?:yle|de)?|слов|знаков|символов|страниц|предложениях|пунктах)"
 )
 _LIMIT: Final = (
-    r"(?:(?:max(?:imum|imal|\.)?|at most|no more than|not more than|up to|under|less than|about|around|approx\.?|"
-    r"roughly|at least|"
-    r"höchstens|maximal|unter|etwa|ungefähr|circa|ca\.?|mindestens|máximo(?: de)?|máx\.?|menos de|unas|unos|"
-    r"no más de|maximum|moins de|environ|"
-    r"au maximum|no máximo|cerca de|massimo|al massimo|meno di|hoogstens|ongeveer|maks(?:ymalnie|imum|\.)?|około|"
-    r"en fazla|yaklaşık|"
-    r"не более|до|около|примерно) )"
+    r"(?:(?:max(?:imum|imal|\.)?|at most|no more than|not more than|up to|under|less than|about|around|roughly|at least|"
+    r"höchstens|maximal|unter|etwa|ungefähr|ca\.?|mindestens|máximo|menos de|unas|moins de|environ|maximum|até|"
+    r"cerca de|massimo|al massimo|hoogstens|ongeveer|maksymalnie|około|en fazla|yaklaşık|не более|до|около) )"
 )
 _LENGTH: Final = (
-    rf"(?<!\w)({_LIMIT}?(?:{_COUNT}[ -](?:{W} )?|\d{{1,4}}){_UNIT}(?: max(?:imum)?| at most| or less|"
-    rf" maximal)?)(?!\w)",
-    r"(\d{1,5} ?(?:字|文字|个字|個字|词|页|ページ|行|句|段)(?:以内|以下|くらい|程度|左右)?)",
-    r"([一二三四五两]\s?(?:句话|段话|页|段|文で|行で|言で))",
-    r"(?<!\w)((?:very |really |sehr |muy |très |molto |heel |bardzo |çok |очень )?"
-    r"(?:short(?:er)?|brief(?:ly)?|concise|long(?:er)?(?= (?:version|text|article|post|email|description))|"
-    r"half as long|kurz(?:er|e|es|en|em)?|knapp|"
-    r"corto|corta|breve|brève|court[e]?|curto|curta|kort(?:e|er)?|krótk(?:i|a|ie|o)|kısa|корот(?:кий|кая|кое|кую|ко)|"
-    r"кратко|छोटी|छोटा))(?!\w)(?! (?:story|stories|film|notice|term|time|girl))",
-    r"(简短|簡潔|短く|短い)",
+    rf"(?<!\w)(?<!is )(?<!'s )(?<!of )({_LIMIT}{_NUMBER}[ -]{_UNIT}(?: each)?)(?!\w)",
+    rf"(?<!\w)({_NUMBER} {_UNIT} (?:max(?:imum)?|at most|or less))(?!\w)",
+    rf"(?:^|[,;(:.\n]|\b(?:in|to|en|em|auf|w|на)) ?({_NUMBER} {_UNIT})(?= ?(?:$|[,.;:!?)\n]|please|pls|bitte|and\b|for\b|für\b|pour\b|para\b))",
+    rf"(?<!\w)(\d{{1,4}}[- ](?:word|page|sentence)) (?:essay|summary|article|post|blog|story|text|letter|report|email)",
+    r"(\d{2,5} ?(?:字|文字|个字|個字)(?:以内|以下|くらい|程度|左右)?)",
+    r"\b(?:keep|make|cut) (?:it|this) ((?:very |much )?short(?:er)?)\b",
+    r"(?:^|, ?)((?:very )?short|kurz|breve|court|kort|kısa|коротко|кратко)" + _END,
 )
 
-# --- tone ---------------------------------------------------------------------------------------------------------
+# --- tone: a word for how a text sounds, where it says so -----------------------------------------------------------
 _TONE_WORD: Final = (
-    r"(?:friendly|formal|informal|casual|professional|funny|humorous|witty|serious|playful|polite|politely|"
-    r"nicely|warm|cosy|cozy|honest|neutral|"
-    r"empathetic|empathic|sarcastic|ironic|dramatic|inspiring|inspirational|motivational|persuasive|confident|"
-    r"enthusiastic|upbeat|chatty|"
-    r"conversational|relaxed|laid[- ]back|dignified|respectful|apologetic|firm|assertive|diplomatic|cheerful|"
-    r"poetic|romantic|luxury|luxurious|"
-    r"elegant|sober|matter[- ]of[- ]fact|plain|thoughtful|edgy|bold|cheeky|quirky|punchy|calm|gentle|kind|"
-    r"authoritative|academic|melancholic|spooky|"
-    r"freundlich(?:er|e|en)?|förmlich|formell|sachlich|locker(?:er|e)?|witzig|lustig|humorvoll|höflich(?:er|e)?|"
-    r"seriös|professionell|ehrlich|"
-    r"bestimmt|herzlich|verständlich|ernst|sarkastisch|"
-    r"amable|cercano|cercana|profesional|divertid[oa]|gracios[oa]|cordial|educad[oa]|serio|seria|sincer[oa]|"
-    r"amical|amicale|formel|formelle|professionnel(?:le)?|drôle|poli|polie|poliment|chaleureux|chaleureuse|"
-    r"décontracté|sérieux|sincère|exigeant|"
-    r"amigável|profissional|engraçad[oa]|descontraíd[oa]|educad[oa]|simpátic[oa]|formale|informale|professionale|"
-    r"divertente|amichevole|cordiale|"
-    r"gentile|scherzos[oa]|vriendelijk(?:er|e)?|formeel|zakelijk|grappig|vlot|beleefd|professioneel|"
-    r"przyjazn(?:y|a|ym)|formaln(?:y|a|ie)|zabawn(?:y|a|ie)|uprzejm(?:y|ie)|profesjonaln(?:y|a|ie)|luźn(?:y|a|o)|"
-    r"grzecznie|"
-    r"samimi|resmi|eğlenceli|komik|kibar|profesyonel|esprili|ciddi|"
-    r"дружелюбн(?:о|ый|ая|ое|ым)|официальн(?:о|ый|ым|ое)|вежлив(?:о|ый|ое)|весел(?:о|ый|ое)|смешно[йе]?|строго|"
-    r"деловой|проще|неформально)"
+    r"(?:friendly|formal|informal|casual|professional|funny|humorous|witty|serious|playful|polite|warm|cosy|cozy|"
+    r"honest|neutral|empathetic|sarcastic|dramatic|inspiring|persuasive|confident|enthusiastic|upbeat|chatty|"
+    r"conversational|relaxed|respectful|apologetic|firm|assertive|diplomatic|cheerful|cheeky|punchy|thoughtful|"
+    r"academic|freundlich(?:er|e|en|es)?|förmlich(?:er|e|en|es)?|formell|sachlich|locker|witzig|lustig|humorvoll|"
+    r"höflich(?:er|e|en|es)?|seriös|professionell|herzlich|amable|cercano|profesional|divertido|cordial|amical|"
+    r"formel|professionnel|drôle|poli|chaleureux|décontracté|amusant|amigável|profissional|engraçado|descontraído|"
+    r"formale|informale|professionale|divertente|amichevole|cordiale|vriendelijk|formeel|zakelijk|grappig|beleefd|"
+    r"uprzejm(?:y|ie)|formaln(?:y|ie)|samimi|resmi|eğlenceli|вежливо|официально|весело|дружелюбно)"
+)
+_DEGREE: Final = r"(?:(?:more|less|very|a bit|a little|mehr|weniger|más|menos|plus|moins|mais|più|meno|daha) )?"
+_TONES: Final = rf"{_DEGREE}{_TONE_WORD}(?:(?:,| and| but| und| aber| y| et| e| en) {_DEGREE}{_TONE_WORD})?"
+_TEXT: Final = (
+    r"(?:newsletter|invitation|reminder|note|message|e-?mail|mail|reply|answer|letter|welcome|speech|complaint|"
+    r"mitteilung|nachricht|antwort|kündigung|brief|bericht)"
 )
 _TONE: Final = (
-    rf"(?<!\w)((?:{_TONE_WORD}(?:,? (?:and|but|und|aber|y|pero|et|mais|e|ma|en|maar|i|ve|и|"
-    rf"но) (?:not )?))?(?:more |less |not too |not |very |a little |a bit |"
-    r"mehr |weniger |más |menos |plus |moins |mais |più |meno |meer |bardziej |daha |более )?"
-    + _TONE_WORD
-    + r")(?= ?(?:$|[,.;!?)]|tone\b|voice\b|style\b|and\b|but\b|"
-    r"please\b|pls\b|newsletter\b|invitation\b|reminder\b|note\b|article\b|caption\b|text\b|message\b|e?-?mail\b|"
-    r"reply\b|answer\b|post\b|poem\b|letter\b|speech\b|version\b|"
-    r"ton\b|bitte\b|antwort|formulier|tono\b|toon\b|тон|bir\b|olsun|est\b|—|-))",
-    r"(?:^|[,;(]) ?(?:not too |a bit |a little |more |less )?("
-    + _TONE_WORD
-    + r")(?= ?(?:$|[,.;!?)]|and\b|but\b|und\b|y\b|et\b|e\b))",
-    r"\b((?:less|weniger|menos|moins|meno|minder|mniej|daha) [^\W\d_]{4,16})(?=$|[,.;!?)]| (?:and|und|please|"
-    r"bitte|y|et)\b)",
-    r"\btone:? (?:of voice )?(?:is |should be )?([^\W\d_]{3,20})",
-    r"\b(?:ton|tono|tom|toon|tonu|тон)\b:? (?!de\b|di\b|of\b)([^\W\d_]{4,20})",
-    rf"\b(?:in|mit|con|avec|com|een|w)\b (?:a |an |einem |un |um |uno |een )?({_TONE_WORD}) (?:tone|ton|tono|tom|"
-    rf"stil|style|toon|way)\b",
-    rf"\b(?:make it|make this|sound|sounds|keep it|be|klingt|klingen|rendi(?:lo)?|hazlo) ((?:more |less |very |"
-    rf"a bit )?{_TONE_WORD})\b",
-    r"\b(?:make it|make this|sound|sounding) ((?:more|less) [^\W\d_]{4,16})",
-    r"(礼貌|正式|幽默|亲切|活泼|敬语|敬語|丁寧|カジュアル|フレンドリー|フォーマル)",
+    rf"\b({_TONES}) (?:tone|voice|style|ton|tono|tom|toon)\b",
+    rf"\b(?:tone|ton|tono|tom|toon|тон)(?: of voice)?(?::| is| should be)? ({_TONES})(?!\w)",
+    rf"\b(?:keep it|make it|make this|sounds?|and|be) ({_DEGREE}{_TONE_WORD}){_END}",
+    rf"(?:, ?|\()({_TONES})(?: please| pls| bitte)?{_END}",
+    rf"(?:^|\b(?:an?|eine?n?|write|schreib|écris|een) )({_TONES}) (?:welcome )?{_TEXT}\b",
+    rf"\b(?:e-?mail|mail|correo|lettre|brief|carta|list) ({_TONE_WORD}) (?:a|à|au|aux|ai|per|para|do)\b",
 )
 
-# --- format -------------------------------------------------------------------------------------------------------
-_FORMAT_NAME: Final = (
-    r"(?:json-ld|json|csv|ya?ml|xml|html|markdown|latex|tsv|(?:comparison |markdown )?table|checklist|"
-    r"bullet(?:ed)? ?(?:points?|list)|bullets|"
-    r"numbered list|list|mind ?map|gantt chart|one[- ]pager|spreadsheet|flow ?chart|rubric|outline|q&a|tabelle|"
-    r"stichpunkte[n]?|stichworten?|checkliste|"
-    r"aufzählung|tabla|lista|viñetas|puntos|tableau|liste|puces|tabela|tópicos|tabella|elenco(?: puntato)?|punti|"
-    r"tabel|lijst(?:je)?|opsomming|"
-    r"tabel[aię]|lista punktowana|punktach|listę|tablo|madde(?:ler)?|таблиц[аеуы]|список|списк(?:ом|а)|пункт(?:ами|ах))"
+# --- format: what an answer is given as -----------------------------------------------------------------------------
+_FORM: Final = (
+    r"(?:json|csv|ya?ml|xml|html|markdown|latex|(?:comparison |markdown )?table|checklist|bullet(?:ed)? ?(?:points|list)|"
+    r"bullets|numbered list|q&a|tabelle|stichpunkten?|checkliste|tabla|viñetas|tableau|puces|tabela|tabella|"
+    r"elenco puntato|tabel|opsomming|tabeli|punktach|tablo|таблиц[аеуы]|списком)"
 )
 _FORMAT: Final = (
-    rf"\b(?:as|in|into|als|como|en|comme|sous forme de|em|come|in forma di|w|jako|в|в виде|как|output|format:?|"
-    rf"return|into a|mit|with) "
-    rf"(?:an? |the |eine[rn]? |una? |une? |uma? |een |clear |two-column )?({_FORMAT_NAME})\b",
-    rf"\b({_FORMAT_NAME})(?= (?:format|please|pls|out|output|bitte|only|formatında|olarak|halinde|şeklinde)\b)",
-    rf"[,;:(] ?(?:an? |please |bitte |\\d{{1,2}} )?({_FORMAT_NAME}) ?(?=$|[,.;!?)])",
-    r"^(checklist|mind ?map|rubric|gantt chart|one[- ]pager|(?:comparison )?table|bullets?|list|checkliste|"
-    r"tabelle)(?= )",
-    r"\b(one[- ]pager|gantt chart|mind ?map|rubric|checklist|json-ld|yaml|bul+et(?:ed)? points|bullets(?= for)|"
-    r"comparison table|annotated bibliography)\b",
-    r"\b(?:make|create|give me|need|erstelle|crea|fais|maak) (?:me )?(?:an? |eine |una |une |een )?"
-    r"(checklist|table|mind ?map|rubric|gantt chart|tabelle|checkliste|tabla|tableau|tabella)\b",
-    r"(表格|列表|清单|箇条書き|表形式|マークダウン|チェックリスト)",
+    rf"\b(?:as|in(?:to)?|als|como|comme|sous forme de|come|jako|в виде)(?: (?:an?|eine[rn]?|una?|une?|uma?|een))? "
+    rf"({_FORM})(?= ?(?:$|[,.;:!?)\n]|please|pls|bitte|with\b|mit\b|format|for\b|für\b|pour\b))",
+    rf"\b(?:make|create|haz|mach|erstelle|fais|faça|maak) (?:me )?(?:an?|eine|una?|une?|uma|een) ({_FORM})\b",
 )
 
-# --- deadline -----------------------------------------------------------------------------------------------------
+# --- deadline -------------------------------------------------------------------------------------------------------
 _MONTH: Final = (
-    r"(?:jan(?:uary|uar|vier)?|feb(?:ruary|ruar)?|mar(?:ch|s|zo)?|märz|apr(?:il|ile)?|may|mai|mayo|june?|juni|"
-    r"juin|junio|july?|juli|juillet|julio|"
-    r"aug(?:ust)?|août|agosto|sept?(?:ember|embre)?|o[ck]t(?:ober|obre)?|nov(?:ember|embre)?|de[cz](?:ember)?|"
-    r"décembre|diciembre|dicembre)"
-)
-_DAY: Final = (
-    r"(?:mon|tues|wednes|thurs|thrus|fri|satur|sun)day(?: (?:morning|evening|noon|afternoon|night))?|(?:montag|"
-    r"dienstag|mittwoch|donnerstag|freitag|samstag|"
-    r"sonntag)|(?:lunes|martes|miércoles|jueves|viernes|sábado|domingo)|(?:lundi|mardi|mercredi|jeudi|vendredi|"
-    r"samedi|dimanche)|"
-    r"(?:segunda|terça|quarta|quinta|sexta)(?:-feira)?|(?:lunedì|martedì|mercoledì|giovedì|venerdì|sabato|domenica)|"
-    r"(?:maandag|dinsdag|woensdag|donderdag|vrijdag|zaterdag|zondag)|(?:poniedział(?:ek|ku)|wtor(?:ek|ku)|"
-    r"środ[yę]|czwart(?:ek|ku)|piąt(?:ek|ku))|"
-    r"(?:pazartesi|salı|çarşamba|perşembe|cuma)(?:ya|ye)?|(?:понедельник[а]?|вторник[а]?|сред[уы]|четверг[а]?|"
-    r"пятниц[уы]|суббот[уы]|воскресень[ея])"
+    r"(?:january|february|march|april|may|june|july|august|september|october|november|december|januar|februar|märz|"
+    r"mai|juni|juli|oktober|dezember)"
 )
 _WHEN: Final = (
-    rf"(?:(?:next |this |nächsten |próximo |prochain )?(?:{_DAY})|tonight|today|tomorrow(?: (?:morning|evening|"
-    rf"noon|\d{{1,2}} ?[ap]m))?|tmrw|tmr|eod|eow|"
-    r"(?:the )?end of (?:the )?(?:day|week|month|year|"
-    + _MONTH
-    + r")|heute(?: abend)?|morgen(?: früh)?|ende (?:der woche|des monats|"
-    + _MONTH
-    + r")|"
-    r"mañana|hoy|esta noche|fin de mes|demain(?: matin)?|ce soir|aujourd'hui|fin (?:du mois|"
-    + _MONTH
-    + r")|amanhã|hoje|domani|stasera|vanavond|"
-    r"jutra|jutro|dziś|yarın(?:a)?|bugün|bu akşam|завтра|сегодня|вечера|"
-    rf"(?:the )?\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of| de)? {_MONTH}|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?|"
-    rf"the \d{{1,2}}(?:st|nd|rd|th)|\d{{1,2}}[./]\d{{1,2}}\.?(?:\d{{2,4}})?|"
-    rf"q[1-4]|{_MONTH}|christmas|easter|weihnachten|noël|navidad|noon|midnight|\d{{1,2}} ?[ap]m)"
+    r"(?:(?:next |this )?(?:mon|tues|wednes|thurs|fri|satur|sun)day(?: (?:morning|evening|noon))?|tomorrow|tonight|"
+    r"today|noon|eod|(?:the )?end of (?:the )?(?:day|week|month|year)|montag|dienstag|mittwoch|donnerstag|freitag|"
+    r"samstag|sonntag|morgen|heute abend|ende der woche|lundi|mardi|mercredi|jeudi|vendredi|demain|lunes|martes|"
+    r"miércoles|jueves|viernes|mañana|segunda|terça|quarta|quinta|sexta|amanhã|lunedì|martedì|mercoledì|giovedì|"
+    r"venerdì|domani|maandag|dinsdag|woensdag|donderdag|vrijdag|"
+    rf"(?:the )?\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of)? {_MONTH}|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?|"
+    r"\d{1,2} ?[ap]m(?: today| tomorrow)?)"
 )
 _DEADLINE: Final = (
-    rf"(?<!\w)(?:by|until|till|til|due(?: on| by)?|before|no later than|deadline(?: is|:)?|bis(?: zum|"
-    rf" spätestens)?|spätestens|vor|para(?: el| la)?|antes d(?:e|el|o)|"
-    rf"hasta(?: el)?|avant(?: le)?|d'ici(?: à)?|pour(?: le)?|até(?: a| o)?|entro(?: il)?|per|voor|tegen|"
-    rf"uiterlijk|do|na|przed|до|к|на) ({_WHEN})(?!\w)",
-    r"(?<!on tv )(?<!\w)(tonight|tmrw|asap|heute abend|bis morgen|stasera|vanavond|ce soir|amanhã|"
-    r"завтра)(?= ?(?:$|[,.!?]|and\b|pls|please))",
-    rf"\b(?:exam|test|due|interview|launch|go live|deadline(?: for all)?|klausur|prüfung|examen)(?: is| on| ist|"
-    rf" am| es| el){{0,2}} ({_WHEN})(?!\w)",
-    r"(?:(?:is|are|due|ready|done) |^|, )((?:in|within) (?:\d{1,2}|two|three|four|six) (?:hours?|days?|weeks?|"
-    r"months?))\b",
-    r"(?<!\w)((?:yarın|bugün|akşam|pazartesi|salı|çarşamba|perşembe|cuma|\d{1,2} [^\W\d]{3,8})'?(?:ya|ye|a|"
-    r"e)?)(?= kadar\b)",
-    r"((?:明天|今天|今晚|后天|下周[一二三四五六日]?|周[一二三四五六日]|\d{1,2}月\d{1,2}日)(?=之?前|要|截止|交))",
-    r"((?:明日|今日|今夜|来週|\d{1,2}月\d{1,2}日|[月火水木金土日]曜日?)(?=まで))",
+    rf"(?<!\w)(?:by|no later than|deadline(?: is|:)?|needed by|bis(?: spätestens| zum)?|spätestens|"
+    rf"avant|d'ici|pour|para(?: el)?|antes d[eo]l?|até|entro|graag voor|uiterlijk) ({_WHEN})(?!\w)",
+    rf"\b(?:send|ready|done|finish|finished) before ({_WHEN})(?!\w)",
 )
 
-# --- audience -----------------------------------------------------------------------------------------------------
-_NOT_PEOPLE: Final = (
-    r"(?!(?:[- ](?:council|event|song|meeting|film|old|website|account|story|association|evening|night|day|room|"
-    r"service|"
-    r"support|base|building|without|sans|sin|sem))\b)"
+# --- audience: who reads what is written ------------------------------------------------------------------------------
+_WHOSE: Final = (
+    r"(?:(?:my|our|all|all our|all my|the|an?|new|existing|angry|absolute|alle|unsere|den|dem|meine?n?|mes|nos|mon|un|"
+    r"une|los|mis|nuestros|mi|os|meus|nossos|ai|agli|miei|nostri|onze|mijn|alle onze) ){0,2}"
 )
-"""Behind such a word as "team" or "parents", what makes it a word for something else."""
-_FOR: Final = (
-    r"(?:for|to(?= (?:my|our|all|every\w{2,4}|existing|people|customers|clients|investors|the (?:board|council|"
-    r"trustees))\b)|aimed at|targeting|target|für|"
-    r"an(?= (?:die|den|alle|kunden|unsere|meine)\b)|para|a(?= (?:los|las|mis|todos)\b)|pour|aux|per|ai|agli|voor|"
-    r"aan|naar|dla|для)"
+_READERS: Final = (
+    r"(?:(?:gym )?members|customers?|clients?|subscribers|users|readers|beginners|kids|children|teenagers|parents|"
+    r"students|employees|colleagues|investors|seniors|stakeholders|donors|volunteers|guests|tenants|landlord|boss|"
+    r"manager|team|board|wife|husband|daughter|son|mum|mom|prospects|restaurant owners|dentists|"
+    r"kunden|kundinnen|anfänger|kinder|eltern|mitarbeiter|kollegen|mieter|vermieter|chef|laien|"
+    r"clientes|principiantes|niños|padres|estudiantes|empleados|jefe|proveedores|enfants|débutants|propriétaire|"
+    r"collègues|salariés|crianças|iniciantes|fornecedores|alunos|clienti|principianti|bambini|colleghi|klanten|"
+    r"kinderen|ouders|huurders|collega's|leden|klientów|dzieci|początkujących|клиентам|детей|начинающих)"
 )
-_GROUP: Final = (
-    rf"((?:(?!(?:recruiting|hiring|selling|for|to|and|"
-    rf"who)\b){W} ){{0,2}}?(?:\d{{1,5}}[ -]?)?{PEOPLE}(?!\w){_NOT_PEOPLE}"
-    rf"(?: (?:and|und|et|y|e|en) {PEOPLE}(?!\w))?"
-    rf"(?: (?:in|at|of|from|on|aus|von|de|di|van|without|who|with|ohne|über) (?:{W}(?: |(?!\w))){{1,4}}?(?=$|"
-    rf"[,.;:!?)\n]))?)"
-    r"(?!\w)"
+_LETTER: Final = (
+    r"(?:e-?mails?|mails?|letters?|messages?|newsletter|note|speech|pitch|announcement|reply|invitation|complaint|"
+    r"reminder|explain|teach|tell|erklär\w{0,3}|kündigung|nachricht|brief|mitteilung|correo|carta|mensaje|lettre|"
+    r"message|explique|explica|mensagem|messaggio|lettera|spiega|scrivi|schrijf|list|письмо)"
 )
-_MESSAGE: Final = (
-    r"(?:e-?mails?|mails?|mailing|letters?|messages?|note|dm|inmail|outr?each|pitch|appeal|reply|invitation|"
-    r"speech|talk|"
-    r"newsletter|announcement|explain|teach|tell|write|writing|send|sent|say|text|correo|mensaje|carta|message|lettre|"
-    r"mensagem|messaggio|lettera|brief|nachricht|schreiben|akquise|bericht)"
-)
-_PERSON: Final = (rf"(?<!\w){PEOPLE}(?!\w)",)
-_PEOPLE_SPOKEN_TO: Final = (
-    rf"(?<!\w){_FOR} (?:an? |einen? |die |den |los |las |les |des |i |gli |le |un |os |as |de |het )?" + _GROUP,
-    rf"\b{_MESSAGE}\b[^.?!\n]{{0,50}}? (?:to|an|à|a|ad|aan|for) (?:an? |the |die |den |un |une |el |la |los |"
-    rf"las |les )?" + _GROUP,
-    r"\b(?:tell|inform|invite|remind|email|thank|ask|persuade|convince|show|teach|targeting|target) "
-    r"(?:an? |the )?" + _GROUP,
+_LEARNERS: Final = (
+    r"(?:(?:absolute |complete )?beginners|dummies|kids|children|(?:an? )?\d{1,2}[- ]year[- ]olds?|anfänger|laien|"
+    r"kinder|débutants|enfants(?: de \d{1,2} ans)?|principiantes|niños|iniciantes|crianças|principianti|bambini|"
+    r"kinderen)"
 )
 _AUDIENCE: Final = (
-    rf"\b(?:to|for|tell|invite) ((?:everyone|everybody|all|people|those|customers|users) (?:who|that|"
-    rf"on) (?:{W} ){{0,5}}?{W})"
-    r"(?=$|[,.;:!?)\n]| (?:about|that|before|after|with|and|in)\b)",
-    r"\b(?:for|für|pour|para|per|voor) (?:an? |einen? |un |una |een )?(\d{1,2}[- ]?(?:year[- ]olds?|yo|"
-    r"jährige[n]?|years? old|ans|años|anni|jaar)\b)",
-    r"\b((?:grade|year|klasse|class|age|ages|aged|groep|klas|klasa|klasse) \d{1,2}(?:\+|[-–]\d{1,2})?)(?!\w)",
-    r"(?<!\w)(\d{1,2}(?:\.|º|ª|er|ème|e|th|rd)? (?:klasse|sınıf|ano|de primaria|de secundaria|eso|graders?|grade|"
-    r"класс[а]?))",
-    r"(?<!\w)(\d{1,2} ?(?:yo|year[- ]olds?|jährige[n]?))(?!\w)",
-    r"\b(like i'?m (?:five|\d{1,2})|non[- ]experts?|non[- ]statisticians?|laypeople|laymen|beginners|seniors)\b",
-    r"(?:^|, ?)((?:young |older |elderly )?(?:women|men|teens|kids|seniors|students|parents|mums|moms|dads)"
-    r"(?: \d\d ?[-–] ?\d\d| over \d\d| under \d\d)?)(?=,|$)",
-    r"\b(?:audience|target group|zielgruppe|público(?: objetivo)?|cible|doelgroep|pubblico|hedef kitle|"
-    r"аудитория)(?: is| ist|:)? ([^,.;\n]{3,40})",
-    r"(?:给|向|面向|写给)((?:老|新)?(?:客户|顾客|用户|孩子|学生|同事|老板|投资人|初学者|家长))",
-    r"([一-鿿ァ-ヶー]{1,8})向け",
-    r"([一-鿿ァ-ヶー]{1,8}(?:さん|生|お客様))(?=[にのへ])",
-    r"(?<!\w)([\w]{2,16}(?:ler|lar)(?:e|a|in|ın|i|ı)?)(?= (?:için|yönelik)\b)",
-    r"(?<!\w)([\w]{3,16}(?:lere|lara|lerimize|larımıza))(?!\w)",
-    rf"(?:письмо|сообщение|рассылк[аиу]|ответ) ((?:{W} )?[а-яё]{{3,16}}(?:у|ам|ям)(?: [а-яё]{{4,16}}а)?)(?!\w)",
-    r"(?:رسالة|رسائل|بريد|ايميل)[^\n]{0,30}? ل([\u0621-\u064a]{3,12}(?: محتمل)?)",
+    rf"\b{_LETTER}\b(?:[^.?!\n]{{0,40}}?) (?:to|for|an|für|à|au|aux|a|para|ai|per|aan|voor|do|dla) "
+    rf"({_WHOSE}{_READERS}(?: of [\w' ]{{3,30}}(?=$|[,.;\n]))?)(?![\w-])(?! (?:council|meeting|event|account|portal|page)\b)",
+    rf"\b(?:explain|teach|explique|explica|spiega|erklär\w{{0,3}}|leg|uitleg|lesson|worksheet|post|guide|tutorial)\b"
+    rf"[^.?!\n]{{0,60}}? (?:to|for|für|à|a|pour|para|per|ai|voor)(?: des| een| un)? ({_LEARNERS})(?!\w)",
+    r"\b(?:lesson|worksheet|quiz|rubric|test|arbeitsblatt|unterricht\w{0,12})\b[^.?!\n]{0,40}? "
+    r"((?:grade|year|klasse) \d{1,2})(?!\w)",
+    r"\b(?:audience|zielgruppe)(?: is| ist)?:? ([^\W\d_]{3,16}(?: [^\W\d_]{3,16}){0,2})" + _END,
+    r"\b(?:aimed at|targeting) ([^\W\d_]{3,16}(?: [^\W\d_]{3,16}){0,2})(?= ?(?:$|[,.;!?)\n]|for\b|with\b))",
+    r"([一-鿿ァ-ヶー]{2,8})向け",
+    r"(?:给|面向)((?:老|新)?(?:客户|顾客|用户|孩子|学生|同事|初学者|家长))",
 )
-_NO_AUDIENCE: Final = (
-    r"(?:cover letter|schedule|rota|roadmap|okrs?|hustle|headline|profile|cv|resumé?|markup|json-ld|keywords?|meta \w+|"
-    r"website|slogan|"
-    r"names?|logo|application|salary|interview|plantilla de respuesta|plan|budget|word|requête sql|query|ideas)\b"
-    r"[^.,;]{0,12}$",
-)
-"""Before "for nurses" and the like: a thing that is made for somebody to use, not a text for somebody to read."""
-_BEFORE_CHARS: Final = 40
 
 
 def find_entities(query: str) -> Entities:
     """Return what a query says, each in its own words. Of a long query the head and the tail are read."""
-    text = excerpt(query, _HEAD_CHARS, _TAIL_CHARS)
+    text = _MATERIAL.split(excerpt(query, _HEAD_CHARS, _TAIL_CHARS), maxsplit=1)[0]
     return Entities(
-        audience=_audience(text),
-        tone=first_match(_TONE, text),
-        length=first_match(_LENGTH, text),
-        format=first_match(_FORMAT, text),
-        product=find_product(text),
-        deadline=first_match(_DEADLINE, text),
+        audience=_first(_AUDIENCE, text),
+        tone=_first(_TONE, text),
+        length=_first(_LENGTH, text),
+        format=_first(_FORMAT, text),
+        deadline=_first(_DEADLINE, text),
     )
 
 
-def _audience(text: str) -> str | None:
-    not_for_readers = compiled(_NO_AUDIENCE)[0]
-    named = bool(compiled(_PERSON)[0].search(text))
-    for pattern in (*(compiled(_PEOPLE_SPOKEN_TO) if named else ()), *compiled(_AUDIENCE)):
-        found = pattern.search(text)
-        if found and not not_for_readers.search(text[max(0, found.start(1) - _BEFORE_CHARS) : found.start(1)]):
+def _first(patterns: tuple[str, ...], text: str) -> str | None:
+    for pattern in compiled(patterns):
+        if found := pattern.search(text):
             return found[1].strip()
     return None
+
+
+@functools.cache
+def compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    """Return patterns compiled, when they are first needed: it takes time that the server's start should not pay."""
+    return tuple(re.compile(pattern, re.I) for pattern in patterns)

@@ -12,7 +12,7 @@ from typing import Final
 
 from apps.core.normal_forms import normalize
 
-__all__ = ["HEAD_CHARS", "TAIL_CHARS", "Features", "concepts_of", "excerpt", "features", "fold"]
+__all__ = ["HEAD_CHARS", "TAIL_CHARS", "Features", "excerpt", "features", "fold", "says_what"]
 
 HEAD_CHARS: Final = 450
 """What is asked stands at the beginning of a long query, before the material ..."""
@@ -24,6 +24,7 @@ _MAX_CONCEPTS: Final = 20
 _MAX_PHRASE_WORDS: Final = 5
 _MIN_STEM_CHARS, _MAX_STEM_CHARS = 2, 14
 _MAX_RUN_CHARS: Final = 8
+_MAX_FILLER_CHARS: Final = 100
 _MAX_WORD_CHARS: Final = 24
 
 _MARKS = re.compile("[\u0300-\u036f\u0640\u064b-\u0655\u0670]")
@@ -119,6 +120,17 @@ def fold(text: str) -> str:
     return _RUN.sub(r" \1 ", text.replace("c++", "cpp").replace("c#", "csharp").replace("ı", "i"))
 
 
+def says_what(query: str) -> bool:
+    """Return whether a query has a word that says anything of what is wanted: "help me do it please" has none.
+
+    A longer query than any of such words alone is taken to have one.
+    """
+    if len(query) > _MAX_FILLER_CHARS:
+        return True
+    words = _WORD.findall(fold(query))
+    return any(word not in _fillers() for word in words) and not all(word.isdecimal() for word in words)
+
+
 def features(query: str) -> Features:
     """Return what is to be weighed in a query."""
     text = excerpt(query)
@@ -143,11 +155,6 @@ def features(query: str) -> Features:
         ),
         told=frozenset(f"={concept}" for concept in told),
     )
-
-
-def concepts_of(word: str) -> frozenset[str]:
-    """Return the concepts that a single folded word stands for."""
-    return frozenset(_concepts_at(_cues(), [word], 0)) if word else frozenset()
 
 
 def _words_and_asking(text: str) -> tuple[list[str], int, int]:
@@ -192,6 +199,12 @@ def _concepts(words: list[str]) -> Iterator[tuple[int, str]]:
             negated_until = at + _NEGATED_WORDS
         for concept in _concepts_at(cues, words, at):
             yield at, f"!{concept}" if at <= negated_until else concept
+
+
+@functools.cache
+def _fillers() -> frozenset[str]:
+    lines = Path(__file__).with_name("intent_fillers.txt").read_text(encoding="utf-8").split("\n")
+    return frozenset(word for line in lines if line[:1] != "#" for word in _WORD.findall(fold(line.partition(": ")[2])))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import re
 import sys
 import zlib
 from array import array
@@ -22,7 +21,7 @@ from typing import Final
 from apps.templates.answers import Alternative, Entities, Intent, Source
 from apps.templates.categories import CATEGORIES, UNKNOWN
 from apps.templates.rules.entities import find_entities
-from apps.templates.rules.features import features
+from apps.templates.rules.features import features, says_what
 from apps.templates.rules.language import detect_language
 
 __all__ = ["LABELS", "WEIGHTS", "detect_intent", "hashed_features", "preload"]
@@ -38,7 +37,6 @@ _LANE_BYTES: Final = 3
 """One lane for each label in a sum: holds 65,000 weights of one byte; a query has no more than 10,000 features."""
 _MIDDLE: Final = 128
 """The byte that stands for a weight of zero."""
-_SAYS_SOMETHING: Final = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +49,12 @@ class _Weights:
 
 
 def detect_intent(query: str) -> Intent:
-    """Return what a query asks for; `unknown` if it is no request for a text, for code or for an analysis.
+    """Return what a query asks for; `unknown` if it does not say, or asks for no text, code or analysis.
 
     Of a query longer than features.HEAD_CHARS + TAIL_CHARS only the head and the tail are read, so that any query
     costs a bounded time. The first call reads the weights (see `preload`).
     """
-    if not _SAYS_SOMETHING.search(query):
+    if not says_what(query):
         return _intent(query, UNKNOWN, 1.0, ())
     ranked = sorted(zip(_probabilities(query), LABELS, strict=True), key=lambda pair: (-pair[0], pair[1]))
     alternatives = tuple(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["UNDETERMINED", "detect_language", "is_frequent", "language_to_write"]
+__all__ = ["UNDETERMINED", "detect_language", "language_to_write"]
 
 UNDETERMINED: Final = "und"
 
@@ -100,11 +100,6 @@ def language_to_write(prompt: str) -> str:
         lead <= _LEAST_LEAD_OF_FEW if len(words) <= _FEW_WORDS else points[language] < _ONE_WORD and lead <= _LEAST_LEAD
     )
     return "en" if in_doubt else language
-
-
-def is_frequent(word: str) -> bool:
-    """Return whether a word, in lower case, is one that a language is known by: one that says little else."""
-    return word in _tables()[0]
 
 
 def _read(query: str) -> tuple[str, list[str]]:

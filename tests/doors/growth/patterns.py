@@ -16,9 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from apps.templates.rules.entities import find_entities
+from apps.templates.rules.entities import compiled, find_entities
 from apps.templates.rules.intent import preload
-from apps.templates.rules.patterns import compiled
 from tests.doors.growth.growing import Growing, Work
 
 # sre_parse, by its name since 3.11.
@@ -123,7 +122,7 @@ def _patterns_of(holder: Any, depth: int = 0) -> Iterator[re.Pattern[Any]]:
             and all(isinstance(one, str) for one in holder)
             and any("(?" in one or "\\b" in one for one in holder)
         ):
-            # Compiled when they are first needed (`rules.patterns`).
+            # Compiled when they are first needed (`rules.entities`).
             yield from compiled(tuple(holder))
         for inner in holder:
             yield from _patterns_of(inner, depth + 1)
