@@ -57,7 +57,7 @@ def plain_requests(directory: Path) -> list[Line]:
 
 
 def material() -> list[Line]:
-    """Return all that is learnt from besides the labelled queries: of it nothing names what plain requests are measured by."""
+    """Return all that is learnt from besides the labelled queries; none of it names what is measured by."""
     named = {
         core(thing)
         for labels in _read(MEASURED_PLAIN).values()

@@ -1,9 +1,10 @@
 """Make the weights that apps/templates/rules/intent.py applies: `python -m benchmarks.intents.train`.
 
 One linear classifier a label over those features of apps/templates/rules/features.py that several lines have,
-quantised to a byte a weight. They learn from the training part of tests/templates/intents.jsonl and from the training
-directory beside this file; the held-out third is never read, nor is any line near to one of it or of
-intents_unseen.jsonl. Needs numpy, scipy and scikit-learn, which neither the service nor its tests do.
+quantised to a byte a weight. They learn from the training part of tests/templates/intents.jsonl and from the
+directories training and plain beside this file; the held-out third is never read, nor is any line near to one of it or
+of intents_unseen.jsonl, nor one that names what a plain request of tests/templates/plain does. Needs numpy,
+scipy, scikit-learn, PyYAML and msgspec; the first three neither the service nor its tests need.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from apps.templates.rules.intent import LABELS, WEIGHTS, hashed_features
 from benchmarks.intents.labelled import LEARNT_PLAIN, Line, inputs_digest, labelled_parts, read_asides
 from benchmarks.intents.plain_requests import material, plain_requests
 
-_STRENGTH = 0.2
+_STRENGTH = 0.3
 _LEAST_LINES = 3
 """A feature of fewer lines than these gets no weights."""
 _TYPO_WEIGHT = 0.5
 _TOLD_WEIGHT = 0.5
-_WIDEST_KEPT = 0.4
+_WIDEST_KEPT = 0.3
 """Weights wider than this part of the widest are cut to it: they are few, and the steps of all others become finer."""
-_PLAIN_WEIGHT = 0.3
+_PLAIN_WEIGHT = 0.15
 """There are more plain requests than all others, and they say less."""
 _TOLD_SHARE = 0.5
 _TOLD_WORDS = range(3, 21)

@@ -55,8 +55,9 @@ def test_no_frame_and_no_thing_is_in_both():
     for language in SERVED:
         frames, things = wordings(LEARNT_PLAIN, language)
         other_frames, other_things = wordings(MEASURED_PLAIN, language)
-        assert frames and things and other_frames and other_things
-        assert (frames & other_frames, things & other_things) == (set(), set())
+        assert min(len(frames), len(things), len(other_frames), len(other_things)) > 0
+        assert not frames & other_frames
+        assert not things & other_things
 
 
 def test_nothing_learnt_is_measured_or_names_what_is_measured():

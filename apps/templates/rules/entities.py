@@ -19,7 +19,7 @@ __all__ = ["compiled", "find_entities"]
 _HEAD_CHARS, _TAIL_CHARS = 400, 200
 """Less than what the category is judged by: these patterns are the dearest part of an answer."""
 _END: Final = r" ?(?=$|[,.;:!?)\n])"
-_MATERIAL = re.compile("[\"“„«]|:(?: |\\s*\\n)(?=.{40})", re.S)
+_MATERIAL = re.compile('["“„«]|:(?: |\\s*\\n)(?=.{40})', re.S)
 """Behind it a query no longer asks: it quotes, or holds what is to be worked on."""
 
 # --- length: a number and a unit of text --------------------------------------------------------------------------
@@ -37,15 +37,16 @@ _UNIT: Final = (
     r"kelimeyi?|karakter|sayfa|cümle(?:yle|de)?|слов|знаков|символов|страниц|предложениях|пунктах)"
 )
 _LIMIT: Final = (
-    r"(?:(?:max(?:imum|imal|\.)?|at most|no more than|not more than|up to|under|less than|about|around|roughly|at least|"
-    r"höchstens|maximal|unter|etwa|ungefähr|ca\.?|mindestens|máximo|menos de|unas|moins de|environ|maximum|até|"
-    r"cerca de|massimo|al massimo|hoogstens|ongeveer|maksymalnie|około|en fazla|yaklaşık|не более|до|около) )"
+    r"(?:(?:max(?:imum|imal|\.)?|at most|no more than|not more than|up to|under|less than|about|around|roughly|"
+    r"at least|höchstens|maximal|unter|etwa|ungefähr|ca\.?|mindestens|máximo|menos de|unas|moins de|environ|maximum|"
+    r"até|cerca de|massimo|al massimo|hoogstens|ongeveer|maksymalnie|około|en fazla|yaklaşık|не более|до|около) )"
 )
 _LENGTH: Final = (
     rf"(?<!\w)(?<!is )(?<!'s )(?<!of )({_LIMIT}{_NUMBER}[ -]{_UNIT}(?: each)?)(?!\w)",
     rf"(?<!\w)({_NUMBER} {_UNIT} (?:max(?:imum)?|at most|or less))(?!\w)",
-    rf"(?:^|[,;(:.\n]|\b(?:in|to|en|em|auf|w|на)) ?({_NUMBER} {_UNIT})(?= ?(?:$|[,.;:!?)\n]|please|pls|bitte|and\b|for\b|für\b|pour\b|para\b))",
-    rf"(?<!\w)(\d{{1,4}}[- ](?:word|page|sentence)) (?:essay|summary|article|post|blog|story|text|letter|report|email)",
+    rf"(?:^|[,;(:.\n]|\b(?:in|to|en|em|auf|w|на)) ?({_NUMBER} (?!pag|pág|seite|stron|sayfa|страниц){_UNIT})"
+    r"(?= ?(?:$|[,.;:!?)\n]|please|pls|bitte|and\b|for\b|für\b|pour\b|para\b))",
+    r"(?<!\w)(\d{1,4}[- ](?:word|page|sentence)) (?:essay|summary|article|post|blog|story)",
     r"(\d{2,5} ?(?:字|文字|个字|個字)(?:以内|以下|くらい|程度|左右)?)",
     r"\b(?:keep|make|cut) (?:it|this) ((?:very |much )?short(?:er)?)\b",
     r"(?:^|, ?)((?:very )?short|kurz|breve|court|kort|kısa|коротко|кратко)" + _END,
@@ -55,7 +56,7 @@ _LENGTH: Final = (
 _TONE_WORD: Final = (
     r"(?:friendly|formal|informal|casual|professional|funny|humorous|witty|serious|playful|polite|warm|cosy|cozy|"
     r"honest|neutral|empathetic|sarcastic|dramatic|inspiring|persuasive|confident|enthusiastic|upbeat|chatty|"
-    r"conversational|relaxed|respectful|apologetic|firm|assertive|diplomatic|cheerful|cheeky|punchy|thoughtful|"
+    r"conversational|relaxed|respectful|apologetic|firm|assertive|diplomatic|cheerful|cheeky|punchy|thoughtful|calm|gentle|"
     r"academic|freundlich(?:er|e|en|es)?|förmlich(?:er|e|en|es)?|formell|sachlich|locker|witzig|lustig|humorvoll|"
     r"höflich(?:er|e|en|es)?|seriös|professionell|herzlich|amable|cercano|profesional|divertido|cordial|amical|"
     r"formel|professionnel|drôle|poli|chaleureux|décontracté|amusant|amigável|profissional|engraçado|descontraído|"
@@ -79,12 +80,12 @@ _TONE: Final = (
 
 # --- format: what an answer is given as -----------------------------------------------------------------------------
 _FORM: Final = (
-    r"(?:json|csv|ya?ml|xml|html|markdown|latex|(?:comparison |markdown )?table|checklist|bullet(?:ed)? ?(?:points|list)|"
-    r"bullets|numbered list|q&a|tabelle|stichpunkten?|checkliste|tabla|viñetas|tableau|puces|tabela|tabella|"
-    r"elenco puntato|tabel|opsomming|tabeli|punktach|tablo|таблиц[аеуы]|списком)"
+    r"(?:json|csv|ya?ml|xml|html|markdown|latex|(?:comparison |markdown )?table|checklist|"
+    r"bullet(?:ed)? ?(?:points|list)|bullets|numbered list|q&a|tabelle|stichpunkten?|checkliste|tabla|viñetas|"
+    r"tableau|puces|tabela|tabella|elenco puntato|tabel|opsomming|tabeli|punktach|tablo|таблиц[аеуы]|списком)"
 )
 _FORMAT: Final = (
-    rf"\b(?:as|in(?:to)?|als|como|comme|sous forme de|come|jako|в виде)(?: (?:an?|eine[rn]?|una?|une?|uma?|een))? "
+    rf"\b(?:as|in|als|como|comme|sous forme de|come|jako|в виде)(?: (?:an?|eine[rn]?|una?|une?|uma?|een))? "
     rf"({_FORM})(?= ?(?:$|[,.;:!?)\n]|please|pls|bitte|with\b|mit\b|format|for\b|für\b|pour\b))",
     rf"\b(?:make|create|haz|mach|erstelle|fais|faça|maak) (?:me )?(?:an?|eine|una?|une?|uma|een) ({_FORM})\b",
 )
@@ -134,8 +135,9 @@ _LEARNERS: Final = (
     r"kinderen)"
 )
 _AUDIENCE: Final = (
-    rf"\b{_LETTER}\b(?:[^.?!\n]{{0,40}}?) (?:to|for|an|für|à|au|aux|a|para|ai|per|aan|voor|do|dla) "
-    rf"({_WHOSE}{_READERS}(?: of [\w' ]{{3,30}}(?=$|[,.;\n]))?)(?![\w-])(?! (?:council|meeting|event|account|portal|page)\b)",
+    rf"\b{_LETTER}\b(?:[^.?!\n]{{0,40}}?) (?:to|for|an|für|à|au|aux|a(?= (?:mis?|los|las|una?|nuestros|i|gli|os?)\b)|para|ai|per|aan|voor|do|dla) "
+    rf"({_WHOSE}{_READERS}(?: of [\w' ]{{3,30}}(?=$|[,.;\n]))?)(?![\w-])"
+    r"(?! (?:council|meeting|event|account|portal|page)\b)",
     rf"\b(?:explain|teach|explique|explica|spiega|erklär\w{{0,3}}|leg|uitleg|lesson|worksheet|post|guide|tutorial)\b"
     rf"[^.?!\n]{{0,60}}? (?:to|for|für|à|a|pour|para|per|ai|voor)(?: des| een| un)? ({_LEARNERS})(?!\w)",
     r"\b(?:lesson|worksheet|quiz|rubric|test|arbeitsblatt|unterricht\w{0,12})\b[^.?!\n]{0,40}? "

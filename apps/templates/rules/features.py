@@ -121,9 +121,9 @@ def fold(text: str) -> str:
 
 
 def says_what(query: str) -> bool:
-    """Return whether a query has a word that says anything of what is wanted: "help me do it please" has none.
+    """Return whether a query has a word that is no filler: "help me do it please" has none.
 
-    A longer query than any of such words alone is taken to have one.
+    A query of more than _MAX_FILLER_CHARS is taken to have one.
     """
     if len(query) > _MAX_FILLER_CHARS:
         return True

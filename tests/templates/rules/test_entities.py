@@ -43,7 +43,12 @@ def test_found_in_the_own_words(query, expected):
     "query",
     ["write an email", "hello", "fix this bug", "translate this to french", "poem", "", "cover letter for a nurse"]
     + ["agenda for the team meeting", "name for a school", "the table is too slow", "gift ideas for teachers"]
-    + ["summary of 300 pages", "delete the newest row per user", "slogan for a bike shop", "the invoice is due on friday"]
+    + [
+        "summary of 300 pages",
+        "delete the newest row per user",
+        "slogan for a bike shop",
+        "the invoice is due on friday",
+    ]
     + ['translate "a friendly letter to our customers, 200 words"', "ats friendly version of this cv"],
 )
 def test_what_is_not_said_is_none(query):
