@@ -135,7 +135,8 @@ _LEARNERS: Final = (
     r"kinderen)"
 )
 _AUDIENCE: Final = (
-    rf"\b{_LETTER}\b(?:[^.?!\n]{{0,40}}?) (?:to|for|an|für|à|au|aux|a(?= (?:mis?|los|las|una?|nuestros|i|gli|os?)\b)|para|ai|per|aan|voor|do|dla) "
+    rf"\b{_LETTER}\b(?:[^.?!\n]{{0,40}}?) (?:to|for|an|für|à|au|aux|para|ai|per|aan|voor|do|dla|"
+    r"a(?= (?:mis?|los|las|una?|nuestros|i|gli|os?)\b)) "
     rf"({_WHOSE}{_READERS}(?: of [\w' ]{{3,30}}(?=$|[,.;\n]))?)(?![\w-])"
     r"(?! (?:council|meeting|event|account|portal|page)\b)",
     rf"\b(?:explain|teach|explique|explica|spiega|erklär\w{{0,3}}|leg|uitleg|lesson|worksheet|post|guide|tutorial)\b"
