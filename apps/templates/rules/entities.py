@@ -74,7 +74,7 @@ _TONE: Final = (
     rf"\b(?:tone|ton|tono|tom|toon|тон)(?: of voice)?(?::| is| should be)? ({_TONES})(?!\w)",
     rf"\b(?:keep it|make it|make this|sounds?|and|be) ({_DEGREE}{_TONE_WORD}){_END}",
     rf"(?:, ?|\()({_TONES})(?: please| pls| bitte)?{_END}",
-    rf"(?:^|\b(?:an?|eine?n?|write|schreib|écris|een) )({_TONES}) (?:welcome )?{_TEXT}\b",
+    rf"(?:^|\b(?:an?|eine?n?|write|schreib|écris|een|short) )({_TONES}) (?:welcome )?{_TEXT}\b",
     rf"\b(?:e-?mail|mail|correo|lettre|brief|carta|list) ({_TONE_WORD}) (?:a|à|au|aux|ai|per|para|do)\b",
 )
 

@@ -24,7 +24,6 @@ _MAX_CONCEPTS: Final = 20
 _MAX_PHRASE_WORDS: Final = 5
 _MIN_STEM_CHARS, _MAX_STEM_CHARS = 2, 14
 _MAX_RUN_CHARS: Final = 8
-_MAX_FILLER_CHARS: Final = 100
 _MAX_WORD_CHARS: Final = 24
 
 _MARKS = re.compile("[\u0300-\u036f\u0640\u064b-\u0655\u0670]")
@@ -121,13 +120,8 @@ def fold(text: str) -> str:
 
 
 def says_what(query: str) -> bool:
-    """Return whether a query has a word that is no filler: "help me do it please" has none.
-
-    A query of more than _MAX_FILLER_CHARS is taken to have one.
-    """
-    if len(query) > _MAX_FILLER_CHARS:
-        return True
-    words = _WORD.findall(fold(query))
+    """Return whether a query has a word that is no filler: "help me do it please" has none."""
+    words = _WORD.findall(fold(excerpt(query)))
     return any(word not in _fillers() for word in words) and not all(word.isdecimal() for word in words)
 
 

@@ -66,7 +66,7 @@ def detect_intent(query: str) -> Intent:
 
 def preload() -> None:
     """Read the weights and the words now, not in the first request."""
-    detect_intent("a")
+    detect_intent("write a poem")
 
 
 def hashed_features(query: str) -> Iterable[tuple[list[int], float]]:

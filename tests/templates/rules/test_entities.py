@@ -19,7 +19,7 @@ _WORD = re.compile(r"\w+")
 @each(
     ("query", "expected"),
     [
-        ("short friendly email to our customers by friday", {"audience": "our customers", "deadline": "friday"}),
+        ("short friendly email to our customers by friday", {"tone": "friendly", "deadline": "friday"}),
         ("blog post about tea, max 600 words, formal", {"length": "max 600 words", "tone": "formal"}),
         ("explain dns as a table for beginners", {"format": "table", "audience": "beginners"}),
         ("fasse den text zusammen, höchstens 100 wörter", {"length": "höchstens 100 wörter"}),
