@@ -37,7 +37,7 @@ _TOLD_WEIGHT = 0.5
 _WIDEST_KEPT = 0.3
 """Weights wider than this part of the widest are cut to it: they are few, and the steps of all others become finer."""
 _PLAIN_WEIGHT = 0.15
-"""There are more plain requests than all others, and they say less."""
+"""There are more plain requests than all others, and they say less, but for a word alone and what is unknown."""
 _TOLD_SHARE = 0.5
 _TOLD_WORDS = range(3, 21)
 """Half of the queries of so many words are seen once more, between sentences that ask for nothing."""
@@ -99,8 +99,8 @@ def _fit(own: list[Line], more: list[Line]) -> tuple[list[int], LinearSVC]:
     told = [variant for line in plain if (variant := _among_others(line))]
     lines = [*plain, *typed, *told]
     labels = [LABELS.index(line.label) for line in lines]
-    own_weights = [1.0 if line.label == UNKNOWN or line.query not in _plain() else _PLAIN_WEIGHT for line in plain]
-    weights = own_weights + [_TYPO_WEIGHT] * len(typed) + [_TOLD_WEIGHT] * len(told)
+    weights = [_PLAIN_WEIGHT if line.query in _plain() and not _stands_alone(line) else 1.0 for line in plain]
+    weights += [_TYPO_WEIGHT] * len(typed) + [_TOLD_WEIGHT] * len(told)
     known = _known(lines)
     model = LinearSVC(C=_STRENGTH, random_state=0)
     return known, model.fit(_matrix(lines, known), labels, sample_weight=weights)
@@ -109,6 +109,10 @@ def _fit(own: list[Line], more: list[Line]) -> tuple[list[int], LinearSVC]:
 @functools.cache
 def _plain() -> frozenset[str]:
     return frozenset(line.query for line in plain_requests(LEARNT_PLAIN))
+
+
+def _stands_alone(line: Line) -> bool:
+    return line.label == UNKNOWN or (line.language in _LATIN and " " not in line.query)
 
 
 def _mistyped(line: Line) -> Line | None:

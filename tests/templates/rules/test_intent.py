@@ -32,7 +32,7 @@ _ROOT = Path(__file__).parents[3]
 
 # What the rules reach today; lower is a step back.
 HELD_OUT_FIRST = 0.85
-HELD_OUT_THIRD = 0.945
+HELD_OUT_THIRD = 0.95
 UNSEEN_FIRST = 0.86
 UNSEEN_THIRD = 0.96
 
