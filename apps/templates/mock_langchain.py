@@ -14,7 +14,7 @@ from apps.templates.rules.scoring import score_prompt
 
 __all__ = ["detect_intent", "is_good", "optimize"]
 
-_SURE = 0.5
+_SURE = 0.6
 """Material of the wrong category does a prompt more harm than that of none."""
 
 
