@@ -141,7 +141,6 @@ def test_members_of_optimize(workbench, body, param):
         ({"prompt": "a", "temperature": 3}, "temperature"),
         ({"prompt": "a", "max_tokens": 0}, "max_tokens"),
         ({"prompt": "a", "on_disconnect": "stay"}, "on_disconnect"),
-        ({"prompt": "a", "model": "nobody-7"}, "model"),
         ({"prompt": "a", "messages": []}, "messages"),
         ({"prompt": "a", "n": 2}, "n"),
         ({"prompt": "a", "functions": []}, "functions"),
@@ -151,6 +150,12 @@ def test_members_of_optimize(workbench, body, param):
 )
 def test_members_of_generate(workbench, body, param):
     assert refused(workbench, "generate", body)["param"] == param
+
+
+def test_a_model_that_nobody_serves(workbench):
+    status, _, answer = workbench.ask("generate", {"prompt": "a", "model": "nobody-7"})
+    assert (status, answer["error"]["code"], answer["error"]["param"]) == (404, "model_not_found", "model")
+    assert not workbench.asked()
 
 
 @each("route", ["generate", "run"])
