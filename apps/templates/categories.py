@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CATEGORIES", "UNKNOWN"]
+__all__ = ["CATEGORIES", "TEMPLATE_CATEGORIES", "UNKNOWN"]
 
 CATEGORIES = (
     "marketing_email",
@@ -31,4 +31,5 @@ CATEGORIES = (
     "research",
 )
 UNKNOWN = "unknown"
-"""The intent of a query that none of them fits; no category of a template."""
+"""The intent of a query that none of them fits, and the category of a template whose text is such a query."""
+TEMPLATE_CATEGORIES = (*CATEGORIES, UNKNOWN)

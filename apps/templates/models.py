@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 
-from apps.templates.categories import CATEGORIES
+from apps.templates.categories import TEMPLATE_CATEGORIES
 from apps.templates.slug_forms import slug_form
 
 __all__ = ["EVERYBODY", "SLUG_TAKEN", "Label", "Tag", "Template", "Use", "Version", "audiences"]
@@ -40,7 +40,7 @@ class Template(models.Model):
     slug = models.SlugField(max_length=100, db_index=False)
     title = models.CharField(max_length=200)
     description = models.TextField(max_length=2_000, blank=True)
-    category = models.CharField(max_length=32, choices=[(name, name) for name in CATEGORIES])
+    category = models.CharField(max_length=32, choices=[(name, name) for name in TEMPLATE_CATEGORIES])
     language = models.CharField(max_length=8, default="en")
     is_public = models.BooleanField(default=False)
     # The number of the first version that everybody may see while the template is public.

@@ -1,7 +1,7 @@
 """Templates with `{{ names }}` in them, filled in. Pure: no template engine, no formatting language, no attributes.
 
-A placeholder is two braces, at most eight spaces, a name, at most eight spaces, two braces. Everything else is text
-and stays as it is, and so is what a value holds: it is written once and never looked at again.
+A placeholder is a name in double braces, with up to 64 spaces and tabs on either side. Everything else is text and
+stays as it is, and so is what a value holds: it is written once and never looked at again.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from collections.abc import Mapping, Sequence
 from apps.llm.errors import Code, InvalidRequest
 from apps.templates.variables import Variable, written
 
-__all__ = ["MAX_RENDERED_CHARACTERS", "placeholders", "render"]
+__all__ = ["MAX_RENDERED_CHARACTERS", "PLACEHOLDER", "placeholders", "render"]
 
 MAX_RENDERED_CHARACTERS = 4_000_000
 """Of a prompt and its template together; a template that repeats a long value often is refused at this."""
 _MOST_NAMED = 10
-_PLACEHOLDER = re.compile(r"(\{\{ {0,8}[a-z][a-z0-9_]{0,63} {0,8}\}\})")
+PLACEHOLDER = re.compile(r"(\{\{[ \t]{0,64}[a-z][a-z0-9_]{0,63}[ \t]{0,64}\}\})")
+"""One placeholder, braces included, wherever one is read."""
 
 
 def placeholders(text: str) -> tuple[str, ...]:
     """Return the names in a template, each once, in the order of their first places. Linear in its length."""
-    return tuple(dict.fromkeys(map(_name, _PLACEHOLDER.findall(text))))
+    return tuple(dict.fromkeys(map(_name, PLACEHOLDER.findall(text))))
 
 
 def render(text: str, variables: Sequence[Variable], values: Mapping[str, object]) -> str:
@@ -34,7 +35,7 @@ def render(text: str, variables: Sequence[Variable], values: Mapping[str, object
     """
     filled = _filled(variables, values)
     # Text, placeholder, text, …, placeholder, text.
-    parts = _PLACEHOLDER.split(text)
+    parts = PLACEHOLDER.split(text)
     # Few differ, however many there are.
     written_out = {whole: filled.get(_name(whole), whole) for whole in set(parts[1::2])}
     parts[1::2] = [written_out[whole] for whole in parts[1::2]]
@@ -48,7 +49,7 @@ def render(text: str, variables: Sequence[Variable], values: Mapping[str, object
 
 
 def _name(placeholder: str) -> str:
-    return placeholder[2:-2].strip(" ")
+    return placeholder[2:-2].strip(" \t")
 
 
 def _filled(variables: Sequence[Variable], values: Mapping[str, object]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from django.db.models import Case, Count, IntegerField, Max, OuterRef, Q, QueryS
 from apps.accounts.identity import Caller
 from apps.llm.errors import Forbidden, InvalidRequest, NotFound
 from apps.templates import search
-from apps.templates.categories import CATEGORIES
+from apps.templates.categories import TEMPLATE_CATEGORIES
 from apps.templates.library.cursors import Ordering, Place
 from apps.templates.library.drafts import SLUG
 from apps.templates.models import Label, Tag, Template, Version, audiences
@@ -188,7 +188,7 @@ def category_counts(*, caller: Caller) -> Mapping[str, int]:
     """Return how many templates of each category a caller may see, every category included."""
     rows = Template.objects.filter(_visible(caller)).order_by().values_list("category").annotate(count=Count("id"))
     counts = dict(rows)
-    return {name: counts.get(name, 0) for name in CATEGORIES}
+    return {name: counts.get(name, 0) for name in TEMPLATE_CATEGORIES}
 
 
 def tag_counts(*, caller: Caller) -> Mapping[str, int]:

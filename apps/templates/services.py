@@ -16,7 +16,7 @@ from django.db.models import F
 from apps.accounts.identity import Caller
 from apps.llm.errors import Code, Forbidden, InvalidRequest, NotFound, ServiceUnavailable
 from apps.templates import search
-from apps.templates.library.declarations import agreement_check
+from apps.templates.library.declarations import variables_agreed
 from apps.templates.library.drafts import (
     LABELS,
     MAX_VERSIONS,
@@ -271,8 +271,7 @@ def _version_anew(newest: Version, change: TemplateChange) -> VersionDraft | Non
         return None
     before = variables_of(newest.variables)
     text = newest.text if change.text is None else change.text
-    variables = before if change.variables is None else change.variables
-    agreement_check(text, variables)
+    variables = variables_agreed(text, before if change.variables is None else change.variables)
     if (text, variables) == (newest.text, before):
         return None
     return VersionDraft(text=text, variables=variables, note=change.note)

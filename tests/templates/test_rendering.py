@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from apps.llm.errors import Code, InvalidRequest
 from apps.templates import rendering
 from apps.templates.rendering import placeholders, render
+from apps.templates.rules.anatomy import read_anatomy
 from apps.templates.variables import Variable, VariableType
 from tests.each import each
 
@@ -109,12 +110,20 @@ def test_defaults_stand_in():
         "{{ It }} {{ 1t }} {{ it it }} {{}} {{ }}",
         "{{\nit }}",
         "{{ it }",
-        "{{         it }}",
+        f"{{{{{' ' * 65}it }}}}",
+        f"{{{{ it{chr(9) * 65}}}}}",
     ],
 )
 def test_all_else_is_text(text: str):
     assert placeholders(text) == ()
     assert render(text, [variable("it")], {"it": "X"}) == text
+
+
+@each("text", ["{{it}}", "{{   it\t}}", "{{\tit }}", "{{" + " " * 64 + "it" + "\t" * 64 + "}}"])
+def test_spaces_and_tabs_in_the_braces_say_nothing(text: str):
+    assert placeholders(text) == ("it",)
+    assert render(f"<{text}>", [variable("it")], {"it": "x"}) == "<x>"
+    assert read_anatomy(text).placeholders == ("it",)
 
 
 @each("value", ["{{ other }}", "{{ it }}", "{% x %}", "\\g<1>", "\\1", "{0}", "%s", "}}{{"])
@@ -124,7 +133,7 @@ def test_a_value_is_written_once_and_not_looked_at(value: str):
 
 
 @given(
-    st.lists(st.sampled_from(["{{", "}}", "{", "}", " ", "it", "{{ it }}", "{{it}}", "é", "\n", "{{ no }}"])),
+    st.lists(st.sampled_from(["{{", "}}", "{", "}", " ", "\t", "it", "{{ it }}", "{{it}}", "é", "\n", "{{ no }}"])),
     st.text(),
 )
 def test_against_a_reader_of_single_characters(pieces: list[str], value: str):
@@ -137,11 +146,11 @@ def slow_render(text: str, value: str) -> str:
     while at < len(text):
         if text.startswith("{{", at):
             start = at + 2
-            while start < len(text) and text[start] == " " and start - at - 2 < 8:
+            while start < len(text) and text[start] in " \t" and start - at - 2 < 64:
                 start += 1
             if text.startswith("it", start):
                 end = start + 2
-                while end < len(text) and text[end] == " " and end - start - 2 < 8:
+                while end < len(text) and text[end] in " \t" and end - start - 2 < 64:
                     end += 1
                 if text.startswith("}}", end):
                     out.append(value)

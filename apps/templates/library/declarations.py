@@ -11,7 +11,7 @@ from apps.templates.library.fields import Fields, fields_of, param_of
 from apps.templates.rendering import placeholders
 from apps.templates.variables import MAX_VALUE_CHARACTERS, NAME, Value, Variable, VariableType, written
 
-__all__ = ["MAX_VARIABLES", "agreement_check", "variables_json", "variables_of", "variables_read"]
+__all__ = ["MAX_VARIABLES", "variables_agreed", "variables_json", "variables_of", "variables_read"]
 
 MAX_VARIABLES = 10_000
 MAX_HELP_CHARACTERS = 1_000
@@ -85,21 +85,20 @@ def _stored_number(value: object) -> object:
     return int(value) if value.is_integer() and abs(value) >= 1e15 else value + 0.0
 
 
-def agreement_check(text: str, variables: Sequence[Variable], at: str = "") -> None:
-    """Raise InvalidRequest unless a text uses exactly the variables that are declared."""
-    used, declared = placeholders(text), [variable.name for variable in variables]
-    undeclared = sorted(set(used) - set(declared))
-    unused = sorted(set(declared) - set(used))
-    said = [
-        f"{what}: {_listed(names)}."
-        for what, names in (
-            ("The text uses what `variables` does not declare", undeclared),
-            ("`variables` declares what the text does not use", unused),
-        )
-        if names
-    ]
-    if said:
-        raise InvalidRequest(" ".join(said), param=param_of(at, "variables"))
+def variables_agreed(text: str, variables: Sequence[Variable], at: str = "") -> tuple[Variable, ...]:
+    """Return the variables of a text: those declared, then each other placeholder as a required string.
+
+    Raises InvalidRequest if one is declared that the text does not use, or if there are too many.
+    """
+    used, declared = placeholders(text), {variable.name for variable in variables}
+    unused = sorted(declared.difference(used))
+    if unused:
+        said = f"`variables` declares what the text does not use: {_listed(unused)}."
+        raise InvalidRequest(said, param=param_of(at, "variables"))
+    if len(used) > MAX_VARIABLES:
+        raise InvalidRequest(f"A text has at most {MAX_VARIABLES:,} variables.", param=param_of(at, "text"))
+    undeclared = (name for name in used if name not in declared)
+    return (*variables, *(Variable(name=name, type=VariableType.STRING, required=True) for name in undeclared))
 
 
 def _listed(names: Sequence[str]) -> str:

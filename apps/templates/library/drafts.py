@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from apps.core.look_alikes import latin_form
-from apps.templates.categories import CATEGORIES
-from apps.templates.library.declarations import agreement_check, variables_json, variables_of, variables_read
+from apps.templates.categories import TEMPLATE_CATEGORIES
+from apps.templates.library.declarations import variables_agreed, variables_json, variables_of, variables_read
 from apps.templates.library.fields import Fields, fields_of
+from apps.templates.rules.intent import detect_intent
 from apps.templates.variables import Variable
 
 __all__ = [
@@ -105,7 +106,7 @@ def template_draft(body: object, at: str = "") -> TemplateDraft:
         slug=None if fields.body.get("slug") is None else _slug(fields),
         title=_title(fields),
         description=_description(fields),
-        category=_category(fields),
+        category=_category(fields) if "category" in fields.body else detect_intent(versions[-1].text).category,
         tags=tags_of(fields) if "tags" in fields.body else (),
         language=_language(fields) if "language" in fields.body else "en",
         versions=versions,
@@ -134,8 +135,8 @@ def template_change(body: Mapping[str, object]) -> TemplateChange:
 def version_draft(body: object, at: str = "") -> VersionDraft:
     """Return the version that an object describes. Raises InvalidRequest naming the field."""
     fields = fields_of(body, at)
-    text, variables = _text(fields), variables_read(fields)
-    agreement_check(text, variables, at)
+    text = _text(fields)
+    variables = variables_agreed(text, variables_read(fields), at)
     return VersionDraft(text=text, variables=variables, note=_note(fields))
 
 
@@ -171,8 +172,8 @@ def _slug(fields: Fields) -> str:
 
 def _category(fields: Fields) -> str:
     category = fields.text("category", most=32)
-    if category not in CATEGORIES:
-        raise fields.refusal("category", f"must be one of {', '.join(CATEGORIES)}")
+    if category not in TEMPLATE_CATEGORIES:
+        raise fields.refusal("category", f"must be one of {', '.join(TEMPLATE_CATEGORIES)}")
     return category
 
 

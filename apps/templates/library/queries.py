@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from apps.llm.errors import Code, InvalidRequest, NotFound
-from apps.templates.categories import CATEGORIES
+from apps.templates.categories import TEMPLATE_CATEGORIES
 from apps.templates.library.cursors import Ordering, Place
 from apps.templates.library.drafts import LABELS
 from apps.templates.selectors import Filters
@@ -116,8 +116,8 @@ def path_number(text: str) -> int:
 
 def _filters(query: Mapping[str, str], search: str | None) -> Filters:
     category = query.get("category") or None
-    if category is not None and category not in CATEGORIES:
-        raise InvalidRequest(f"`category` must be one of {', '.join(CATEGORIES)}.", param="category")
+    if category is not None and category not in TEMPLATE_CATEGORIES:
+        raise InvalidRequest(f"`category` must be one of {', '.join(TEMPLATE_CATEGORIES)}.", param="category")
     mine = query.get("mine") or None
     if mine is not None and mine not in _FLAGS:
         raise InvalidRequest("`mine` must be `1` or `0`.", param="mine")

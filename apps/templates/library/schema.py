@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from apps.templates.categories import CATEGORIES
+from apps.templates.categories import TEMPLATE_CATEGORIES
 from apps.templates.library import declarations, drafts, queries
 from apps.templates.library.cursors import Ordering
 from apps.templates.library.portable import MAX_IMPORTED
@@ -69,7 +69,7 @@ _FLAG = {"type": "boolean"}
 _TIME = _text(format="date-time")
 _NAMES = _array(_text())
 _OR_NOTHING = {"type": ["string", "null"]}
-_CATEGORY = _text(enum=list(CATEGORIES))
+_CATEGORY = _text(enum=list(TEMPLATE_CATEGORIES))
 _LABEL = _text(enum=list(drafts.LABELS))
 _LABELS = _object(drafts.LABELS, **dict.fromkeys(drafts.LABELS, _NUMBER))
 _DEFAULT = {
@@ -101,7 +101,7 @@ _SENT_VARIABLE = _object(
 _SAID: dict[str, _Schema] = {
     "title": _text(minLength=1, maxLength=drafts.MAX_TITLE_CHARACTERS),
     "description": _text(maxLength=drafts.MAX_DESCRIPTION_CHARACTERS),
-    "category": _CATEGORY,
+    "category": {**_CATEGORY, "description": "Absent in a new template: what its newest text asks for."},
     "tags": _array(_text(minLength=1, maxLength=drafts.MAX_TAG_CHARACTERS), maxItems=drafts.MAX_TAGS),
     "language": _text(maxLength=8, pattern=f"^{drafts.LANGUAGE.pattern}$", examples=["en", "pt-BR"]),
     "is_public": {**_FLAG, "description": "Whether everybody may see it. True is for staff to send."},
@@ -109,7 +109,11 @@ _SAID: dict[str, _Schema] = {
 _SLUG = _text(pattern=f"^{drafts.SLUG.pattern}$", description="Absent: made from the title.")
 _WRITTEN: dict[str, _Schema] = {
     "text": _text(minLength=1, maxLength=drafts.MAX_TEXT_CHARACTERS, examples=["Write to {{ name }}."]),
-    "variables": _array(_SENT_VARIABLE, maxItems=declarations.MAX_VARIABLES, description="Exactly those of the text."),
+    "variables": _array(
+        _SENT_VARIABLE,
+        maxItems=declarations.MAX_VARIABLES,
+        description="Of the text; a placeholder that is not declared is a required string.",
+    ),
     "note": _text(maxLength=drafts.MAX_NOTE_CHARACTERS, description="What this version is about."),
 }
 
@@ -170,7 +174,7 @@ _ONE_PAGE = {"type": "null", "description": "All of it is on this page."}
 _COUNTS = _object(results=_array(_object(name=_text(), count=_WHOLE)), next=_ONE_PAGE)
 _PORTABLE_VERSION = _object(("number", "note", "variables"), number=_NUMBER, **_WRITTEN)
 _PORTABLE = _object(
-    ("slug", "description", "tags", "language", "is_public", "public_from", "labels"),
+    ("slug", "description", "category", "tags", "language", "is_public", "public_from", "labels"),
     slug=_SLUG,
     **_SAID,
     public_from=_LISTED["public_from"],
@@ -215,7 +219,7 @@ CREATE = _operation(
     "template_create",
     request=_body(
         _object(
-            ("slug", "description", "tags", "language", "is_public", "variables", "note"),
+            ("slug", "description", "category", "tags", "language", "is_public", "variables", "note"),
             slug=_SLUG,
             **_SAID,
             **_WRITTEN,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from apps.templates.answers import CRITERIA
-from apps.templates.rendering import placeholders
+from apps.templates.rendering import PLACEHOLDER, placeholders
 from apps.templates.rules.cues import Hit, find_cues, function_words, words_of
 
 __all__ = ["Anatomy", "Clause", "read_anatomy"]
@@ -26,7 +26,6 @@ _MARKS = str.maketrans({_QUOTED: " ", _FENCED: " ", _FILLED: " ", "’": "'", "\
 _QUOTES = re.compile(
     r"`[^`\n]+`|\"[^\"\n]+\"|“[^“”\n]+”|„[^„“”\n]+[“”]|«[^«»\n]+»|「[^「」\n]+」|『[^『』\n]+』|‘[^‘’'\n]{4,}'"
 )
-_BRACES = re.compile(r"\{\{ {0,8}[a-z][a-z0-9_]{0,63} {0,8}\}\}")
 _ITEM = re.compile(r"(?:[-*•+–]|\(?\d{1,3}[.)])[ \t]+")
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]{0,40})>")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)|(?<=[。！？；])")
@@ -107,7 +106,7 @@ def read_anatomy(prompt: str) -> Anatomy:
         quotes.append(match[0][1:-1])
         return f" {_QUOTED} "
 
-    bare = _QUOTES.sub(taken, _BRACES.sub(f" {_FILLED} ", "\n".join(lines)))
+    bare = _QUOTES.sub(taken, PLACEHOLDER.sub(f" {_FILLED} ", "\n".join(lines)))
     clauses: dict[tuple[object, ...], Clause] = {}
     for clause in _clauses(bare.split("\n")):
         clauses.setdefault((frozenset(clause.words), clause.holds[:1]), clause)

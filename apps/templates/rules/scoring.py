@@ -166,7 +166,8 @@ def _specificity(anatomy: Anatomy) -> tuple[int, str]:
     points += sum(worth for worth, _, found in details if found)
     named = [name for _, name, found in details if found]
     has = f"has {_joined(named)}" if named else "names no number, person, length or material"
-    return points, f"It says {words} different things of substance and {has}."
+    told = "1 word" if words == 1 else f"{words} different words"
+    return points, f"It has {told} of substance and {has}."
 
 
 def _context(anatomy: Anatomy) -> tuple[int, str]:

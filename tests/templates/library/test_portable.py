@@ -130,7 +130,7 @@ def test_a_list_is_imported_whole_or_not_at_all(ada):
     assert imported(ada, json.dumps(more), status=409)["param"] == "slug"
     twice = [{**LETTER, "slug": "new"}, {**LETTER, "slug": "new"}]
     assert imported(ada, json.dumps(twice), status=409)["param"] == "slug"
-    wrong = [{**LETTER, "slug": "new"}, {**LETTER, "variables": []}]
+    wrong = [{**LETTER, "slug": "new"}, {**LETTER, "text": "none"}]
     assert imported(ada, json.dumps(wrong), status=400)["param"] == "[1].variables"
     assert Template.objects.count() == Version.objects.count() == 3
     assert [len(page["results"]) for page in [ada.get("search/?q=letter")]] == [3]
@@ -160,7 +160,7 @@ def test_a_slug_that_is_made_goes_round_those_that_are_there(ada):
         ({"versions": [{"text": "a", "number": 2}]}, "versions[0].number"),
         ({"versions": [{"text": "a"}, {"text": "b", "number": 1}]}, "versions[1].number"),
         ({"versions": [{"text": "a", "number": True}]}, "versions[0].number"),
-        ({"versions": [{"text": "{{ x }}"}]}, "versions[0].variables"),
+        ({"versions": [{"text": "x", "variables": [{"name": "x", "type": "text"}]}]}, "versions[0].variables"),
         ({"versions": [{"text": "{{ x }}", "variables": [{"name": "x"}]}]}, "versions[0].variables[0].type"),
         ({"versions": ["a"]}, "versions[0]"),
         ({"versions": {}}, "versions"),
