@@ -29,6 +29,7 @@ from apps.templates.prompts.requests import GenerateRequest, IntentRequest, Opti
 from apps.templates.prompts.steps import CompletionStep, IntentStep, OptimizationStep, Step, TemplatesStep
 from apps.templates.prompts.texts import Text, fitting_template, generation_text
 from apps.templates.prompts.workload import worked_out
+from apps.templates.rules.language import UNDETERMINED
 from apps.templates.search import Found, template_search
 from apps.templates.services import template_count_use
 from apps.templates.workload import run_in_workbench
@@ -207,14 +208,22 @@ async def _generation(asker: Asker, text: Text, *, stream: bool, chat: Mapping[s
 
 async def _matching(asker: Asker, query: str, intent: Intent | None) -> tuple[Found, ...]:
     category = UNKNOWN if intent is None else intent.category
-    return await run_in_workbench(_suggestions, asker.caller, query[:_SEARCHED_CHARACTERS], category)
+    language = None if intent is None or intent.language == UNDETERMINED else intent.language
+    return await run_in_workbench(_suggestions, asker.caller, query[:_SEARCHED_CHARACTERS], category, language)
 
 
-def _suggestions(caller: Caller, query: str, category: str) -> tuple[Found, ...]:
-    """Return what matches within the category, else what matches anywhere, else what is used most in the category."""
+def _suggestions(caller: Caller, query: str, category: str, language: str | None = None) -> tuple[Found, ...]:
+    """Return what matches within the category, else what matches anywhere, else what is used most in the category.
+
+    Those in `language` come first, the others after them.
+    """
     tries = [(query, None)] if category == UNKNOWN else [(query, category), (query, None), ("", category)]
     for text, within in tries:
         found = template_search(caller=caller, query=text, category=within, limit=SUGGESTED)
+        if found and language is not None:
+            own = template_search(caller=caller, query=text, category=within, language=language, limit=SUGGESTED)
+            first = {one.template_id for one in own}
+            found = (*own, *(one for one in found if one.template_id not in first))[:SUGGESTED]
         if found:
             return found
     return ()

@@ -93,6 +93,10 @@ def _once(text: str, phrases: Phrases | None, category: str | None, tone: str, a
     if category in (None, UNKNOWN) and _is_small(bare.removesuffix(phrases.brief), phrases):
         said = [line for line in (*lines, phrases.brief) if line not in text]
         return _joined([bare, "\n".join(said)]) if said else text
+    if category in (None, UNKNOWN):
+        # What fits any request says nothing of this one.
+        said = [*_vague(anatomy, phrases), *lines, *([phrases.material] if _has_bare_fence(prompt, phrases) else [])]
+        return _joined([bare, "\n".join(said)]) if said else text
     material = phrases.material_of(category)
     role = "" if prompt.score.points("role") >= _ENOUGH_ROLE or material.role in text else material.role
     additions = _joined([*_context(prompt, phrases, material, lines, category), *_answer(prompt, phrases, material)])
@@ -125,18 +129,24 @@ def _is_said_whole(clause: Clause) -> bool:
 def _context(
     prompt: _Prompt, phrases: Phrases, material: Material, wished: list[str], category: str | None
 ) -> list[str]:
-    said = list(wished)
-    vague = vague_words(prompt.anatomy)
-    if vague:
-        said.append(phrases.vague.replace("{words}", ", ".join(f'"{word}"' for word in vague)))
+    said = [*wished, *_vague(prompt.anatomy, phrases)]
     if prompt.score.points("context") < _ENOUGH_CONTEXT and not any(
         clause.has("assume") for clause in prompt.anatomy.clauses
     ):
         gaps = phrases.ask if category in _OF_MATERIAL else phrases.gaps
         said.append(gaps.replace("{needs}", material.needs))
-    if prompt.anatomy.fences and phrases.material not in prompt.text:
+    if _has_bare_fence(prompt, phrases):
         said.append(phrases.material)
     return ["\n".join(said)] if said else []
+
+
+def _vague(anatomy: Anatomy, phrases: Phrases) -> list[str]:
+    words = ", ".join(f'"{word}"' for word in vague_words(anatomy))
+    return [phrases.vague.replace("{words}", words)] if words else []
+
+
+def _has_bare_fence(prompt: _Prompt, phrases: Phrases) -> bool:
+    return prompt.anatomy.fences > 0 and phrases.material not in prompt.text
 
 
 def _answer(prompt: _Prompt, phrases: Phrases, material: Material) -> list[str]:

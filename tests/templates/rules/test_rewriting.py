@@ -49,7 +49,7 @@ def test_a_fragment_becomes_a_prompt():
 
 
 @each("language", LANGUAGES)
-@each("category", [*CATEGORIES, UNKNOWN])
+@each("category", CATEGORIES)
 def test_every_category_makes_a_short_prompt_good_in_every_language(language, category):
     prompt = SHORT[language].format(
         "text" if language in ("en", "de", "nl") else "texte" if language == "fr" else "texto"
@@ -103,8 +103,23 @@ def test_what_asks_for_a_line_gets_one_sentence(language, prompt):
         "pick a\nnumber",
     ],
 )
-def test_what_asks_for_more_than_a_line_gets_more(prompt):
-    assert len(rewritten(prompt, category=UNKNOWN)) > len(prompt) + 200
+def test_what_asks_for_more_than_a_line_is_told_to_be_brief_by_nobody(prompt):
+    phrases = read_phrases("en")
+    assert phrases is not None
+    assert phrases.brief not in rewritten(prompt, category=UNKNOWN)
+    assert len(rewritten(prompt, category="research")) > len(prompt) + 200
+
+
+@each("prompt", ["tell me about dogs", "Write about my aunt", "do the thing with the lamp"])
+def test_a_request_of_no_category_gets_nothing_that_fits_any_request(prompt):
+    assert rewritten(prompt, category=UNKNOWN) == prompt
+
+
+def test_a_vague_word_is_asked_about_and_nothing_else_added():
+    after = rewritten("Write something good", category=UNKNOWN)
+    assert after.count("\n\n") == 1
+    assert '"good"' in after
+    assert score_prompt(after).total < 70
 
 
 @each("language", LANGUAGES)
