@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from apps.templates.answers import Intent, Source
-from apps.templates.categories import UNKNOWN
 from apps.templates.prompts.comparing import optimization
 from apps.templates.prompts.requests import IntentRequest, OptimizeRequest
 from apps.templates.prompts.steps import OptimizationStep
@@ -11,11 +10,9 @@ from apps.templates.rules import intent
 from apps.templates.rules.language import language_to_write
 from apps.templates.rules.rewriting import GOOD_TOTAL, rewrite_prompt
 from apps.templates.rules.scoring import score_prompt
+from apps.templates.rules.sure_intent import sure_category
 
 __all__ = ["detect_intent", "is_good", "optimize"]
-
-_SURE = 0.6
-"""Material of the wrong category does a prompt more harm than that of none."""
 
 
 def detect_intent(request: IntentRequest) -> Intent:
@@ -36,13 +33,8 @@ def optimize(request: OptimizeRequest) -> OptimizationStep:
     rewritten = rewrite_prompt(
         prompt,
         language=language_to_write(prompt),
-        category=request.category or _likely_category(prompt),
+        category=request.category or sure_category(prompt),
         tone=request.tone,
         audience=request.audience,
     )
     return OptimizationStep(optimization=optimization(prompt, rewritten, source=Source.RULES, usage=None, warnings=()))
-
-
-def _likely_category(prompt: str) -> str:
-    found = intent.detect_intent(prompt)
-    return found.category if found.confidence >= _SURE else UNKNOWN

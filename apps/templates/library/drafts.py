@@ -10,7 +10,7 @@ from apps.core.look_alikes import latin_form
 from apps.templates.categories import TEMPLATE_CATEGORIES
 from apps.templates.library.declarations import variables_agreed, variables_json, variables_of, variables_read
 from apps.templates.library.fields import Fields, fields_of
-from apps.templates.rules.intent import detect_intent
+from apps.templates.rules.sure_intent import sure_category
 from apps.templates.variables import Variable
 
 __all__ = [
@@ -106,7 +106,7 @@ def template_draft(body: object, at: str = "") -> TemplateDraft:
         slug=None if fields.body.get("slug") is None else _slug(fields),
         title=_title(fields),
         description=_description(fields),
-        category=_category(fields) if "category" in fields.body else detect_intent(versions[-1].text).category,
+        category=_category(fields) if "category" in fields.body else sure_category(versions[-1].text),
         tags=tags_of(fields) if "tags" in fields.body else (),
         language=_language(fields) if "language" in fields.body else "en",
         versions=versions,
