@@ -84,7 +84,10 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float
     remaining: int
     reset_s: int
-    """Whole seconds until the window is empty, so that whoever waits them has the full limit again."""
+    """Whole seconds until the window is empty, so that whoever waits them has the full limit again.
+
+    On a refusal, those until one more is admitted: the same as `Retry-After`.
+    """
 
     @property
     def headers(self) -> dict[str, str]:
@@ -133,6 +136,10 @@ class Windows(Protocol):
 class Limiter(Windows, Protocol):
     """The limits of every user and of the process."""
 
+    @property
+    def latency_s(self) -> float | None:
+        """How long Redis took of late; infinity while it is away, None where there is none."""
+
     async def admit(self, user_id: int) -> Admission:
         """Take a rate slot and a stream slot, or neither.
 
@@ -178,12 +185,13 @@ def settle(lease: Lease, status: int) -> None:
         lease.fail()
 
 
-def over_the_rate(rate: Rate, wait_s: int) -> RateLimited:
-    """Return the refusal of whoever's window is full for `wait_s` more seconds."""
-    return RateLimited(
+def over_the_rate(rate: Rate, window: Window, wait_s: int) -> Admission:
+    """Return the refusal of whoever's window is full for `wait_s` more seconds, which is all that its headers say."""
+    refusal = RateLimited(
         f"Over {rate.limit} {rate.what} in {math.ceil(rate.window_s)} s. Try again in {wait_s} s.",
         retry_after_s=wait_s,
     )
+    return Admission(window=msgspec.structs.replace(window, reset_s=wait_s), refusal=refusal)
 
 
 def too_many_streams(streams: int) -> RateLimited:

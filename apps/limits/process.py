@@ -36,8 +36,7 @@ class ProcessWindows:
         with self._lock:
             now = self._clock()
             if len(windows.live(subject, now)) >= rate.limit:
-                refusal = over_the_rate(rate, windows.wait_s(subject, now))
-                return Admission(window=windows.window(subject, now), refusal=refusal)
+                return over_the_rate(rate, windows.window(subject, now), windows.wait_s(subject, now))
             lease = _WindowLease(self, subject, now)
             windows.add(subject, lease)
             return Admission(window=windows.window(subject, now), lease=lease)
@@ -67,6 +66,10 @@ class ProcessLimiter(ProcessWindows):
         self._windows: RateWindows[_ProcessLease] = RateWindows()
         self._running: Counter[int] = Counter()
 
+    @property
+    def latency_s(self) -> None:
+        """None: there is no Redis."""
+
     async def admit(self, user_id: int) -> Admission:
         """Take both slots or neither. Raises ServiceUnavailable if the process is full."""
         self._slots.take()
@@ -74,8 +77,7 @@ class ProcessLimiter(ProcessWindows):
         rate, windows, subject = self._rate, self._windows, Subject(self._rate, user_id)
         if len(windows.live(subject, now)) >= rate.limit:
             self._slots.give_back()
-            refusal = over_the_rate(rate, windows.wait_s(subject, now))
-            return Admission(window=windows.window(subject, now), refusal=refusal)
+            return over_the_rate(rate, windows.window(subject, now), windows.wait_s(subject, now))
         if self._running[user_id] >= self._streams:
             self._slots.give_back()
             return Admission(window=windows.window(subject, now), refusal=too_many_streams(self._streams))

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -87,6 +88,7 @@ class RedisLimiter:
         self._counted_at = clock()
         """When Redis last counted as many."""
         self._answers = True
+        self._latency_s = 0.0
         self._closed = False
         self._lost = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -96,6 +98,11 @@ class RedisLimiter:
     def answers(self) -> bool:
         """Whether Redis is asked."""
         return self._answers
+
+    @property
+    def latency_s(self) -> float:
+        """How long the last beat took, of one every BEAT_S; infinity while Redis is away."""
+        return self._latency_s if self._answers else math.inf
 
     async def admit(self, user_id: int) -> Admission:
         """Take both slots or neither. Raises ServiceUnavailable if the process is full."""
@@ -169,8 +176,7 @@ class RedisLimiter:
             return self._decide(lease)
         now = self._clock()
         if self._own.taken(subject, now) >= subject.rate.limit:
-            refusal = over_the_rate(subject.rate, self._own.windows.wait_s(subject, now))
-            return Admission(window=self._own_window(subject), refusal=refusal)
+            return over_the_rate(subject.rate, self._own_window(subject), self._own.windows.wait_s(subject, now))
         if self._runs_too_many(lease):
             return Admission(window=await self._look(subject), refusal=too_many_streams(self._streams))
         try:
@@ -204,15 +210,15 @@ class RedisLimiter:
         wait_s = max(1, answer.wait_s)
         if own >= subject.rate.limit:
             wait_s = max(wait_s, self._own.windows.wait_s(subject, now))
-        return Admission(window=window, refusal=over_the_rate(subject.rate, wait_s))
+        return over_the_rate(subject.rate, window, wait_s)
 
     def _decide(self, lease: SharedLease) -> Admission:
         """Grant or refuse by the own book, within the share."""
         subject, now = lease.subject, self._clock()
         share = self._share(subject.rate.limit)
         if self._own.taken(subject, now) >= share:
-            refusal = over_the_rate(subject.rate, self._own.windows.wait_s(subject, now, limit=share))
-            return Admission(window=self._own_window(subject), refusal=refusal)
+            wait_s = self._own.windows.wait_s(subject, now, limit=share)
+            return over_the_rate(subject.rate, self._own_window(subject), wait_s)
         if lease.most_running is not None and self._own.running(subject) >= self._share(lease.most_running):
             return Admission(window=self._own_window(subject), refusal=too_many_streams(self._streams))
         self._own.grant(lease, now)
@@ -319,7 +325,9 @@ class RedisLimiter:
             self._lost.clear()
 
     async def _beat(self) -> None:
+        asked_at = self._clock()
         known, workers = await self._books.beat()
+        self._latency_s = self._clock() - asked_at
         self._count(workers)
         await self._write(self._own.with_leases() if known else self._own.subjects(), leases_only=known)
 

@@ -62,9 +62,13 @@ SCHEMAS: dict[str, Schema] = {
             "serving": optional(text("The provider that the next completion would ask first.")),
             "providers": array(ref("ProviderHealth"), "Those of the chain, in its order."),
             "database": _STORE,
-            "cache": _STORE,
+            "cache": record(
+                {"ok": flag(), "latency_ms": optional(number(minimum=0))},
+                "Redis, by its last calls; only with `REDIS_URL`.",
+            ),
             "streams": record({"active": whole(minimum=0), "capacity": whole(minimum=1)}),
-        }
+        },
+        absent=("cache",),
     ),
     "ProviderHealth": _PROVIDER,
     "Liveness": record({"status": constant("ok")}),

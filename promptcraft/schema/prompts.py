@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apps.templates.answers import CRITERIA, Entities, Source
-from apps.templates.categories import CATEGORIES, UNKNOWN
+from apps.templates.categories import CATEGORIES, TEMPLATE_CATEGORIES
 from apps.templates.models import Label
 from apps.templates.prompts.requests import GENERATE_MEMBERS, MAX_PROMPT_CHARACTERS, MAX_QUERY_CHARACTERS, RUN_MEMBERS
 from promptcraft.schema.errors import error_refs
@@ -28,7 +28,7 @@ _SHARE = number("How often an answer so sure is right.", minimum=0, maximum=1)
 _POINTS = whole(minimum=0, maximum=10)
 _TOTAL = whole("The weighted criteria.", minimum=0, maximum=100)
 _NAMES = array(text())
-_CATEGORY = words((*CATEGORIES, UNKNOWN))
+_CATEGORY = words(TEMPLATE_CATEGORIES)
 _SOURCE = words(Source, "Who answered: a model, or rules.")
 _COMPLETION: dict[str, Schema] = {
     **{
@@ -114,7 +114,7 @@ SCHEMAS: dict[str, Schema] = {
             "slug": text(),
             "title": text(),
             "description": text(),
-            "category": words(CATEGORIES),
+            "category": _CATEGORY,
             "tags": _NAMES,
             "score": number(),
             "highlights": array(

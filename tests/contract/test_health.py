@@ -105,15 +105,13 @@ class TestShape:
             "serving",
             "providers",
             "database",
-            "cache",
             "streams",
         }
         assert (body["status"], body["version"], body["draining"]) == ("ok", VERSION, False)
         assert body["serving"] == "deepseek"
-        for store in ("database", "cache"):
-            assert set(body[store]) == {"ok", "latency_ms"}
-            assert body[store]["ok"] is True
-            assert 0 <= body[store]["latency_ms"] < 1000
+        assert set(body["database"]) == {"ok", "latency_ms"}
+        assert body["database"]["ok"] is True
+        assert 0 <= body["database"]["latency_ms"] < 1000
         assert body["streams"] == {"active": 0, "capacity": 7}
         assert [one["name"] for one in body["providers"]] == ["deepseek", "zai", "openai", "mock"]
         for one in body["providers"]:

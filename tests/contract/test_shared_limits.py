@@ -318,3 +318,17 @@ class TestWithoutRedis:
         finally:
             fleet.redis.start()
         assert not [door.server.port for door in fleet.doors if PASSWORD in door.server.output()]
+
+    def test_health_says_so(self, fleet: Fleet) -> None:
+        door = fleet.doors[0]
+        said = door.health()
+        assert (said["cache"]["ok"], said["status"]) == (True, "ok")
+        assert 0 <= said["cache"]["latency_ms"] < 1000
+        fleet.redis.kill()
+        try:
+            away = {"ok": False, "latency_ms": None}
+            eventually(lambda: door.health()["cache"] == away, "a Redis that is away", timeout_s=RECOVERY_S)
+            assert door.health()["status"] == "degraded"
+        finally:
+            fleet.redis.start()
+        eventually(lambda: door.health()["cache"]["ok"], "a Redis that is back", timeout_s=RECOVERY_S)

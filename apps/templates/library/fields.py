@@ -82,10 +82,10 @@ class Fields:
 
 
 def fields_of(body: object, at: str) -> Fields:
-    """Return the members of an object. Raises InvalidRequest if it is none."""
+    """Return the members of an object; one that is null is absent. Raises InvalidRequest if it is no object."""
     if not isinstance(body, Mapping):
         raise InvalidRequest(f"`{at}` must be an object.", param=at or None)
-    return Fields(body=body, at=at)
+    return Fields(body={name: value for name, value in body.items() if value is not None}, at=at)
 
 
 def param_of(at: str, name: str) -> str:

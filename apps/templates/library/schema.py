@@ -43,6 +43,20 @@ def _object(absent: tuple[str, ...] = (), /, **properties: _Schema) -> _Schema:
     return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
 
+def _sent(absent: tuple[str, ...], /, **properties: _Schema) -> _Schema:
+    """Describe an object that callers send: those of its members that may be absent may be null as well."""
+    return _object(
+        absent, **{name: _or_null(schema) if name in absent else schema for name, schema in properties.items()}
+    )
+
+
+def _or_null(schema: _Schema) -> _Schema:
+    if not isinstance(schema.get("type"), str):
+        return schema
+    allowed = {**schema, "type": [schema["type"], "null"]}
+    return {**allowed, "enum": [*schema["enum"], None]} if "enum" in schema else allowed
+
+
 def _array(items: _Schema, **limits: Any) -> _Schema:
     return {"type": "array", "items": items, **limits}
 
@@ -85,7 +99,7 @@ _VARIABLE = _object(
     choices=_NAMES,
     help=_text(),
 )
-_SENT_VARIABLE = _object(
+_SENT_VARIABLE = _sent(
     ("required", "default", "choices", "help"),
     name=_text(pattern="^[a-z][a-z0-9_]{0,63}$"),
     type=_text(enum=list(VariableType)),
@@ -218,7 +232,7 @@ LIST = _operation(
 CREATE = _operation(
     "template_create",
     request=_body(
-        _object(
+        _sent(
             ("slug", "description", "category", "tags", "language", "is_public", "variables", "note"),
             slug=_SLUG,
             **_SAID,
@@ -231,7 +245,7 @@ READ = _operation("template_read", path=[_OF_SLUG], responses={200: _TEMPLATE})
 UPDATE = _operation(
     "template_update",
     path=[_OF_SLUG],
-    request=_body(_object(("slug", *_SAID, *_WRITTEN), slug=_SLUG, **_SAID, **_WRITTEN)),
+    request=_body(_sent(("slug", *_SAID, *_WRITTEN), slug=_SLUG, **_SAID, **_WRITTEN)),
     responses={200: _TEMPLATE},
 )
 DELETE = _operation("template_delete", path=[_OF_SLUG], responses=_GONE)
@@ -243,7 +257,7 @@ VERSION_LIST = _operation(
 VERSION_CREATE = _operation(
     "version_create",
     path=[_OF_SLUG],
-    request=_body(_object(("variables", "note"), **_WRITTEN)),
+    request=_body(_sent(("variables", "note"), **_WRITTEN)),
     responses={201: _VERSION},
 )
 VERSION_READ = _operation(

@@ -34,6 +34,8 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
 """Where a body of the required members, each as short as it may be, is refused before anything else is looked at."""
 _AS_OF = {"/api/v2/prompts/generate/": "/api/v2/chat/completions/", "/api/v2/prompts/run/": "/api/v2/chat/completions/"}
 """Members of a completion that these hand on unread are measured there."""
+_COUNTED = frozenset({("post", "/api/v2/auth/password/")})
+"""Not measured: five guesses of one user's password are all there are in a minute. Passwords grow at `token/`."""
 _OF_A_BODY = "application/json"
 _NAMES = {"slug": TEMPLATE, "number": "1", "name": "production", "model": "mock", "completion_id": "chatcmpl-1"}
 
@@ -47,7 +49,7 @@ def described_doors(application: Application) -> Iterator[Growing]:
     """Yield whatever can grow."""
     for path, operations in document()["paths"].items():
         for method in METHODS:
-            if method in operations:
+            if method in operations and (method, path) not in _COUNTED:
                 yield from _of_operation(application, method, path, operations[method])
 
 

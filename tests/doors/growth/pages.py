@@ -14,6 +14,7 @@ __all__ = ["PAGES", "page_doors"]
 
 _SIZE = 60
 _TEMPLATE = "/admin/prompt_templates/template/"
+_KEY = "/admin/accounts/apikey/"
 
 Form = Callable[[int], Sequence[tuple[str, str]]]
 
@@ -82,12 +83,18 @@ PAGES: Mapping[str, Mapping[str, Mapping[str, Form]]] = {
         }
     },
     f"{_TEMPLATE}{{object_id}}/": {},
-    "/admin/^(?P{app_label}prompt_templates)/$": {"GET": {"query": _field("a")}},
+    "/admin/^(?P{app_label}accounts|prompt_templates)/$": {"GET": {"query": _field("a")}},
+    _KEY: {"GET": {"search": _field("q"), "page": _field("p"), "unknown parameters": _often("a")}},
+    f"{_KEY}add/": {"GET": {"query": _field("name")}, "POST": {"texts": _fields("name", "scopes", "expires_at_0")}},
+    f"{_KEY}{{object_id}}/history/": {},
+    f"{_KEY}{{object_id}}/delete/": {},
+    f"{_KEY}{{object_id}}/change/": {},
+    f"{_KEY}{{object_id}}/": {},
     # The last one: nobody is logged in any more behind it.
     "/admin/logout/": {"POST": {"unknown fields": _often("field")}},
 }
 """By path and method: what grows besides the parameters of the path. The forms are those that browsers send."""
-_WRITTEN = {"/admin/^(?P{app_label}prompt_templates)/$": "/admin/prompt_templates/", "/*": "/nothing/"}
+_WRITTEN = {"/admin/^(?P{app_label}accounts|prompt_templates)/$": "/admin/prompt_templates/", "/*": "/nothing/"}
 """Paths that the resolver writes as a regular expression."""
 
 
