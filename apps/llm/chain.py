@@ -48,8 +48,10 @@ class Chain:
     def plan(self, request: CompletionRequest, *, allowed: Sequence[str] = ()) -> list[Candidate]:
         """Return who to ask, in order; `allowed` are the models that the caller may ask for, empty for all.
 
+        A provider whose default is not allowed is asked for the first of its models that is, or passed over.
+
         Raises NotFound if the model is nobody's, InvalidRequest if no provider can serve a field that was asked for,
-        Forbidden if none of the models is allowed, ChainFailed if there is no usable provider at all.
+        Forbidden if the model is not allowed, ChainFailed if there is no usable provider at all.
         """
         if not self.providers:
             raise ChainFailed(
@@ -57,9 +59,7 @@ class Chain:
             )
         targets = self._targets(request)
         if allowed:
-            targets = [(provider, target) for provider, target in targets if target.model in allowed]
-            if not targets:
-                raise Forbidden(f"This API key may ask for {', '.join(allowed)} alone.", param="model")
+            targets = self._allowed_of(targets, request.model, allowed)
         candidates: list[Candidate] = []
         lacking: str | None = None
         for provider, target in targets:
@@ -87,6 +87,31 @@ class Chain:
         owner, named = found
         others = [provider for provider in self.providers if provider is not owner] if request.fallback else []
         return [(owner, named), *((provider, _default(provider)) for provider in others)]
+
+    def _allowed_of(
+        self, targets: list[tuple[Provider, Target]], model: str | None, allowed: Sequence[str]
+    ) -> list[tuple[Provider, Target]]:
+        # An alias is as good as the model that it stands for, as is the model behind a provider's name.
+        found = [pair for name in allowed if (pair := self._find(name)) is not None]
+        models = {(provider.name, target.model) for provider, target in found}
+
+        def may(provider: Provider, target: Target) -> bool:
+            return target.model in allowed or (provider.name, target.model) in models
+
+        kept: list[tuple[Provider, Target]] = []
+        if model in allowed and all(provider.mock for provider in self.providers):
+            # It answers for any name where it is all there is.
+            kept = targets
+        # Another than the one that was named is no answer to it.
+        elif model is None or may(*targets[0]):
+            for provider, target in targets:
+                if may(provider, target):
+                    kept.append((provider, target))
+                else:
+                    kept += [pair for pair in found if pair[0] is provider][:1]
+        if not kept:
+            raise Forbidden(f"This API key may ask for {', '.join(allowed)} alone.", param="model")
+        return kept
 
     def _find(self, model: str) -> tuple[Provider, Target] | None:
         """Return whose model it is: the provider's that is named before a slash, else the first's that knows it."""
