@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from apps.accounts.access import Scope
 from apps.accounts.api_keys import USE_NOTED_EVERY_S, key_owner, key_used
 from apps.accounts.families import family_ended, token_owner
-from apps.accounts.key_form import PREFIX, KeyClaims, read_key
+from apps.accounts.key_form import PREFIX, KeyClaims, invalid_key, read_key
 from apps.accounts.memory import TokenMemory
 from apps.accounts.models import ApiKey
 from apps.accounts.tokens import AccessClaims, RefreshClaims, invalid_token, verify_access
@@ -261,11 +261,14 @@ def _token_in(authorization: str) -> str:
 def _caller_of(claims: AccessClaims | KeyClaims) -> Caller:
     if isinstance(claims, KeyClaims):
         row = key_owner(claims)
-        user, key = (None, None) if row is None else (row.user, _key_of(row))
+        if row is None:
+            raise invalid_key()
+        user, key = row.user, _key_of(row)
     else:
-        user, key = token_owner(claims), None
-    if user is None:
-        raise invalid_token()
+        owner = token_owner(claims)
+        if owner is None:
+            raise invalid_token()
+        user, key = owner, None
     return Caller(user_id=user.pk, username=user.username, email=user.email, is_staff=user.is_staff, key=key)
 
 

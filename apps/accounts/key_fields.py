@@ -40,7 +40,7 @@ def read_key_fields(body: Mapping[str, object]) -> KeyFields:
                 "Budgets of keys are not served yet. Leave it out.", code=Code.UNSUPPORTED_PARAMETER, param=budget
             )
     return KeyFields(
-        name=text_field(sent, "name", most_characters=_MOST_NAME_CHARACTERS),
+        name=_name(sent),
         scopes=_scopes(sent.get("scopes", [Scope.CHAT.value])),
         models=_models(sent.get("models", [])),
         expires_at=_instant(sent["expires_at"]) if "expires_at" in sent else None,
@@ -59,6 +59,14 @@ def key_json(row: ApiKey) -> dict[str, object]:
         "expires_at": _written(row.expires_at),
         "last_used_at": _written(row.last_used_at),
     }
+
+
+def _name(sent: Mapping[str, object]) -> str:
+    name = text_field(sent, "name", most_characters=_MOST_NAME_CHARACTERS)
+    # It is printed in terminals, a line for each key.
+    if not (name.isprintable() and name.strip()):
+        raise InvalidRequest("`name` must have visible characters, and printable ones alone.", param="name")
+    return name
 
 
 def _scopes(value: object) -> tuple[Scope, ...]:
@@ -102,9 +110,11 @@ def _instant(value: object) -> datetime:
         raise InvalidRequest(
             "`expires_at` must be a date and time with its zone, such as 2027-01-31T12:00:00Z.", param="expires_at"
         )
+    # Kept in whole seconds: one that ends within this second would be dead when it is shown.
+    instant = instant.replace(microsecond=0)
     if instant <= timezone.now():
         raise InvalidRequest("`expires_at` must be in the future.", param="expires_at")
-    return instant.replace(microsecond=0)
+    return instant
 
 
 def _written(instant: datetime | None) -> str | None:

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from apps.accounts.tokens import invalid_token
+from apps.llm.errors import AuthenticationFailed
 
-__all__ = ["PREFIX", "SHOWN_CHARACTERS", "KeyClaims", "development_key", "key_digest", "new_key", "read_key"]
+__all__ = ["PREFIX", "SHOWN_CHARACTERS", "KeyClaims", "development_key", "invalid_key", "key_digest", "new_key", "read_key"]
 
 PREFIX = "pc-"
 SHOWN_CHARACTERS = 8
@@ -59,14 +60,19 @@ def development_key(user_id: int) -> str:
 def read_key(key: str) -> KeyClaims:
     """Check a key's form and HMAC. Raises AuthenticationFailed, code `invalid_token`."""
     if _FORM.fullmatch(key) is None:
-        raise _invalid()
+        raise invalid_key()
     data = base64.urlsafe_b64decode(key.removeprefix(PREFIX) + "=")
     random, user, _ = data[:_RANDOM_BYTES], data[_RANDOM_BYTES : _RANDOM_BYTES + _USER_BYTES], data[-_USER_BYTES:]
     user_id = int.from_bytes(user)
     # Made again as a whole: one key has one spelling.
     if user_id >= _MOST_USER_ID or not hmac.compare_digest(_signed(random, user_id), key):
-        raise _invalid()
+        raise invalid_key()
     return KeyClaims(user_id=user_id, digest=key_digest(key))
+
+
+def invalid_key() -> AuthenticationFailed:
+    """Return the error for every key that does not do, whyever."""
+    return invalid_token("The API key is not valid, or has ended. Make a new one with /api/v2/auth/keys/.")
 
 
 def key_digest(key: str) -> str:
@@ -83,7 +89,3 @@ def _signed(random: bytes, user_id: int) -> str:
 def _mac(*parts: bytes) -> bytes:
     key = hashlib.sha256(b"promptcraft api keys " + settings.JWT_SIGNING_KEY.encode()).digest()
     return hmac.new(key, b"".join(parts), hashlib.sha256).digest()
-
-
-def _invalid() -> Exception:
-    return invalid_token("The API key is not valid. Make a new one with /api/v2/auth/keys/.")

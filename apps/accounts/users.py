@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 
 from apps.accounts.families import families_revoke
-from apps.llm.errors import InvalidRequest, NotFound
+from apps.llm.errors import Forbidden, InvalidRequest, NotFound
 
 __all__ = ["MOST_USERS_OF_PAGE", "user_set_active", "users_page"]
 
@@ -20,16 +20,20 @@ def users_page(*, after: int, limit: int) -> tuple[list[User], bool]:
     return found[:limit], len(found) > limit
 
 
-def user_set_active(*, user_id: int, by_user_id: int, active: bool) -> User:
+def user_set_active(*, user_id: int, by_user_id: int | None, active: bool) -> User:
     """Disable a user, which ends their log-ins, and their keys for as long as it lasts; or enable one again.
 
-    Raises NotFound, InvalidRequest if staff would disable themselves.
+    `by_user_id` is None for the operator. Raises NotFound, InvalidRequest if staff would disable themselves,
+    Forbidden if the user is a superuser and whoever asks is not.
     """
     user = User.objects.filter(pk=user_id).first() if user_id <= _MOST_ID else None
     if user is None:
         raise NotFound("There is no such user.")
     if user.pk == by_user_id and not active:
         raise InvalidRequest("You cannot disable yourself: somebody else of the staff can.")
+    is_above = user.is_superuser and by_user_id is not None
+    if is_above and not User.objects.filter(pk=by_user_id, is_superuser=True).exists():
+        raise Forbidden("Only a superuser may disable or enable a superuser.")
     User.objects.filter(pk=user.pk).update(is_active=active)
     user.is_active = active
     if not active:

@@ -13,15 +13,16 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.accounts import api_keys, identity
+from apps.accounts import api_keys, identity, key_fields
 from apps.accounts.access import Scope
 from apps.accounts.api_keys import MOST_KEYS_OF_USER, development_key_ensure, key_create, key_revoke, key_used
 from apps.accounts.families import family_open
 from apps.accounts.identity import authenticate, authenticate_token
+from apps.accounts.key_fields import read_key_fields
 from apps.accounts.key_form import key_digest, new_key, read_key
 from apps.accounts.memory import TokenMemory
 from apps.accounts.models import ApiKey
-from apps.llm.errors import AuthenticationFailed
+from apps.llm.errors import AuthenticationFailed, InvalidRequest
 from promptcraft.database import run_in_database
 from tests.each import each
 
@@ -85,6 +86,10 @@ def test_a_key_is_its_user(call, user):
         ({"name": ""}, "name"),
         ({"name": "x" * 101}, "name"),
         ({"name": "x\0"}, "name"),
+        ({"name": "x\ny"}, "name"),
+        ({"name": "\x1b[31mx"}, "name"),
+        ({"name": "x\u202ey"}, "name"),
+        ({"name": " \u3000"}, "name"),
         ({"name": 1}, "name"),
         ({"name": "x", "scopes": []}, "scopes"),
         ({"name": "x", "scopes": "chat"}, "scopes"),
@@ -106,6 +111,20 @@ def test_what_is_malformed_is_named(call, body, param):
     refused = call("POST", "keys/", body)
     assert (refused.status_code, error_of(refused)["param"]) == (400, param)
     assert not ApiKey.objects.exists()
+
+
+def test_a_key_that_would_be_dead_when_it_is_shown_is_not_made(monkeypatch):
+    now = datetime(2027, 1, 31, 12, 0, 5, 200_000, tzinfo=UTC)
+    monkeypatch.setattr(key_fields.timezone, "now", lambda: now)
+
+    def expiry(at):
+        return read_key_fields({"name": "x", "expires_at": at}).expires_at
+
+    for at in ("2027-01-31T12:00:05.900Z", "2027-01-31T12:00:05Z", "2027-01-31T17:30:05+05:30"):
+        with pytest.raises(InvalidRequest) as caught:
+            expiry(at)
+        assert caught.value.param == "expires_at"
+    assert expiry("2027-01-31T13:00:06.900+01:00") == now.replace(second=6, microsecond=0)
 
 
 def test_null_is_absent_and_what_is_said_twice_is_said_once(call):

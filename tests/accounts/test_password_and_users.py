@@ -6,6 +6,7 @@ import json
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 
 from apps.accounts.api_keys import key_create
 from apps.accounts.families import family_open
@@ -110,6 +111,26 @@ def test_staff_do_not_disable_themselves(staff, user, call):
     assert call("POST", f"users/{user.pk}/disable/", staff).status_code == 400
     user.refresh_from_db()
     assert user.is_active
+
+
+@each(("is_superuser", "status"), [(False, 403), (True, 200)])
+def test_a_superuser_is_disabled_by_another_alone(staff, user, call, is_superuser, status):
+    User.objects.filter(pk=user.pk).update(is_superuser=is_superuser)
+    root = User.objects.create_superuser(f"root-{status}")
+    for state in ("disable", "enable"):
+        assert call("POST", f"users/{root.pk}/{state}/", staff).status_code == status
+
+
+def test_by_command(user, pair, call, capsys):
+    call_command("disable_user", "ada")
+    assert call("GET", "me/", pair.access).status_code == 401
+    assert not User.objects.get().is_active
+    call_command("enable_user", "ada")
+    assert User.objects.get().is_active
+    assert capsys.readouterr().out == "user ada disabled\nuser ada enabled\n"
+    for command in ("disable_user", "enable_user"):
+        with pytest.raises(CommandError):
+            call_command(command, "nobody")
 
 
 @each("path", ["users/999999/disable/", f"users/{2**62}/enable/", f"users/{10**30}/disable/"])

@@ -47,6 +47,9 @@ def test_staff_views(user, rf):
     class StaffView(JsonView):
         access = Access.STAFF
 
+        def get(self, request):
+            raise AssertionError("its permissions alone are asked for")
+
     def request():
         return StaffView().initialize_request(
             RequestFactory().get("/", headers={"authorization": f"Bearer {family_open(user=user).access}"})

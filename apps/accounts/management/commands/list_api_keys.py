@@ -28,5 +28,6 @@ class Command(BaseCommand):
             shown = key_json(row)
             self.stdout.write(
                 f"{row.pk}  {row.start}…  {row.user.username}  {row.name}  scopes {','.join(row.scopes)}  "
+                f"models {','.join(row.allowed_models) or 'all'}  "
                 f"expires {shown['expires_at'] or 'never'}  last used {shown['last_used_at'] or 'never'}"
             )
