@@ -21,7 +21,16 @@ from django.conf import settings
 from apps.accounts.tokens import invalid_token
 from apps.llm.errors import AuthenticationFailed
 
-__all__ = ["PREFIX", "SHOWN_CHARACTERS", "KeyClaims", "development_key", "invalid_key", "key_digest", "new_key", "read_key"]
+__all__ = [
+    "PREFIX",
+    "SHOWN_CHARACTERS",
+    "KeyClaims",
+    "development_key",
+    "invalid_key",
+    "key_digest",
+    "new_key",
+    "read_key",
+]
 
 PREFIX = "pc-"
 SHOWN_CHARACTERS = 8

@@ -41,7 +41,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         """Return the security scheme."""
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT, or an API key: `pc-` and 43 characters"}
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,12 @@ _KEY = _object(
 _NEW_KEY = {
     "type": "object",
     "properties": {
-        "name": {"type": "string", "minLength": 1, "maxLength": 100},
+        "name": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100,
+            "description": "Printable characters, and one at least that is seen.",
+        },
         "scopes": {**_or_null(_SCOPES), "minItems": 1, "default": [Scope.CHAT.value]},
         "models": {
             "type": ["array", "null"],

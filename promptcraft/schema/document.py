@@ -21,11 +21,13 @@ __all__ = ["complete", "rendered"]
 _DESCRIPTION = """\
 A relay for language models. It takes OpenAI's chat format, asks a chain of providers and streams the answer.
 
-**Clients of OpenAI's API** work with `base_url` set to this host's `/api/v2` and `api_key` to an access token.
+**Clients of OpenAI's API** work with `base_url` set to this host's `/api/v2` and `api_key` to an API key or
+an access token.
 
 **Authentication.** `POST /api/v2/auth/token/` exchanges a name and a password for a pair of tokens. Send the access
-token as `Authorization: Bearer …`; refresh it when it has expired. Health, this document, its page and the exchange of
-tokens itself need none.
+token as `Authorization: Bearer …`; refresh it when it has expired. Servers and tools send an API key in its place, made
+with `POST /api/v2/auth/keys/`: it opens what its scopes say. Health, this document, its page and the exchange of tokens
+itself need none.
 
 **Errors** have one shape, whatever fails: `{"error": {"message", "type", "code", "param", "request_id", "retryable",
 "retry_after"}}`. `code` is from a closed list. Once a stream has begun, a failure is its last event.
@@ -43,20 +45,17 @@ _MORE_ERRORS: Mapping[str, tuple[int, ...]] = {
     "/api/v2/auth/token/verify/": (401,),
     "/api/v2/auth/logout/": (401,),
     "/api/v2/auth/register/": (404,),
-    "/api/v2/auth/keys/": (403,),
-    "/api/v2/auth/keys/{key_id}/": (403, 404),
-    "/api/v2/auth/password/": (403,),
-    "/api/v2/auth/users/": (403,),
-    "/api/v2/auth/users/{user_id}/disable/": (403, 404),
-    "/api/v2/auth/users/{user_id}/enable/": (403, 404),
+    "/api/v2/auth/keys/{key_id}/": (404,),
+    "/api/v2/auth/users/{user_id}/disable/": (404,),
+    "/api/v2/auth/users/{user_id}/enable/": (404,),
     "/api/v2/templates/": (409,),
     "/api/v2/templates/import/": (409,),
-    "/api/v2/templates/{slug}/": (403, 404, 409),
+    "/api/v2/templates/{slug}/": (404, 409),
     "/api/v2/templates/{slug}/export/": (404,),
     "/api/v2/templates/{slug}/labels/": (404,),
-    "/api/v2/templates/{slug}/labels/{name}/": (403, 404),
+    "/api/v2/templates/{slug}/labels/{name}/": (404,),
     "/api/v2/templates/{slug}/render/": (404,),
-    "/api/v2/templates/{slug}/versions/": (403, 404),
+    "/api/v2/templates/{slug}/versions/": (404,),
     "/api/v2/templates/{slug}/versions/diff/": (404,),
     "/api/v2/templates/{slug}/versions/{number}/": (404,),
 }
@@ -121,7 +120,8 @@ def _whole(operation: Mapping[str, Any]) -> dict[str, Any]:
     """Return an operation with what is the same everywhere: the headers all take, the errors all may end with."""
     statuses = {400, 429, 431, 500, 503}
     if operation.get("security") != []:
-        statuses |= {401}
+        # An API key that lacks the scope is known, and may not.
+        statuses |= {401, 403}
     if "requestBody" in operation:
         statuses |= {408, 413, 415, 501}
     responses = error_refs(*statuses) | operation["responses"]

@@ -87,7 +87,8 @@ _UNKNOWN_CALLER = _Answer(
     meaning="The request does not say who sends it, or says it wrongly.",
     errors=(
         AuthenticationFailed(
-            "No access token was sent. Add the header `Authorization: Bearer <access token>`.", code=Code.MISSING_TOKEN
+            "No token was sent. Add the header `Authorization: Bearer <access token or API key>`.",
+            code=Code.MISSING_TOKEN,
         ),
         AuthenticationFailed("The token is not valid. Log in again."),
         AuthenticationFailed("The token has expired. Get a new one.", code=Code.TOKEN_EXPIRED),
@@ -182,7 +183,14 @@ _ANSWERS: Mapping[int, _Answer] = {
     400: _INVALID,
     401: _UNKNOWN_CALLER,
     402: _single("BudgetExceeded", "Your own budget is spent.", BudgetExceeded("Your budget of this day is spent.")),
-    403: _single("Forbidden", "You are known and may not do this.", Forbidden("Only staff may do this.")),
+    403: _Answer(
+        name="Forbidden",
+        meaning="You are known and may not do this.",
+        errors=(
+            Forbidden("Only staff may do this."),
+            Forbidden("This API key lacks the scope `chat`. Make a key that has it."),
+        ),
+    ),
     404: _ABSENT,
     405: _single(
         "MethodNotAllowed", "The path exists, the method does not.", MethodNotAllowed(["GET", "HEAD", "OPTIONS"])

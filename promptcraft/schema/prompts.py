@@ -224,7 +224,7 @@ PATHS: dict[str, Any] = {
         body="OptimizeRequest",
         example={"prompt": "write something about {{ product }} for my shop", "tone": "warm"},
         content=_content("Optimization", "OptimizationEvent"),
-        statuses=(402, 403, 404, 429),
+        statuses=(402, 404, 429),
     ),
     "/api/v2/prompts/generate/": _operation(
         "prompt_generate",
