@@ -41,7 +41,11 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         """Return the security scheme."""
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT, or an API key: `pc-` and 43 characters"}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An access token (JWT), or an API key: `pc-` and 43 characters.",
+        }
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
