@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from apps.accounts.families import family_open
 from apps.accounts.identity import authenticate
+from apps.accounts.key_form import new_key, read_key
 from apps.accounts.tokens import AccessClaims, RefreshClaims, issue_pair, verify_any
 from apps.llm.errors import AuthenticationFailed
 from tests.accounts.conftest import error_of
@@ -163,10 +164,34 @@ INVALID = {
     "null": lambda p: "null",
     "undefined": lambda p: "undefined",
 }
+# Each makes a bad one of a key that is well made and signed.
+KEYS = {
+    "a key of nobody's": lambda key: "pc-" + "a" * 43,
+    "a key signed by another": lambda key: key[:-9] + ("A" if key[-9] != "A" else "B") + key[-8:],
+    "a key of another user's": lambda key: key[:26] + ("A" if key[26] != "A" else "B") + key[27:],
+    "a key in capitals": lambda key: key.upper(),
+    "PC-": lambda key: key.replace("pc-", "PC-"),
+    "pc_": lambda key: key.replace("pc-", "pc_"),
+    "a key without pc-": lambda key: key.removeprefix("pc-"),
+    "pc- alone": lambda key: "pc-",
+    "pc- twice": lambda key: "pc-" + key,
+    "a key cut": lambda key: key[:-1],
+    "a key and more": lambda key: key + "A",
+    "a key padded": lambda key: key + "=",
+    "another spelling of a key": lambda key: _flip_last(key),
+    "a key in standard base64": lambda key: "pc-" + key.removeprefix("pc-").replace(key[10], "+").replace(key[11], "/"),
+    "a NUL in a key": lambda key: key[:20] + "\0" + key[21:],
+    "a non-ASCII letter in a key": lambda key: key[:20] + "é" + key[21:],
+    "fullwidth digits in a key": lambda key: key[:20] + "\uff11" + key[21:],
+    "a key with a space": lambda key: key[:20] + " " + key[21:],
+    "two keys, a comma": lambda key: f"{key},{key}",
+    "a key of 100 KB": lambda key: key + "a" * 100_000,
+}
 CASES = [
     *((name, make, "missing_token") for name, make in MISSING.items()),
     *((name, make, "token_expired") for name, make in EXPIRED.items()),
     *((name, lambda pair, make=make: f"Bearer {make(pair)}", "invalid_token") for name, make in INVALID.items()),
+    *((name, lambda pair, make=make: f"Bearer {make(new_key(1))}", "invalid_token") for name, make in KEYS.items()),
     ("scheme in other letters", lambda pair: f"bEaReR {forge(good_claims(iss='someone'))}", "invalid_token"),
 ]
 
@@ -203,6 +228,10 @@ def test_the_scheme_has_no_case_and_spaces_are_free(spelling, pair, me):
 
 def test_the_forger_itself_makes_good_tokens(pair, me):
     assert me(f"Bearer {forge(claims_of(pair.access), header=header_of(pair.access))}").status_code == 200
+
+
+def test_the_keys_were_good_ones():
+    assert read_key(new_key(1)).user_id == 1
 
 
 def test_well_signed_tokens_of_nobody_are_refused(user, pair, me):

@@ -20,7 +20,7 @@ from tests.upstream import UpstreamServer
 
 PATHS = ("/api/v2/auth/me/", COMPLETIONS)
 # No header can hold these; whoever tries gets a 400 for the head.
-UNSENDABLE = {"trailing NUL", "a line break inside"}
+UNSENDABLE = {"trailing NUL", "a line break inside", "a NUL in a key"}
 
 
 class Pair:
@@ -38,7 +38,9 @@ def blind() -> Iterator[Door]:
         server = ServerProcess(CALM | {"SECRET_KEY": str(settings.SIMPLE_JWT["SIGNING_KEY"])}, upstream=upstream)
         with started(server):
             with closing(sqlite3.connect(server.database, timeout=5)) as database:
-                database.executescript("DROP TABLE accounts_refreshtoken; DROP TABLE accounts_refreshfamily;")
+                database.executescript(
+                    "DROP TABLE accounts_refreshtoken; DROP TABLE accounts_refreshfamily;DROP TABLE accounts_apikey;"
+                )
             yield Door(server, upstream)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RegexPattern
 
-from apps.accounts.access import Access
+from apps.accounts.access import Access, Scope
 
 __all__ = ["API_ROUTES", "ROUTES", "Route", "walk"]
 
@@ -25,6 +25,8 @@ class Route:
     path: str
     access: Access | None
     """None if its view does not say who may call it."""
+    scopes: frozenset[Scope] | None
+    """Which API keys may call it: those with one of these; None if its view does not say."""
 
     @property
     def sample(self) -> str:
@@ -41,11 +43,12 @@ def walk(patterns: Sequence[URLPattern | URLResolver], prefix: str = "/") -> Ite
             continue
         anything = not written and isinstance(pattern.pattern, RegexPattern)
         path = prefix + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", written)
-        yield Route(path=f"{path}*" if anything else path, access=_access(pattern.callback))
+        view = getattr(pattern.callback, "cls", pattern.callback)
+        yield Route(path=f"{path}*" if anything else path, access=_access(view), scopes=getattr(view, "scopes", None))
 
 
 def _access(view: Any) -> Access | None:
-    declared = getattr(getattr(view, "cls", view), "access", None)
+    declared = getattr(view, "access", None)
     return declared if isinstance(declared, Access) else None
 
 
