@@ -12,8 +12,9 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from apps.accounts import api_keys, identity, key_fields
+from apps.accounts import api_keys, identity
 from apps.accounts.access import Scope
 from apps.accounts.api_keys import MOST_KEYS_OF_USER, development_key_ensure, key_create, key_revoke, key_used
 from apps.accounts.families import family_open
@@ -115,7 +116,7 @@ def test_what_is_malformed_is_named(call, body, param):
 
 def test_a_key_that_would_be_dead_when_it_is_shown_is_not_made(monkeypatch):
     now = datetime(2027, 1, 31, 12, 0, 5, 200_000, tzinfo=UTC)
-    monkeypatch.setattr(key_fields.timezone, "now", lambda: now)
+    monkeypatch.setattr(timezone, "now", lambda: now)
 
     def expiry(at):
         return read_key_fields({"name": "x", "expires_at": at}).expires_at
