@@ -31,11 +31,14 @@ def user_set_active(*, user_id: int, by_user_id: int | None, active: bool) -> Us
         raise NotFound("There is no such user.")
     if user.pk == by_user_id and not active:
         raise InvalidRequest("You cannot disable yourself: somebody else of the staff can.")
-    if user.is_superuser and by_user_id is not None:
-        if not User.objects.filter(pk=by_user_id, is_superuser=True).exists():
-            raise Forbidden("Only a superuser may disable or enable a superuser.")
+    if by_user_id is not None and user.is_superuser and not _is_superuser(by_user_id):
+        raise Forbidden("Only a superuser may disable or enable a superuser.")
     User.objects.filter(pk=user.pk).update(is_active=active)
     user.is_active = active
     if not active:
         families_revoke(user_id=user.pk)
     return user
+
+
+def _is_superuser(user_id: int) -> bool:
+    return User.objects.filter(pk=user_id, is_superuser=True).exists()
