@@ -147,7 +147,7 @@ def test_the_chain_is_asked_in_its_order(door: Door) -> None:
 
 def test_the_mock_is_nowhere_where_the_chain_leaves_it_out(door: Door) -> None:
     status, _, body = door.whole(door.user(), model="mock", fallback=False)
-    assert (status, error_of(body)["code"]) in ((502, "no_provider"), (400, "invalid_value"))
+    assert (status, error_of(body)["code"]) == (404, "model_not_found")
 
 
 def test_connecting_has_its_own_deadline(door: Door) -> None:

@@ -81,10 +81,12 @@ def _greeting(address: str) -> str:
     user = User.objects.filter(username=DEVELOPMENT_NAME, is_active=True).first() if settings.DEBUG else None
     if user is None:
         return "\n".join(lines)
+    key = development_key_ensure(user=user)
     body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "Say hello"}]})
+    # The key is written into the line: it is pasted alone, by tools and by people.
     stream = (
         f"curl -N {address}/api/v2/chat/completions/ -H 'Content-Type: application/json'"
-        f" -H \"Authorization: Bearer $PROMPTCRAFT_API_KEY\" -d '{body}'"
+        f" -H 'Authorization: Bearer {key}' -d '{body}'"
     )
     return "\n".join(
         [
@@ -92,7 +94,7 @@ def _greeting(address: str) -> str:
             f"Development user: {DEVELOPMENT_NAME} / {DEVELOPMENT_PASSWORD}",
             "Its API key, the same at every start, and a stream:",
             "",
-            f"export PROMPTCRAFT_API_KEY={development_key_ensure(user=user)}",
+            f"export PROMPTCRAFT_API_KEY={key}",
             stream,
             "",
         ]
