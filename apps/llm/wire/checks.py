@@ -6,7 +6,7 @@ as `param`. A client's value is quoted shortly, or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from apps.llm.errors import Code, InvalidRequest
@@ -58,7 +58,7 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
 
 
-def required(parent: dict[str, Any], name: str, path: str, expected: str) -> Any:
+def required(parent: Mapping[str, Any], name: str, path: str, expected: str) -> Any:
     """Return a member that may be neither absent nor null; `path` is the parent's."""
     value = parent.get(name)
     if value is None:
@@ -112,12 +112,10 @@ def json_object(value: object, path: str) -> dict[str, Any]:
     return value
 
 
-def array(value: object, path: str, *, max_items: int | None = None, min_items: int = 0) -> list[Any]:
+def array(value: object, path: str, *, max_items: int | None = None) -> list[Any]:
     """Check an array and the number of its items."""
     if not isinstance(value, list):
         raise invalid(path, f"`{path}` must be an array, not {shown(value)}.")
-    if len(value) < min_items:
-        raise invalid(path, f"`{path}` is empty. Send at least {min_items} item, or leave the field out.")
     if max_items is not None and len(value) > max_items:
         raise invalid(path, f"`{path}` has {len(value)} items. Send at most {max_items}.")
     return value

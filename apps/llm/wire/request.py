@@ -13,7 +13,6 @@ from apps.llm.wire.checks import (
     integer,
     invalid,
     json_object,
-    number,
     one_of,
     required,
     shown,
@@ -23,6 +22,7 @@ from apps.llm.wire.checks import (
 from apps.llm.wire.json import depth_exceeds, loads
 from apps.llm.wire.keys import keys_repeat
 from apps.llm.wire.messages import parse_messages
+from apps.llm.wire.parameters import parse_parameters
 from apps.llm.wire.tools import parse_response_format, parse_tool_choice, parse_tools
 from apps.llm.wire.types import CompletionRequest, OnDisconnect, OnInterrupt
 
@@ -62,27 +62,15 @@ _CONSUMED = frozenset(
         "on_disconnect",
     }
 )
-_PARAMETER_CHECKS: Mapping[str, Callable[[object, str], object]] = {
-    "temperature": partial(number, minimum=0, maximum=2),
-    "top_p": partial(number, minimum=0, maximum=1),
-    "presence_penalty": partial(number, minimum=-2, maximum=2),
-    "frequency_penalty": partial(number, minimum=-2, maximum=2),
-    "seed": partial(integer, minimum=-(2**63), maximum=2**63 - 1),
-    "user": partial(string, max_chars=512),
-    "logprobs": boolean,
-    "top_logprobs": partial(integer, minimum=0, maximum=20),
-    "logit_bias": json_object,
-    "parallel_tool_calls": boolean,
-}
-# Passed on as unknown, they would be dropped, and the answer would come without the tools asked for.
+# The form before `tools`: an answer would have to come in it, too.
 _REPLACED = {"functions": "tools", "function_call": "tool_choice"}
 
 
 def parse_request(body: bytes | bytearray) -> CompletionRequest:
     """Check a request body and return it typed.
 
-    The caller has checked the size of the body. A null field is an absent one; a field nobody here knows goes to
-    `parameters` as it is. Raises InvalidRequest; `param` is the path of the field
+    The caller has checked the size of the body. A null member is an absent one, and one that nobody here knows is left
+    out, at every level. Raises InvalidRequest; `param` is the path of the field
     (`messages[2].content[0].image_url.url`), None if the body as a whole is wrong.
     """
     fields = {name: value for name, value in _load(body).items() if value is not None}
@@ -90,6 +78,7 @@ def parse_request(body: bytes | bytearray) -> CompletionRequest:
     tools = parse_tools(fields.get("tools"))
     if fields.get("n") is not None:
         _check_n(fields["n"])
+    parameters, unknown = _parameters(fields)
     return CompletionRequest(
         messages=messages,
         model=_model(fields.get("model")),
@@ -103,7 +92,8 @@ def parse_request(body: bytes | bytearray) -> CompletionRequest:
         response_format=parse_response_format(fields.get("response_format")),
         thinking=_thinking(fields.get("thinking")),
         reasoning_effort=_optional(fields, "reasoning_effort", _effort),
-        parameters=_parameters(fields),
+        parameters=parameters,
+        unknown=unknown,
         fallback=_optional(fields, "fallback", boolean) is not False,
         on_interrupt=cast(
             OnInterrupt,
@@ -186,13 +176,10 @@ def _check_n(value: object) -> None:
         raise invalid("n", f"`n` must be 1, not {shown(value)}. Send one request for each answer.")
 
 
-def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(fields: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     for name, successor in _REPLACED.items():
         if name in fields:
-            raise unsupported(name, f"`{name}` is not supported. Send `{successor}` instead.")
-    parameters = {name: value for name, value in fields.items() if name not in _CONSUMED}
-    for name, value in parameters.items():
-        check = _PARAMETER_CHECKS.get(name)
-        if check is not None:
-            check(value, name)
-    return parameters
+            raise unsupported(
+                name, f"`{name}` is the form before `{successor}`, in which no answer is given. Send `{successor}`."
+            )
+    return parse_parameters({name: value for name, value in fields.items() if name not in _CONSUMED})

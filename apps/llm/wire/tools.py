@@ -17,6 +17,7 @@ from apps.llm.wire.checks import (
     string,
     unsupported,
 )
+from apps.llm.wire.shapes import RESPONSE_FORMAT, TOOL, TOOL_CHOICE, kept
 from apps.llm.wire.types import JsonObject
 
 __all__ = ["parse_response_format", "parse_tool_choice", "parse_tools"]
@@ -31,10 +32,11 @@ def parse_tools(value: Any) -> tuple[JsonObject, ...]:
     """Check the tools of a body; None for absent, which an empty array equals. Raises InvalidRequest."""
     if value is None:
         return ()
-    tools = array(value, "tools", max_items=_MAX_TOOLS)
-    for index, item in enumerate(tools):
+    tools = []
+    for index, item in enumerate(array(value, "tools", max_items=_MAX_TOOLS)):
         path = f"tools[{index}]"
-        tool = json_object(item, path)
+        tool: JsonObject = kept(json_object(item, path), TOOL)
+        tools.append(tool)
         _check_function_type(tool, path)
         function = json_object(
             required(tool, "function", path, "the function's name and parameters"), f"{path}.function"
@@ -57,13 +59,16 @@ def parse_tool_choice(value: Any, tools: tuple[JsonObject, ...]) -> str | JsonOb
             "tool_choice",
             f"`tool_choice` must be one of {', '.join(_CHOICES)} or an object naming a function, not {shown(value)}.",
         )
-    _check_function_type(value, "tool_choice")
-    function = json_object(required(value, "function", "tool_choice", "the function's name"), "tool_choice.function")
+    choice_of_one: JsonObject = kept(value, TOOL_CHOICE)
+    _check_function_type(choice_of_one, "tool_choice")
+    function = json_object(
+        required(choice_of_one, "function", "tool_choice", "the function's name"), "tool_choice.function"
+    )
     path = "tool_choice.function.name"
     name = string(required(function, "name", "tool_choice.function", "the function's name"), path)
     if all(tool["function"]["name"] != name for tool in tools):
         raise invalid(path, f"`{path}` is {shown(name)}, which is not among `tools`. Name one of them.")
-    return value
+    return choice_of_one
 
 
 def parse_response_format(value: Any) -> JsonObject | None:
@@ -71,16 +76,18 @@ def parse_response_format(value: Any) -> JsonObject | None:
     if value is None:
         return None
     path = "response_format"
-    wanted = json_object(value, path)
+    wanted: JsonObject = kept(json_object(value, path), RESPONSE_FORMAT)
     kind = one_of(required(wanted, "type", path, f"one of {', '.join(_FORMATS)}"), f"{path}.type", _FORMATS)
     if kind == "json_schema":
         schema_path = f"{path}.json_schema"
         schema = json_object(required(wanted, "json_schema", path, "the schema and its name"), schema_path)
         _check_named(schema, schema_path, schema="schema")
+    else:
+        wanted = {"type": kind}
     return wanted
 
 
-def _check_function_type(owner: dict[str, Any], path: str) -> None:
+def _check_function_type(owner: JsonObject, path: str) -> None:
     kind = string(required(owner, "type", path, "`function`"), f"{path}.type")
     if kind != "function":
         raise unsupported(f"{path}.type", f"`{path}.type` {shown(kind)} is not supported. Only `function` is.")

@@ -27,13 +27,19 @@ OnInterrupt = Literal["continue", "restart", "error"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One checked message. `wire` is the JSON object as the client sent it, relayed to providers as it is."""
+    """One checked message. `wire` has the members that OpenAI's format knows, and none that is null."""
 
     role: Role
     wire: JsonObject
-    has_image: bool = False
+    media: Mapping[str, str] = {}
+    """The types of its parts other than text and refusals, each with the path of the first."""
     text_chars: int = 0
     """Characters of text in it, tool arguments included: what token estimates are made of."""
+
+    @property
+    def has_image(self) -> bool:
+        """Whether a part of it is an image."""
+        return "image_url" in self.media
 
 
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +62,9 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     thinking: bool | None
     reasoning_effort: str | None
     parameters: JsonObject
-    """The other fields of the body that were sent, by name (`temperature`, `top_p`, `seed`, `logprobs`, …);
-    null ones are absent; known ones are checked."""
+    """The other fields of the body that some provider knows, by name (`temperature`, `top_p`, `seed`, …), checked."""
+    unknown: tuple[str, ...] = ()
+    """Names of fields that nobody knows; what they said is not kept."""
     fallback: bool
     on_interrupt: OnInterrupt
     on_disconnect: OnDisconnect | None

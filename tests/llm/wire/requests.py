@@ -40,6 +40,7 @@ def tool(**changes: object) -> dict[str, object]:
 
 MISSING, INVALID, UNSUPPORTED = Code.MISSING_FIELD, Code.INVALID_VALUE, Code.UNSUPPORTED_PARAMETER
 IMAGE_PATH = "messages[0].content[0].image_url"
+AUDIO_PATH = "messages[0].content[0].input_audio"
 SCHEMA_PATH = "response_format.json_schema"
 
 # Changes to a good body, and what is wrong then.
@@ -55,7 +56,10 @@ BAD_BODIES: list[tuple[dict[str, Any], Code, str]] = [
     (with_messages(HELLO, {}), MISSING, "messages[1].role"),
     (with_messages({"role": None, "content": "a"}), MISSING, "messages[0].role"),
     (with_messages({"role": "robot", "content": "a"}), INVALID, "messages[0].role"),
-    (with_messages({"role": "function", "content": "a"}), INVALID, "messages[0].role"),
+    (with_messages({"role": "function", "content": "a"}), MISSING, "messages[0].name"),
+    (with_messages({"role": "function", "name": "tide", "content": "a"}), INVALID, "messages[0].name"),
+    (with_messages(HELLO, {"role": "assistant", "function_call": {}}), MISSING, "messages[1].function_call.name"),
+    (with_messages(HELLO, {"role": "assistant", "function_call": "tide"}), INVALID, "messages[1].function_call"),
     (with_messages({"role": ["user"], "content": "a"}), INVALID, "messages[0].role"),
     (with_messages({"role": "user"}), MISSING, "messages[0].content"),
     (with_messages(HELLO, HELLO, {"role": "system", "content": None}), MISSING, "messages[2].content"),
@@ -73,11 +77,16 @@ BAD_BODIES: list[tuple[dict[str, Any], Code, str]] = [
     (with_messages(user({"type": "text"})), MISSING, "messages[0].content[0].text"),
     (with_messages(user({"type": "text", "text": ["a"]})), INVALID, "messages[0].content[0].text"),
     (
-        with_messages(user({"type": "text", "text": "a"}, {"type": "input_audio", "input_audio": {}})),
+        with_messages(user({"type": "text", "text": "a"}, {"type": "video_url", "video_url": {}})),
         UNSUPPORTED,
         "messages[0].content[1]",
     ),
-    (with_messages(user({"type": "file", "file": {}})), UNSUPPORTED, "messages[0].content[0]"),
+    (with_messages(user({"type": "input_audio"})), MISSING, "messages[0].content[0].input_audio"),
+    (with_messages(user({"type": "input_audio", "input_audio": {}})), MISSING, f"{AUDIO_PATH}.data"),
+    (with_messages(user({"type": "input_audio", "input_audio": {"data": "a"}})), MISSING, f"{AUDIO_PATH}.format"),
+    (with_messages(user({"type": "file", "file": {}})), MISSING, "messages[0].content[0].file.file_data"),
+    (with_messages(user({"type": "file", "file": {"file_id": 1}})), INVALID, "messages[0].content[0].file.file_id"),
+    (with_messages({"role": "tool", "tool_call_id": "a", "content": []}), INVALID, "messages[0].content"),
     (with_messages(user({"type": "image_url"})), MISSING, IMAGE_PATH),
     (with_messages(user({"type": "image_url", "image_url": PIXEL})), INVALID, IMAGE_PATH),
     (with_messages(user({"type": "image_url", "image_url": {}})), MISSING, f"{IMAGE_PATH}.url"),
@@ -93,12 +102,9 @@ BAD_BODIES: list[tuple[dict[str, Any], Code, str]] = [
     (with_messages({"role": "system", "content": [image(PIXEL)]}), INVALID, "messages[0].content[0].type"),
     (with_messages({"role": "assistant", "content": [image(PIXEL)]}), INVALID, "messages[0].content[0].type"),
     # assistant and tool messages
-    (with_messages({"role": "assistant"}), MISSING, "messages[0].content"),
-    (with_messages({"role": "assistant", "tool_calls": None}), MISSING, "messages[0].content"),
     (with_messages({"role": "assistant", "content": "a", "refusal": 1}), INVALID, "messages[0].refusal"),
     (with_messages({"role": "assistant", "reasoning_content": []}), INVALID, "messages[0].reasoning_content"),
     (with_messages({"role": "assistant", "tool_calls": {}}), INVALID, "messages[0].tool_calls"),
-    (with_messages({"role": "assistant", "tool_calls": []}), INVALID, "messages[0].tool_calls"),
     (with_messages({"role": "assistant", "tool_calls": ["a"]}), INVALID, "messages[0].tool_calls[0]"),
     (call(id=None), MISSING, "messages[1].tool_calls[0].id"),
     (call(id=""), INVALID, "messages[1].tool_calls[0].id"),
@@ -108,14 +114,13 @@ BAD_BODIES: list[tuple[dict[str, Any], Code, str]] = [
     (call(function=None), MISSING, "messages[1].tool_calls[0].function"),
     (call(function="tide"), INVALID, "messages[1].tool_calls[0].function"),
     (call(function={"arguments": ""}), MISSING, "messages[1].tool_calls[0].function.name"),
-    (call(function={"name": "tide"}), MISSING, "messages[1].tool_calls[0].function.arguments"),
     (call(function={"name": "tide", "arguments": {}}), INVALID, "messages[1].tool_calls[0].function.arguments"),
     (with_messages({"role": "tool", "content": "a"}), MISSING, "messages[0].tool_call_id"),
     (with_messages({"role": "tool", "tool_call_id": 1, "content": "a"}), INVALID, "messages[0].tool_call_id"),
     (with_messages({"role": "tool", "tool_call_id": "", "content": "a"}), INVALID, "messages[0].tool_call_id"),
     (with_messages({"role": "tool", "tool_call_id": "a"}), MISSING, "messages[0].content"),
     (
-        with_messages({"role": "tool", "tool_call_id": "a", "content": [image(PIXEL)]}),
+        with_messages({"role": "tool", "tool_call_id": "a", "content": [{"type": "file", "file": {"file_id": "a"}}]}),
         INVALID,
         "messages[0].content[0].type",
     ),
@@ -175,6 +180,12 @@ BAD_BODIES: list[tuple[dict[str, Any], Code, str]] = [
     ({"stop": ["a"] * 17}, INVALID, "stop"),
     ({"stop": ["a", ""]}, INVALID, "stop[1]"),
     ({"stop": ["a", None]}, INVALID, "stop[1]"),
+    ({"store": "yes"}, INVALID, "store"),
+    ({"modalities": "text"}, INVALID, "modalities"),
+    ({"modalities": ["text", 1]}, INVALID, "modalities[1]"),
+    ({"web_search_options": True}, INVALID, "web_search_options"),
+    ({"prediction": "a"}, INVALID, "prediction"),
+    ({"service_tier": 1}, INVALID, "service_tier"),
     ({"functions": [{"name": "tide"}]}, UNSUPPORTED, "functions"),
     ({"function_call": "auto"}, UNSUPPORTED, "function_call"),
     # tools

@@ -93,7 +93,7 @@ def test_everything_at_once():
 
 
 def test_null_is_absent_everywhere():
-    names = [*EVERYTHING, "functions", "function_call", "unheard_of"]
+    names = [*EVERYTHING, "functions", "function_call", "unheard_of", "store", "audio", "web_search_options"]
     assert parse(**dict.fromkeys(names)) == parse()
     assert parse(stream_options={"include_usage": None}) == parse()
     assert parse({**HELLO, "name": None}, {"role": "assistant", "content": "a", "tool_calls": None, "refusal": None})
@@ -172,6 +172,7 @@ def test_a_conversation_of_every_role():
     ]
     request = parse(*messages)
 
+    del messages[3]["unheard_of"], messages[5]["content"], messages[7]["content"]
     assert [message.wire for message in request.messages] == messages
     assert [message.role for message in request.messages] == [message["role"] for message in messages]
     assert [message.text_chars for message in request.messages] == [9, 8, 0, 2 + 4 + 16, 3, 3, 3, 0]
@@ -194,6 +195,7 @@ def test_a_thousand_messages_and_64_levels_are_accepted():
     for _ in range(63):
         nested = [nested]
     assert parse(metadata=nested).parameters == {"metadata": nested}
+    assert parse(unheard_of=nested).unknown == ("unheard_of",)
 
 
 BAD_JSON = {
@@ -244,8 +246,8 @@ LONG_BYTES = 300_000
         {"messages": [user({"type": "text", "text": "{}"}, image(PIXEL))]},
         {"messages": [user(image(f"{PIXEL}{{}}"))]},
         {"messages": [HELLO], "tools": [{"type": "function", "function": {"name": "tide", "description": "{}"}}]},
-        {"messages": [HELLO], "unknown": [{"deep": "{}"}]},
-        {"messages": [HELLO], "unknown": [{"{}": 1}]},
+        {"messages": [HELLO], "metadata": [{"deep": "{}"}]},
+        {"messages": [HELLO], "metadata": [{"{}": 1}]},
     ],
     ids=repr,
 )
