@@ -403,6 +403,7 @@ CORS_EXPOSE_HEADERS = (
     "WWW-Authenticate",
     "X-PromptCraft-Completion-Id",
     "X-PromptCraft-Fallback-Count",
+    "X-PromptCraft-Ignored",
     "X-PromptCraft-Model",
     "X-PromptCraft-Provider",
     "X-RateLimit-Limit",

@@ -65,6 +65,7 @@ class StoredHead(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     model: str
     fallback_count: int
+    ignored: tuple[str, ...]
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,6 +274,7 @@ def _stored_with_log(completion_id: str, user_id: int, restored: RestoredLogs) -
         provider=stored.provider,
         model=stored.model,
         fallback_count=max(0, len(stored.attempts) - 1),
+        ignored=tuple(stored.attempts[-1].get("ignored", ())) if stored.attempts else (),
     )
     try:
         return head, restored.find(completion_id) or restore_log(stored)

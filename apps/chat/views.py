@@ -170,6 +170,9 @@ def _completion_headers(opened: services.Opened) -> dict[str, str]:
             "X-PromptCraft-Model": _header_safe(stored.model),
             "X-PromptCraft-Fallback-Count": str(stored.fallback_count),
         }
+    serving = generation or stored
+    if serving is not None and serving.ignored:
+        headers["X-PromptCraft-Ignored"] = ", ".join(serving.ignored)
     return headers
 
 

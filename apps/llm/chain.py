@@ -60,21 +60,23 @@ class Chain:
         targets = self._targets(request)
         if allowed:
             targets = self._allowed_of(targets, request.model, allowed)
-        candidates: list[Candidate] = []
+        found: list[tuple[Candidate, bool]] = []
         lacking: str | None = None
-        for provider, target in targets:
+        for position, (provider, target) in enumerate(targets):
             lacks = provider.lacks(request, target)
-            if lacks is None:
-                candidates.append(Candidate(provider=provider, target=target, breaker=self.breakers[provider.name]))
-            else:
+            if lacks is not None:
                 lacking = lacking or lacks
-        if not candidates:
+                continue
+            is_named = position == 0 and request.model is not None
+            candidate = Candidate(provider=provider, target=target, breaker=self.breakers[provider.name])
+            found.append((candidate, not is_named and provider.doubts(request, target)))
+        if not found:
             raise InvalidRequest(
                 f"No available model can serve `{lacking}`. Leave it out, or name a model that can.",
                 code=Code.UNSUPPORTED_PARAMETER,
                 param=lacking,
             )
-        return candidates
+        return _doubtful_behind(found)
 
     def _targets(self, request: CompletionRequest) -> list[tuple[Provider, Target]]:
         if request.model is None:
@@ -165,6 +167,14 @@ class Chain:
         """Close every provider."""
         for provider in self.providers:
             await provider.aclose()
+
+
+def _doubtful_behind(found: Sequence[tuple[Candidate, bool]]) -> list[Candidate]:
+    """Return the candidates, those that may refuse the request behind the real ones that can surely serve it."""
+    sure = [index for index, (one, is_doubtful) in enumerate(found) if not is_doubtful and not one.provider.mock]
+    after = sure[-1] + 1 if sure else 0
+    ordered = sorted(found[:after], key=lambda one: one[1])
+    return [candidate for candidate, _ in (*ordered, *found[after:])]
 
 
 def _default(provider: Provider) -> Target:

@@ -65,6 +65,7 @@ _ATTEMPT: Schema = record(
         "total_tokens": _COUNT,
         "usage_source": ref("UsageSource"),
         "cost": _USD,
+        "ignored": array(text(), "Members of the request that had no effect on it."),
     },
     "One provider that was asked.",
 )

@@ -16,6 +16,7 @@ COMPLETION_HEADERS = (
     "X-PromptCraft-Provider",
     "X-PromptCraft-Model",
     "X-PromptCraft-Fallback-Count",
+    "X-PromptCraft-Ignored",
     "Idempotent-Replay",
 )
 _ALWAYS = ("X-Request-Id", "traceparent")
@@ -62,6 +63,10 @@ HEADERS: dict[str, Any] = {
     "X-PromptCraft-Model": _header("The model that answers.", text()),
     "X-PromptCraft-Fallback-Count": _header(
         "How many providers failed, or were passed over, before.", whole(minimum=0)
+    ),
+    "X-PromptCraft-Ignored": _header(
+        "Sent where members of the request have no effect on the model that answers: their names.",
+        text(examples=["temperature, seed"]),
     ),
     "Idempotent-Replay": _header(
         "Sent where the `Idempotency-Key` led to a completion that existed already.",

@@ -209,6 +209,7 @@ class Attempts:
             model=candidate.target.model,
             started_at=time.time(),
             started_monotonic=services.clock(),
+            ignored=provider.ignored(question.request, candidate.target),
         )
         self.made.append(attempt)
         self.asks_mock = provider.mock
@@ -225,6 +226,7 @@ class Attempts:
             log=self._log,
             clock=services.clock,
             on_first_content=first_content,
+            shaping=provider.shaping(question.request, candidate.target),
         )
         call = Call(
             request=question.request,
@@ -245,7 +247,7 @@ class Attempts:
             raise
         if self._stop is not None:
             error = None
-        if error is None and self._stop is None:
+        if error is None and self._stop is None and not exchange.is_cut:
             services.linger(source)
         else:
             await _close(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from apps.chat.engine.log import LogFull, StreamLog
 from apps.chat.engine.record import Attempt
@@ -12,7 +13,8 @@ from apps.chat.engine.stamp import Stamp
 from apps.chat.engine.template import Template, learn
 from apps.llm.errors import Failure, ProviderError
 from apps.llm.providers.base import Provider
-from apps.llm.wire.openai import BrokenChunk, TooManyToolCalls, UpstreamAnswer
+from apps.llm.wire.openai import BrokenChunk, Chunk, TooManyToolCalls, UpstreamAnswer
+from apps.llm.wire.shaping import AnswerShaper, Shaping
 from apps.llm.wire.sse import Decoder, EventTooLarge, is_done
 from apps.llm.wire.values import MAX_VALUES, values_exceed
 
@@ -36,11 +38,13 @@ class Exchange:
         "_provider",
         "_lessons",
         "_log",
+        "_shaper",
         "_stamp",
         "_template",
         "answer",
         "attempt",
         "finish_reason",
+        "is_cut",
         "last_content_monotonic",
         "on_first_content",
         "over",
@@ -55,8 +59,11 @@ class Exchange:
         log: StreamLog,
         clock: Callable[[], float],
         on_first_content: Callable[[], None],
+        shaping: Shaping | None = None,
     ) -> None:
         self.attempt = attempt
+        self.is_cut = False
+        """Whether the answer was ended here, and its provider is still giving it."""
         self.answer = UpstreamAnswer()
         self.finish_reason: str | None = None
         self.last_content_monotonic = attempt.started_monotonic
@@ -65,7 +72,10 @@ class Exchange:
         self._stamp = stamp
         self._log = log
         self._template: Template | None = None
-        self._lessons = dict.fromkeys(("content", "reasoning_content", "refusal"), _LESSONS)
+        self._shaper = None if shaping is None else AnswerShaper(shaping)
+        # What is shaped is looked at whole.
+        lessons = _LESSONS if shaping is None else 0
+        self._lessons = dict.fromkeys(("content", "reasoning_content", "refusal"), lessons)
         self._clock = clock
         self._decoder = Decoder()
         self.on_first_content: Callable[[], None] | None = on_first_content
@@ -94,6 +104,7 @@ class Exchange:
     def end(self, error: ProviderError | None) -> None:
         """End the attempt now: complete if None, failed otherwise."""
         if not self.over.done():
+            self._release()
             self.over.set_result(error)
 
     def source_ended(self, source: asyncio.Task[None]) -> None:
@@ -149,6 +160,8 @@ class Exchange:
             return
         if chunk.error is not None:
             raise self._provider.classify_stream_error(chunk.error)
+        if self._shaper is not None:
+            self._shape(chunk, self._shaper)
         if chunk.has_content:
             self._content_seen()
             kind = "content" if chunk.content else "reasoning_content" if chunk.reasoning else "refusal"
@@ -162,6 +175,25 @@ class Exchange:
             # Text that follows is no part of the answer.
             self._template = None
             self._stamp.finish(chunk.finish_reason, chunk.native_finish_reason)
+            if self._shaper is not None and self._shaper.is_cut:
+                self.is_cut = True
+                self.end(None)
+
+    def _shape(self, chunk: Chunk, shaper: AnswerShaper) -> None:
+        if chunk.has_content:
+            # Held back or not, the provider is at work.
+            self.last_content_monotonic = self._clock()
+        shaper.shape(chunk)
+
+    def _release(self) -> None:
+        """Say what is held back of an answer that breaks off; nothing before its first content is kept of one."""
+        if self._shaper is None or self.finish_reason is not None or not self.has_content:
+            return
+        text = self._shaper.rest()
+        if text:
+            with suppress(LogFull):
+                self._stamp.content(Chunk(content=text))
+                self._log.tell()
 
     def _content_seen(self) -> None:
         now = self.last_content_monotonic = self._clock()

@@ -216,6 +216,11 @@ class Generation:
         return len({one.provider for one in self.passed_over} - {self.provider})
 
     @property
+    def ignored(self) -> tuple[str, ...]:
+        """Fields of the request that have no effect on the answer of the provider that serves."""
+        return self.attempts[-1].ignored if self.attempts else ()
+
+    @property
     def usage(self) -> Usage | None:
         """The tokens of the attempt that served, None if none has been counted."""
         return self.attempts[-1].usage if self.attempts else None

@@ -47,6 +47,8 @@ class Attempt(msgspec.Struct, kw_only=True):
     usage: Usage | None = None
     usage_source: UsageSource = UsageSource.NONE
     cost_nano_usd: int | None = None
+    ignored: tuple[str, ...] = ()
+    """Fields of the request that have no effect on its answer."""
 
     @property
     def ttft_ms(self) -> float | None:
@@ -78,6 +80,7 @@ class Attempt(msgspec.Struct, kw_only=True):
             "total_tokens": usage.total_tokens if usage else 0,
             "usage_source": self.usage_source.value,
             "cost": None if self.cost_nano_usd is None else self.cost_nano_usd / 1e9,
+            "ignored": list(self.ignored),
         }
 
 

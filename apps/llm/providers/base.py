@@ -17,6 +17,7 @@ import msgspec
 
 from apps.llm.errors import ProviderError
 from apps.llm.wire.openai import CompletionRequest
+from apps.llm.wire.shaping import Shaping
 
 __all__ = ["Call", "ModelFacts", "Provider", "ProviderConfig", "Sink", "Target", "TransportKind"]
 
@@ -128,6 +129,18 @@ class Provider(Protocol):
 
     def lacks(self, request: CompletionRequest, target: Target) -> str | None:
         """Name the first request field that the target cannot serve, None if it can serve them all."""
+
+    def doubts(self, request: CompletionRequest, target: Target) -> bool:
+        """Whether the target may refuse what the request needs, though nobody says so for certain.
+
+        It is asked after those that can surely serve it, or first if the client names it.
+        """
+
+    def ignored(self, request: CompletionRequest, target: Target) -> tuple[str, ...]:
+        """Name the fields of the request that have no effect on the target's answer, and that nothing is lost by."""
+
+    def shaping(self, request: CompletionRequest, target: Target) -> Shaping | None:
+        """Say what is to be done with the target's answer to make it what was asked for; None for nothing."""
 
     def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
         """Say what the `error` object of an event inside a 200 means. A fault that names no cause is STREAM_ERROR."""

@@ -13,6 +13,7 @@ __all__ = ["DeepSeek"]
 
 _CONTEXT_TOKENS = 1_000_000
 _OUTPUT_TOKENS = 384_000
+_UNHEEDED_BY_THOUGHT = frozenset({"temperature", "presence_penalty", "frequency_penalty"})
 
 
 class DeepSeek(Dialect):
@@ -54,6 +55,7 @@ class DeepSeek(Dialect):
     parameters = frozenset(
         {"temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"}
     )
+    answers_by_tool = True
     # Turns with tool calls that were thought about are refused without their reasoning_content.
     message_fields = Dialect.message_fields | {"reasoning_content"}
     tenant_field = "user_id"
@@ -72,6 +74,14 @@ class DeepSeek(Dialect):
         if forced and self.thinking(request, target):
             return "tool_choice"
         return super().lacks(request, target)
+
+    def taken(self, request: CompletionRequest, target: Target) -> frozenset[str]:
+        """Return the parameters: while it thinks it takes some of them and does not heed them."""
+        return self.parameters - _UNHEEDED_BY_THOUGHT if self.thinking(request, target) else self.parameters
+
+    def may_force(self, request: CompletionRequest, target: Target) -> bool:
+        """Whether it can be made to call a tool: not while it thinks."""
+        return not self.thinking(request, target)
 
     def shape(self, body: dict[str, Any], request: CompletionRequest, target: Target) -> None:
         """Switch thinking on or off; the vendor folds every effort into its own three steps."""

@@ -18,6 +18,7 @@ from apps.llm.providers.mock_answer import MockAnswer, compose
 from apps.llm.providers.scenario import SCENARIOS, Scenario, parse_scenario
 from apps.llm.tokens import estimate_prompt_tokens
 from apps.llm.wire.json import dumps
+from apps.llm.wire.shaping import Shaping
 from apps.llm.wire.types import CompletionRequest
 
 __all__ = ["SCENARIOS", "MockProvider", "parse_scenario"]
@@ -80,6 +81,21 @@ class MockProvider:
         """Return STREAM_ERROR: its scenarios know no other."""
         del error
         return ProviderError(Failure.STREAM_ERROR, detail="error event")
+
+    def doubts(self, request: CompletionRequest, target: Target) -> bool:
+        """Return False."""
+        del request, target
+        return False
+
+    def ignored(self, request: CompletionRequest, target: Target) -> tuple[str, ...]:
+        """Name what a model would heed and the mock does not."""
+        del target
+        return (*request.parameters, *request.unknown)
+
+    def shaping(self, request: CompletionRequest, target: Target) -> Shaping | None:
+        """Return None: it stops and writes JSON by itself."""
+        del request, target
+        return None
 
     async def run(self, call: Call, sink: Sink) -> None:
         """Feed the sink the answer or the fault that the scenario asks for. Raises ProviderError."""

@@ -12,15 +12,13 @@ from apps.llm.wire.openai import CompletionRequest
 
 __all__ = ["OpenAI"]
 
-# Fields that models which can reason refuse, or take at their default only, whatever the effort.
+# Fields that models which can reason refuse, or take at their default only: they colour an answer and no more.
 _SAMPLING = frozenset(
     {
         "temperature",
         "top_p",
         "presence_penalty",
         "frequency_penalty",
-        "logprobs",
-        "top_logprobs",
         "logit_bias",
         "prediction",
     }
@@ -34,7 +32,11 @@ _LEAST_EFFORT: Mapping[str, str] = {
     **dict.fromkeys(("gpt-5.1", "gpt-5.2", "gpt-5.4", "gpt-5.4-mini", "gpt-5.4-nano", "gpt-5.5"), "none"),
     **dict.fromkeys(("gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-6-luna"), "none"),
 }
-# Chat Completions takes tools for these with effort "none" only.
+# The vendor says so: on Chat Completions with effort "none" only.
+_NO_TOOLS_WITH_EFFORT = frozenset({"gpt-6-luna"})
+# They refuse effort "none", so that tools are likely to be refused as well. Nobody has seen it.
+_DOUBTFUL_TOOLS = frozenset({"gpt-6.2-sol", "gpt-6-astra"})
+# Asked for tools without an effort, these get "none": with one they may refuse them.
 _TOOLS_WITHOUT_EFFORT = frozenset(
     {
         "gpt-5.4",
@@ -50,15 +52,12 @@ _TOOLS_WITHOUT_EFFORT = frozenset(
 _LARGE, _MEDIUM = 1_050_000, 400_000
 
 
-def _gpt(
-    model: str, context_tokens: int, output_tokens: int = 128_000, *, created: int = 0, tools: bool = True
-) -> ModelFacts:
+def _gpt(model: str, context_tokens: int, output_tokens: int = 128_000, *, created: int = 0) -> ModelFacts:
     return ModelFacts(
         id=model,
         context_window_tokens=context_tokens,
         max_output_tokens=output_tokens,
         created=created,
-        tools=tools,
         images=True,
         reasoning=model.startswith(_REASONING_PREFIXES),
     )
@@ -67,10 +66,9 @@ def _gpt(
 class OpenAI(Dialect):
     """OpenAI's facts.
 
-    Models that can reason refuse sampling fields (`temperature`, `top_p`, the penalties, `logprobs`, `logit_bias`,
-    `prediction`): these are dropped for them, as they only colour an answer. `stop` decides where an answer ends,
-    so such a model lacks it. `service_tier`, `store` and `metadata` are dropped always: they would change what the
-    operator pays or what the vendor keeps.
+    Models that can reason refuse sampling fields (`temperature`, `top_p`, the penalties, `logit_bias`, `prediction`):
+    these are dropped for them, as they only colour an answer. They are said to refuse `logprobs`, which an answer is
+    incomplete without: that is passed on. They refuse `stop` too: their answers are cut here.
     """
 
     name = "openai"
@@ -79,8 +77,8 @@ class OpenAI(Dialect):
     catalogue = (
         # Released on 2026-09-22.
         _gpt("gpt-6-luna", _LARGE, created=1_790_035_200),
-        _gpt("gpt-6.2-sol", _LARGE, tools=False),
-        _gpt("gpt-6-astra", _LARGE, tools=False),
+        _gpt("gpt-6.2-sol", _LARGE),
+        _gpt("gpt-6-astra", _LARGE),
         _gpt("gpt-5.6-sol", _LARGE),
         _gpt("gpt-5.6-terra", _LARGE),
         _gpt("gpt-5.6-luna", _LARGE),
@@ -100,8 +98,16 @@ class OpenAI(Dialect):
         _gpt("gpt-4o-mini", 128_000, 16_384),
     )
     prefixes = ("gpt-", "chatgpt-", "o1", "o3", "o4")
-    parameters = _SAMPLING | _REASONS_ONLY | {"seed", "parallel_tool_calls", "prompt_cache_key"}
+    parameters = (
+        _SAMPLING
+        | _REASONS_ONLY
+        | {
+            *("logprobs", "top_logprobs", "seed", "parallel_tool_calls", "web_search_options", "modalities"),
+            *("prompt_cache_key", "prompt_cache_retention", "service_tier", "store", "metadata"),
+        }
+    )
     message_fields = Dialect.message_fields | {"refusal"}
+    parts = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
     max_tokens_field = "max_completion_tokens"
     tenant_field = "safety_identifier"
     developer_role = "developer"
@@ -114,21 +120,17 @@ class OpenAI(Dialect):
     }
 
     def lacks(self, request: CompletionRequest, target: Target) -> str | None:
-        """Name what cannot be served; on some models tools and reasoning exclude each other."""
-        if request.stop and _reasons(target):
-            return "stop"
-        if request.tools and target.model in _TOOLS_WITHOUT_EFFORT and self.thinking(request, target):
+        """Name what cannot be served; on one model tools and reasoning exclude each other."""
+        if request.tools and target.model in _NO_TOOLS_WITH_EFFORT and self.thinking(request, target):
             return "thinking" if request.thinking else "reasoning_effort"
         return super().lacks(request, target)
 
     def shape(self, body: dict[str, Any], request: CompletionRequest, target: Target) -> None:
-        """Choose the effort and drop the fields that the model would refuse."""
+        """Choose the effort, and ask for no padding."""
         # Padding against traffic analysis; every chunk would carry it.
         body["stream_options"]["include_obfuscation"] = False
         if not request.tools:
             body.pop("parallel_tool_calls", None)
-        for name in self._refused(target):
-            body.pop(name, None)
         effort = self.effort(request, target)
         if effort is not None:
             body["reasoning_effort"] = effort
@@ -149,10 +151,28 @@ class OpenAI(Dialect):
             return _LEAST_EFFORT.get(target.model, "low")
         return "medium" if request.reasoning_effort in (None, "none") else request.reasoning_effort
 
-    def _refused(self, target: Target) -> frozenset[str]:
+    def doubts(self, request: CompletionRequest, target: Target) -> bool:
+        """Whether tools are asked for of a model that may refuse them."""
+        return bool(request.tools) and target.model in _DOUBTFUL_TOOLS
+
+    def taken(self, request: CompletionRequest, target: Target) -> frozenset[str]:
+        """Return the parameters that the model takes: what it would refuse stays here."""
         if _reasons(target):
-            return _SAMPLING
-        return frozenset() if target.facts is None else _REASONS_ONLY
+            return self.parameters - _SAMPLING
+        return self.parameters if target.facts is None else self.parameters - _REASONS_ONLY
+
+    def stop_limit_of(self, target: Target) -> int:
+        """Return how many stop strings the model takes: none if it can reason."""
+        return 0 if _reasons(target) else self.stop_limit
+
+    def can_think(self, target: Target) -> bool:
+        """Whether the model can reason, by its name if the catalogue does not know it."""
+        return _reasons(target)
+
+    def thinking_ignored(self, request: CompletionRequest, target: Target) -> tuple[str, ...]:
+        """Name what is said of thinking to no effect; an unknown model gets the effort as it is."""
+        ignored = super().thinking_ignored(request, target)
+        return ignored if target.facts is not None else tuple(name for name in ignored if name == "thinking")
 
 
 def _reasons(target: Target) -> bool:

@@ -24,6 +24,7 @@ from apps.llm.providers.push_transport import Endpoint, PushTransport
 from apps.llm.providers.refusal import read_refusal, read_retry_after
 from apps.llm.wire.json import dumps, loads
 from apps.llm.wire.openai import CompletionRequest
+from apps.llm.wire.shaping import Shaping
 from apps.llm.wire.sse import MAX_EVENT_BYTES
 from apps.llm.wire.values import values_exceed
 
@@ -114,6 +115,18 @@ class OpenAICompatibleProvider:
     def lacks(self, request: CompletionRequest, target: Target) -> str | None:
         """Name the first request field that the target cannot serve, None if it can serve them all."""
         return self._dialect.lacks(request, target)
+
+    def doubts(self, request: CompletionRequest, target: Target) -> bool:
+        """Whether the target may refuse what the request needs, though nobody says so for certain."""
+        return self._dialect.doubts(request, target)
+
+    def ignored(self, request: CompletionRequest, target: Target) -> tuple[str, ...]:
+        """Name the fields of the request that have no effect on the target's answer."""
+        return self._dialect.ignored(request, target)
+
+    def shaping(self, request: CompletionRequest, target: Target) -> Shaping | None:
+        """Say what is to be done with the target's answer to make it what was asked for; None for nothing."""
+        return self._dialect.shaping(request, target)
 
     def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
         """Say what the `error` object of an event inside a 200 means."""

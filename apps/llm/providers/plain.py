@@ -39,6 +39,7 @@ class Plain(Dialect):
         }
     )
     message_fields = Dialect.message_fields | {"refusal"}
+    parts = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
     tenant_field = "user"
     developer_role = "developer"
     stop_limit = 4
@@ -60,6 +61,11 @@ class Plain(Dialect):
     def knows_by_name(self, model: str) -> bool:
         """Whether a model's name can be sent: what there is, the server says."""
         return _SENDABLE.fullmatch(model) is not None
+
+    def thinking_ignored(self, request: CompletionRequest, target: Target) -> tuple[str, ...]:
+        """Name `thinking`, which OpenAI's format does not have."""
+        del target
+        return () if request.thinking is None else ("thinking",)
 
     def shape(self, body: dict[str, Any], request: CompletionRequest, target: Target) -> None:
         """Leave the names that the client wrote, and out what not every server takes."""

@@ -30,8 +30,8 @@ def _glm(model: str, context_tokens: int, output_tokens: int = 128_000, *, reaso
 class Zai(Dialect):
     """Z.AI's facts.
 
-    `logprobs`, the penalties, `logit_bias` and `n` are unknown to it and dropped. `tool_choice` knows `auto` alone:
-    `none` is served by leaving the tools out, anything that forces a call is not served.
+    `logprobs`, the penalties, `logit_bias` and `n` are unknown to it. `tool_choice` is said to know `auto` alone:
+    `none` is served by leaving the tools out; one that forces a call is passed on, where nobody else can serve it.
     """
 
     name = "zai"
@@ -58,6 +58,8 @@ class Zai(Dialect):
     parameters = frozenset({"temperature", "top_p", "do_sample", "seed", "tool_stream"})
     tenant_field = "user_id"
     stop_limit = 1
+    strict_tools = False
+    answers_by_tool = True
     # https://docs.z.ai/api-reference/api-code
     error_codes = {
         "500": Failure.SERVER_ERROR,
@@ -77,11 +79,14 @@ class Zai(Dialect):
         **dict.fromkeys(("1304", "1308", "1309", "1310", "1313"), Failure.OUT_OF_FUNDS),
     }
 
-    def lacks(self, request: CompletionRequest, target: Target) -> str | None:
-        """Name what cannot be served; a forced tool call is."""
-        if request.tools and request.tool_choice not in (None, "auto", "none"):
-            return "tool_choice"
-        return super().lacks(request, target)
+    def doubts(self, request: CompletionRequest, target: Target) -> bool:
+        """Whether a call is to be forced, the client's or that which is the answer."""
+        forced = request.tools and request.tool_choice not in (None, "auto", "none")
+        return bool(forced) or self.answer_tool(request, target) is not None
+
+    def thinks_regardless(self, target: Target) -> bool:
+        """Whether the model refuses to be told not to think."""
+        return target.model in _THINKS_ALWAYS
 
     def body(self, call: Call) -> dict[str, Any]:
         """Build the body; a tenant id that is too short for the vendor is left out."""
@@ -95,13 +100,14 @@ class Zai(Dialect):
         for name in ("temperature", "top_p"):
             if name in body:
                 body[name] = min(max(body[name], _LOWEST), _HIGHEST)
-        if request.tool_choice == "none":
+        if request.tool_choice == "none" and self.answer_tool(request, target) is None:
             body.pop("tools", None)
-        body.pop("tool_choice", None)
+        if body.get("tool_choice") in ("auto", "none"):
+            del body["tool_choice"]
         thinking = self.thinking(request, target)
         if thinking is None or (target.facts is not None and not target.facts.reasoning):
             return
-        if thinking or target.model not in _THINKS_ALWAYS:
+        if thinking or not self.thinks_regardless(target):
             body["thinking"] = {"type": "enabled" if thinking else "disabled"}
         if thinking and target.model.startswith("glm-5") and request.reasoning_effort not in (None, "none"):
             body["reasoning_effort"] = request.reasoning_effort

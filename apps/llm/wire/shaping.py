@@ -144,9 +144,7 @@ def _joined(first: JsonObject | None, second: JsonObject | None) -> JsonObject:
     if isinstance(one, dict) and isinstance(other, dict):
         joined["logprobs"] = {
             name: [
-                item
-                for part in (one.get(name), other.get(name))
-                for item in (part if isinstance(part, list) else ())
+                item for part in (one.get(name), other.get(name)) for item in (part if isinstance(part, list) else ())
             ]
             for name in {**one, **other}
         }

@@ -58,6 +58,15 @@ class Model:
     def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
         return ProviderError(Failure.STREAM_ERROR)
 
+    def doubts(self, request: CompletionRequest, target: Target) -> bool:
+        return False
+
+    def ignored(self, request: CompletionRequest, target: Target) -> tuple[str, ...]:
+        return ()
+
+    def shaping(self, request: CompletionRequest, target: Target) -> None:
+        return None
+
     async def run(self, call: Call, sink: Sink) -> None:
         await asyncio.sleep(0)
         if not self.answer:
