@@ -77,7 +77,7 @@ class AnswerShaper:
 class _AnswerTool:
     """Makes content of the arguments of one tool, and leaves the calls of others."""
 
-    __slots__ = ("_held", "_index", "_is_text", "_name", "_numbers", "_passed_over")
+    __slots__ = ("_held", "_held_chars", "_index", "_is_prose", "_is_text", "_name", "_numbers", "_passed_over")
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -88,7 +88,11 @@ class _AnswerTool:
         self._numbers: dict[int, int] = {}
         """The client's own calls, numbered without that of the answer."""
         self._is_text = False
-        self._held = ""
+        """Whether the answer is the text that comes."""
+        self._is_prose = False
+        """Whether the text begins unlike JSON: a call may follow."""
+        self._held: list[str] = []
+        self._held_chars = 0
 
     def shape(self, chunk: Chunk) -> None:
         text = self._text(chunk.content) if chunk.content else ""
@@ -102,7 +106,8 @@ class _AnswerTool:
         chunk.content = text
 
     def rest(self) -> str:
-        held, self._held = self._held, ""
+        held = "".join(self._held)
+        self._held.clear()
         return held
 
     def _text(self, text: str) -> str:
@@ -110,8 +115,13 @@ class _AnswerTool:
             return ""
         if self._is_text:
             return text
-        self._held += text
-        self._is_text = self._held.lstrip()[:1] in ("{", "[") or len(self._held) > _MOST_HELD_CHARS
+        self._held.append(text)
+        self._held_chars += len(text)
+        if not self._is_prose and (begun := text.lstrip()):
+            self._is_text = begun[0] in "{["
+            self._is_prose = not self._is_text
+        if self._held_chars > _MOST_HELD_CHARS:
+            self._is_text = True
         return self.rest() if self._is_text else ""
 
     def _calls(self, fragments: Sequence[JsonObject]) -> tuple[str, list[JsonObject]]:
@@ -124,7 +134,7 @@ class _AnswerTool:
             if function.get("name") == self._name and index not in (self._index, *self._numbers):
                 if self._index is None and not self._is_text:
                     self._index = index
-                    self._held = ""
+                    self._held.clear()
                 else:
                     self._passed_over.add(index)
             if index == self._index:

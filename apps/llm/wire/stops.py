@@ -73,8 +73,8 @@ class _Matcher:
     def find(self, text: str, piece: str) -> tuple[int, int] | None:
         """Return where the string ends and begins in a text that ends with a new piece, None if it is not there."""
         size = len(self._stop)
-        if len(piece) >= MAX_STOP_CHARS:
-            # A long piece is searched at the speed of C; only its end can begin the string.
+        if len(piece) >= size:
+            # It is searched at the speed of C; only its end can begin the string.
             start = text.find(self._stop)
             if start >= 0:
                 return start + size, start

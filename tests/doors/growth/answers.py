@@ -25,6 +25,7 @@ from apps.llm.providers.openai_compatible import OpenAICompatibleProvider
 from apps.llm.providers.push_connection import MOST_TURN_BYTES, Connection
 from apps.llm.providers.push_stream import PushResponse
 from apps.llm.wire.openai import assembling
+from apps.llm.wire.shaping import Shaping
 from apps.llm.wire.sse import Decoder
 from tests.doors.growth.growing import Growing, Work
 from tests.doors.growth.shapes import SHAPES
@@ -136,6 +137,12 @@ _INTENTS: Mapping[str, Callable[[int], str]] = {
     ),
 }
 
+_SHAPINGS: Mapping[str, Shaping] = {
+    "stop strings": Shaping(stop=("a" * 50 + "b", "ab", "\n")),
+    "text in the place of a call": Shaping(answer_tool="answer"),
+    "both": Shaping(stop=("a" * 50 + "b",), answer_tool="answer"),
+}
+
 MEMBERS_OF_PROVIDERS: Mapping[str, str] = {
     "name": "a constant",
     "mock": "a constant",
@@ -144,6 +151,9 @@ MEMBERS_OF_PROVIDERS: Mapping[str, str] = {
     "aclose": "nothing is given to it",
     "resolve": "model names",
     "lacks": "requests",
+    "doubts": "requests",
+    "ignored": "requests",
+    "shaping": "requests; what it says is done to the events of a shaped answer",
     "classify_stream_error": "`error` of an event",
     "run": "everything that is fed, and what is fed from",
 }
@@ -158,6 +168,12 @@ def event_doors() -> Iterator[Growing]:
     for name, lines in _LINES.items():
         yield _growing(
             "a stream", name, {"at once": partial(_stream, lines), "a byte at a time": partial(_drip, lines)}
+        )
+    for name, shaping in _SHAPINGS.items():
+        yield _growing(
+            "a shaped answer",
+            name,
+            {"at once": partial(_shaped, shaping, 1), "in pieces": partial(_shaped, shaping, 4)},
         )
     for name, head in _HEADS.items():
         yield _growing("a connection", name, {"at once": partial(_connection, head)})
@@ -202,7 +218,7 @@ def _events(events: Any) -> bytes:
 # --- an exchange of the engine's
 
 
-def _exchange() -> tuple[Exchange, MemoryLog]:
+def _exchange(shaping: Shaping | None = None) -> tuple[Exchange, MemoryLog]:
     provider = OpenAICompatibleProvider(DIALECTS["openai"], ProviderConfig(api_key="key"))
     log = MemoryLog()
     exchange = Exchange(
@@ -212,6 +228,7 @@ def _exchange() -> tuple[Exchange, MemoryLog]:
         log=log,
         clock=time.monotonic,
         on_first_content=lambda: None,
+        shaping=shaping,
     )
     return exchange, log
 
@@ -225,8 +242,8 @@ def _read(log: MemoryLog) -> None:
         pass
 
 
-def _fed(pieces: Any) -> Work:
-    exchange, log = _exchange()
+def _fed(pieces: Any, shaping: Shaping | None = None) -> Work:
+    exchange, log = _exchange(shaping)
 
     def work() -> None:
         try:
@@ -242,6 +259,12 @@ def _fed(pieces: Any) -> Work:
 def _one_event(value: Value, size: int) -> Work:
     # The first is read as any is; those behind it by what was learnt from it.
     return _fed([_events([value(size)] * 3) + _FINISH])
+
+
+def _shaped(shaping: Shaping, piece_chars: int, size: int) -> Work:
+    # Letters that may begin a stop string, and never are one.
+    pieces = ["a" * piece_chars] * (size // piece_chars) if piece_chars > 1 else ["a" * size]
+    return _fed([_events([_delta(content=piece)]) for piece in pieces] + [_FINISH], shaping)
 
 
 def _stream(lines: Callable[[int], bytes], size: int) -> Work:
