@@ -9,6 +9,7 @@ from apps.llm.wire.messages import MAX_MESSAGES
 from apps.llm.wire.request import MAX_DEPTH
 from promptcraft.schema.notation import (
     Schema,
+    any_of,
     array,
     constant,
     flag,
@@ -41,9 +42,9 @@ def _named(schema: str, description: str) -> Schema:
     )
 
 
-def _content(*parts: str) -> Schema:
+def _content(*parts: str, least: int = 1) -> Schema:
     kinds = [ref(part) for part in parts]
-    return one_of(text(), array(one_of(*kinds) if len(kinds) > 1 else kinds[0], minItems=1))
+    return one_of(text(), array(one_of(*kinds) if len(kinds) > 1 else kinds[0], minItems=least))
 
 
 def _message(role: Schema, content: Schema, absent: tuple[str, ...] = (), **more: Schema) -> Schema:
@@ -51,27 +52,41 @@ def _message(role: Schema, content: Schema, absent: tuple[str, ...] = (), **more
     return record({**properties, **more}, absent=("name", *absent))
 
 
-def _one_of_these(*names: str) -> list[Schema]:
-    """Ask for one of these members at least, and that it is not null."""
-    return [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
-
-
-_SAID_BY_ASSISTANT = ("content", "refusal", "reasoning_content", "tool_calls")
+_SAID_BY_ASSISTANT = ("content", "refusal", "reasoning_content", "tool_calls", "function_call")
+_CALLED = record(
+    {"name": text(minLength=1), "arguments": optional(text("JSON, as the model wrote it. Absent: none."))},
+    absent=("arguments",),
+)
 
 _MESSAGES: dict[str, Schema] = {
     "SystemMessage": _message(words(("system", "developer")), _content("TextPart")),
-    "UserMessage": _message(constant("user"), _content("TextPart", "ImagePart")),
+    "UserMessage": _message(constant("user"), _content("TextPart", "ImagePart", "AudioPart", "FilePart")),
     "AssistantMessage": _message(
         constant("assistant"),
-        optional(_content("TextPart", "RefusalPart")),
+        optional(_content("TextPart", "RefusalPart", least=0)),
         _SAID_BY_ASSISTANT,
         refusal=optional(text()),
         reasoning_content=optional(text("What it thought, where a model wants that back with its tool calls.")),
-        tool_calls=optional(array(ref("ToolCall"), minItems=1)),
-    )
-    | {"anyOf": _one_of_these(*_SAID_BY_ASSISTANT)},
-    "ToolMessage": _message(
-        constant("tool"), _content("TextPart"), tool_call_id=text("The `id` of the call it answers.", minLength=1)
+        tool_calls=optional(array(ref("FormerToolCall"))),
+        function_call=optional(_CALLED) | {"deprecated": True},
+    ),
+    "ToolMessage": record(
+        {
+            "role": constant("tool"),
+            "content": _content("TextPart", "ImagePart"),
+            "tool_call_id": text("The `id` of the call it answers.", minLength=1),
+        },
+        "What a tool returned. Images go to the model in a message of the user's behind the results.",
+    ),
+    "FunctionMessage": record(
+        {
+            "role": constant("function"),
+            "content": optional(_content("TextPart")),
+            "name": text("The function that a `function_call` before it calls."),
+        },
+        "The form before tools. It is sent on as a tool's result.",
+        absent=("content",),
+        deprecated=True,
     ),
     "TextPart": record({"type": constant("text"), "text": text()}),
     "RefusalPart": record({"type": constant("refusal"), "refusal": text()}),
@@ -90,6 +105,34 @@ _MESSAGES: dict[str, Schema] = {
             ),
         }
     ),
+    "AudioPart": record(
+        {
+            "type": constant("input_audio"),
+            "input_audio": record(
+                {"data": text("The sound in base64.", minLength=1), "format": text("Such as `wav`.", minLength=1)}
+            ),
+        }
+    ),
+    "FilePart": record(
+        {
+            "type": constant("file"),
+            "file": record(
+                {
+                    "file_data": optional(text("The file as a data URL.", minLength=1)),
+                    "file_id": optional(text("A file that the vendor has stored.", minLength=1)),
+                    "filename": optional(text(minLength=1)),
+                },
+                "One of `file_data` and `file_id`.",
+                absent=("file_data", "file_id", "filename"),
+                anyOf=[
+                    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("file_data", "file_id")
+                ],
+            ),
+        }
+    ),
+    "FormerToolCall": record(
+        {"id": text(minLength=1), "type": constant("function"), "function": _CALLED}, "A call of an earlier answer."
+    ),
     "ToolCall": record(
         {
             "id": text(minLength=1),
@@ -104,6 +147,7 @@ _SENDERS = {
     "user": "UserMessage",
     "assistant": "AssistantMessage",
     "tool": "ToolMessage",
+    "function": "FunctionMessage",
 }
 _MESSAGE: Schema = {
     **one_of(*(ref(name) for name in dict.fromkeys(_SENDERS.values()))),
@@ -126,7 +170,9 @@ _RESPONSE_FORMAT = one_of(
             "json_schema": _named("schema", "JSON Schema of the answer."),
         }
     ),
-    description="`json_object` and `json_schema` are served by models that can do it, and by no other.",
+    description="`json_object` is served by models that have it. `json_schema` is served by models that have it, and "
+    "by models with tools, which write the answer as the arguments of a call: its text arrives as content all the "
+    "same.",
 )
 
 FIELDS: dict[str, Schema] = {
@@ -148,7 +194,8 @@ FIELDS: dict[str, Schema] = {
     "stop": one_of(
         text(minLength=1),
         array(text(minLength=1), maxItems=16),
-        description="Texts that end the answer.",
+        description="Texts that end the answer. It is cut here for models that do not stop by themselves, which is "
+        "possible for texts of at most 1,024 characters.",
     ),
     "tools": array(
         record(
@@ -173,6 +220,23 @@ FIELDS: dict[str, Schema] = {
     "seed": whole(minimum=-(2**63), maximum=2**63 - 1),
     "n": {"type": "integer", "description": "One answer for each request.", "enum": [1]},
     "user": text("Not passed on: providers get a salted hash of the account in its place.", maxLength=512),
+    "safety_identifier": text("Not passed on, as `user`."),
+    "prompt_cache_key": text("Requests that begin alike."),
+    "prompt_cache_retention": text(),
+    "verbosity": text("How much to say; the vendor's word, such as `low`."),
+    "service_tier": text("The vendor's word, such as `flex`."),
+    "store": flag("Whether the vendor keeps the answer."),
+    "metadata": any_of(
+        record({}),
+        *({"type": kind} for kind in ("array", "string", "number", "boolean")),
+        description="What the vendor keeps with the answer: pairs of texts.",
+    ),
+    "modalities": array(text(), "`text`. Answers in speech are not served."),
+    "audio": record({}, "How an answer in speech is to sound."),
+    "prediction": record({}, "Text that much of the answer will repeat: `type` and `content`."),
+    "web_search_options": record({}, "Have the model search the web: `search_context_size` and `user_location`."),
+    "do_sample": flag("Z.AI's: whether to sample."),
+    "tool_stream": flag("Z.AI's: whether the arguments of calls come in pieces."),
     "fallback": flag("Whether other providers may answer when the one that is asked cannot.", default=True),
     "on_interrupt": words(
         ("continue", "restart", "error"),
@@ -195,9 +259,9 @@ _REPLACED: dict[str, Schema] = {
 SCHEMAS: dict[str, Schema] = {
     "ChatCompletionRequest": record(
         {name: field if name == "messages" else optional(field) for name, field in FIELDS.items()} | _REPLACED,
-        f"OpenAI's body and a few fields of our own. A null field is an absent one. A field that is not listed goes to "
-        f"a provider that knows it and is ignored by others. At most 1 MiB, 20 MiB with images, {MAX_DEPTH} levels "
-        f"deep. Whole numbers are written without a fraction.",
+        f"OpenAI's body and a few fields of our own. A null member is an absent one. A member that nobody knows stays "
+        f"here; what has no effect on the model that answers is named in `X-PromptCraft-Ignored`. At most 1 MiB, 20 "
+        f"MiB with images, {MAX_DEPTH} levels deep. Whole numbers are written without a fraction.",
         absent=(*FIELDS.keys() - {"messages"}, *_REPLACED),
     ),
     "Message": _MESSAGE,
