@@ -1,7 +1,4 @@
-"""What a provider sends: bytes of HTTP, lines of an event stream, every member that an event may have, whole answers.
-
-Each member of the provider's protocol and each that an event is read for has an entry.
-"""
+"""What a provider sends: bytes, lines, every member of an event and of the provider's protocol, whole answers."""
 
 from __future__ import annotations
 

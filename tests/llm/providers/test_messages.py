@@ -14,7 +14,7 @@ from tests.llm.providers.asking import call_of, request_of
 
 MARK = "not-known-here"
 HELLO = {"role": "user", "content": "Hello"}
-CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": "{}"}}
+CALL: dict[str, Any] = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": "{}"}}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.test/a.png"}}
 FILE = {"type": "file", "file": {"file_id": "file-1"}}
 SOUND = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
@@ -183,7 +183,7 @@ def test_parts_go_to_those_who_know_them(part, able):
 
 @each("dialect", EVERYBODY)
 def test_old_calls_become_tool_calls(dialect):
-    old = [
+    old: list[dict[str, Any]] = [
         HELLO,
         {"role": "assistant", "content": None, "function_call": {"name": "tide", "arguments": '{"port":"Brest"}'}},
         {"role": "function", "name": "tide", "content": "high"},

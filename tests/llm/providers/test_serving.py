@@ -82,7 +82,8 @@ def test_a_configured_server_has_no_thinking():
 
 
 def test_so_many_names_and_no_more():
-    assert len(ignored("deepseek", **{f"field_{number}": 1 for number in range(1_000)})) == 32
+    fields: dict[str, Any] = {f"field_{number}": 1 for number in range(1_000)}
+    assert len(ignored("deepseek", **fields)) == 32
 
 
 def test_openai_gets_what_it_knows():

@@ -125,7 +125,9 @@ def test_the_answer_is_cut():
 
 @each("kind", ["reasoning", "refusal"])
 def test_other_texts_are_not_searched(kind):
-    chunks = shaped(Shaping(stop=("END",)), Chunk(**{kind: "END"}), calls(head(0, "tide", "END")), finish())
+    said = Chunk()
+    setattr(said, kind, "END")
+    chunks = shaped(Shaping(stop=("END",)), said, calls(head(0, "tide", "END")), finish())
     assert chunks[-1].finish_reason == "tool_calls"
     assert getattr(chunks[0], kind) == "END"
     assert chunks[1].tool_calls
