@@ -51,7 +51,9 @@ HEADERS: dict[str, Any] = {
     ),
     "X-RateLimit-Limit": _header("Requests in a window: of two windows in the one with fewer left.", whole(minimum=1)),
     "X-RateLimit-Remaining": _header("How many of them are left.", whole(minimum=0)),
-    "X-RateLimit-Reset": _header("Seconds until all are free again.", whole(minimum=0)),
+    "X-RateLimit-Reset": _header(
+        "Seconds until all are free again; on a refusal, those of `Retry-After`.", whole(minimum=0)
+    ),
     "Retry-After": _header("Seconds to wait. Whoever waits them is not refused for the same reason.", whole(minimum=1)),
     "WWW-Authenticate": _header("The scheme to use.", {"type": "string", "const": "Bearer"}),
     "Allow": _header("The methods that this path has.", text(examples=["GET, HEAD, OPTIONS"])),
