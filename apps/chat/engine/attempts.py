@@ -191,7 +191,7 @@ class Attempts:
             if self.has_content:
                 return interrupted(error, self.passed_over)
             if error.clients_fault:
-                return clients_fault(error)
+                return clients_fault(error, candidate.target.model)
             if services.clock() - self._started >= services.config.total_timeout_s:
                 break
             if error.failure is Failure.RATE_LIMITED and error.retry_after_s is not None:

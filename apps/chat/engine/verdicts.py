@@ -18,7 +18,7 @@ from apps.llm.errors import (
 __all__ = ["clients_fault", "interrupted", "none_answered"]
 
 
-def clients_fault(error: ProviderError) -> InvalidRequest:
+def clients_fault(error: ProviderError, model: str) -> InvalidRequest:
     """Say that a provider refused the request itself, in our words."""
     match error.failure:
         case Failure.CONTEXT_LENGTH_EXCEEDED:
@@ -42,8 +42,13 @@ def clients_fault(error: ProviderError) -> InvalidRequest:
                 param="messages",
             )
         case _:
+            told = (
+                "the request as invalid. Check its fields against the model's documentation"
+                if error.param is None
+                else f"`{error.param}`. Change it, leave it out"
+            )
             return InvalidRequest(
-                "The provider rejected the request as invalid. Check the parameters against the model's documentation.",
+                f"{model} rejected {told}, or name another model.",
                 code=Code.REJECTED_BY_PROVIDER,
                 param=error.param,
             )

@@ -21,14 +21,19 @@ __all__ = ["Refusal", "failure_of_status", "known_field", "read_refusal", "read_
 
 # Enough for the phrases that are looked for; a provider may echo a whole prompt.
 _MESSAGE_CHARS = 4096
+_FIELD = re.compile(r"[a-z_]+")
+_QUOTED_FIELD = re.compile(r"[\"'`]([a-z_]{1,32})(?![a-z_])")
 _REQUEST_FIELDS = frozenset(
     {
+        "audio",
         "frequency_penalty",
         "logit_bias",
         "logprobs",
         "max_completion_tokens",
         "max_tokens",
         "messages",
+        "metadata",
+        "modalities",
         "model",
         "n",
         "parallel_tool_calls",
@@ -38,7 +43,9 @@ _REQUEST_FIELDS = frozenset(
         "reasoning_effort",
         "response_format",
         "seed",
+        "service_tier",
         "stop",
+        "store",
         "temperature",
         "thinking",
         "tool_choice",
@@ -46,6 +53,7 @@ _REQUEST_FIELDS = frozenset(
         "top_logprobs",
         "top_p",
         "verbosity",
+        "web_search_options",
     }
 )
 
@@ -77,12 +85,13 @@ def read_refusal(document: object, *, status: int | None, retry_after_s: float |
         return Refusal(status=status, message=_lowered(error), retry_after_s=retry_after_s)
     if not isinstance(error, Mapping):
         return Refusal(status=status, retry_after_s=retry_after_s)
+    message = _lowered(error.get("message") or error.get("msg"))
     return Refusal(
         status=status,
         code=_text(error.get("code")),
         type=_text(error.get("type")),
-        param=known_field(error.get("param")),
-        message=_lowered(error.get("message") or error.get("msg")),
+        param=known_field(error.get("param")) or _quoted_field(message),
+        message=message,
         retry_after_s=retry_after_s,
     )
 
@@ -91,8 +100,14 @@ def known_field(param: Any) -> str | None:
     """Return the request field that a `param` such as `messages.[2].role` begins with, None if it is not ours."""
     if not isinstance(param, str):
         return None
-    match = re.match(r"[a-z_]+", param)
+    match = _FIELD.match(param)
     return match.group() if match and match.group() in _REQUEST_FIELDS else None
+
+
+def _quoted_field(message: str) -> str | None:
+    """Return the first field of ours that a message quotes, as in `Unsupported parameter: 'stop'`."""
+    quoted = (match.group(1) for match in _QUOTED_FIELD.finditer(message))
+    return next((name for name in quoted if name in _REQUEST_FIELDS), None)
 
 
 def failure_of_status(status: int) -> Failure:

@@ -21,7 +21,7 @@ SOUND = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}
 CACHED = {"cache_control": {"type": MARK}}
 DUMPED: dict[str, Any] = {
     "messages": [
-        {"role": "system", "content": [{"type": "text", "text": "Be brief.", **CACHED}], "id": MARK},
+        {"role": "system", "content": [{"type": "text", "text": "Be brief. Write JSON.", **CACHED}], "id": MARK},
         {
             "role": "user",
             "content": [
