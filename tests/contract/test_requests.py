@@ -115,6 +115,16 @@ class TestLacking:
         assert {name: exchange.json[name] for name in known} == known
         assert IGNORED not in headers
 
+    def test_a_tier_has_its_price(self, relay: Relay):
+        costs = {
+            tier: relay.whole(as_user=relay.user(), model="gpt-6-luna", service_tier=tier)[2]["usage"]["cost"]
+            for tier in ("auto", "flex", "priority", "scale")
+        }
+        assert costs["auto"] > 0
+        assert costs["flex"] * 2 == pytest.approx(costs["auto"], rel=0.01)
+        assert costs["priority"] == pytest.approx(costs["auto"] * 2, rel=0.01)
+        assert costs["scale"] is None
+
 
 class TestVendorsRefusal:
     def test_tools_that_may_be_refused_are_asked_for(self, relay: Relay):

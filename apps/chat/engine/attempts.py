@@ -209,6 +209,7 @@ class Attempts:
             model=candidate.target.model,
             started_at=time.time(),
             started_monotonic=services.clock(),
+            price_percent=provider.price_percent(question.request),
             ignored=provider.ignored(question.request, candidate.target),
         )
         self.made.append(attempt)
@@ -301,7 +302,8 @@ class Attempts:
         if attempt.usage is not None:
             started_at = datetime.fromtimestamp(attempt.started_at, UTC)
             row = self._services.prices.find(attempt.provider, attempt.model, started_at)
-            attempt.cost_nano_usd = cost_nano_usd(row, attempt.usage, started_at)
+            cost, percent = cost_nano_usd(row, attempt.usage, started_at), attempt.price_percent
+            attempt.cost_nano_usd = None if cost is None or percent is None else (cost * percent + 50) // 100
         elif error is not None and not error.may_have_billed:
             attempt.cost_nano_usd = 0
 

@@ -47,6 +47,8 @@ class Attempt(msgspec.Struct, kw_only=True):
     usage: Usage | None = None
     usage_source: UsageSource = UsageSource.NONE
     cost_nano_usd: int | None = None
+    price_percent: int | None = 100
+    """How much of the listed price is due; None if that is not known."""
     ignored: tuple[str, ...] = ()
     """Fields of the request that have no effect on its answer."""
 

@@ -142,6 +142,9 @@ class Provider(Protocol):
     def shaping(self, request: CompletionRequest, target: Target) -> Shaping | None:
         """Say what is to be done with the target's answer to make it what was asked for; None for nothing."""
 
+    def price_percent(self, request: CompletionRequest) -> int | None:
+        """Return how much of the listed price the request costs by what it asks for; None if that is not known."""
+
     def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
         """Say what the `error` object of an event inside a 200 means. A fault that names no cause is STREAM_ERROR."""
 

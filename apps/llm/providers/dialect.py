@@ -174,6 +174,11 @@ class Dialect:
         del target
         return False
 
+    def price_percent(self, request: CompletionRequest) -> int | None:
+        """Return how much of the listed price the request costs by what it asks for; None if that is not known."""
+        del request
+        return 100
+
     def shaping(self, request: CompletionRequest, target: Target) -> Shaping | None:
         """Say what is to be done with the target's answer to make it what was asked for; None for nothing."""
         if not request.stop and not request.json_mode:

@@ -97,6 +97,11 @@ class MockProvider:
         del request, target
         return None
 
+    def price_percent(self, request: CompletionRequest) -> int | None:
+        """Return 100: the listed price is nothing."""
+        del request
+        return 100
+
     async def run(self, call: Call, sink: Sink) -> None:
         """Feed the sink the answer or the fault that the scenario asks for. Raises ProviderError."""
         scenario = Scenario.of(call.scenario)

@@ -49,6 +49,8 @@ _TOOLS_WITHOUT_EFFORT = frozenset(
         "gpt-6-luna",
     }
 )
+# A tier that is not here is sold by contract.
+_PERCENT_OF_TIER: Mapping[str, int] = {"auto": 100, "default": 100, "flex": 50, "fast": 200, "priority": 200}
 _LARGE, _MEDIUM = 1_050_000, 400_000
 
 
@@ -160,6 +162,10 @@ class OpenAI(Dialect):
         if _reasons(target):
             return self.parameters - _SAMPLING
         return self.parameters if target.facts is None else self.parameters - _REASONS_ONLY
+
+    def price_percent(self, request: CompletionRequest) -> int | None:
+        """Return what the service tier makes of the price."""
+        return _PERCENT_OF_TIER.get(request.parameters.get("service_tier", "default"))
 
     def stop_limit_of(self, target: Target) -> int:
         """Return how many stop strings the model takes: none if it can reason."""

@@ -128,6 +128,10 @@ class OpenAICompatibleProvider:
         """Say what is to be done with the target's answer to make it what was asked for; None for nothing."""
         return self._dialect.shaping(request, target)
 
+    def price_percent(self, request: CompletionRequest) -> int | None:
+        """Return how much of the listed price the request costs by what it asks for; None if that is not known."""
+        return self._dialect.price_percent(request)
+
     def classify_stream_error(self, error: Mapping[str, Any]) -> ProviderError:
         """Say what the `error` object of an event inside a 200 means."""
         return self._dialect.classify(read_refusal(error, status=None))

@@ -12,7 +12,7 @@ from typing import Any
 from apps.llm.wire.checks import array, boolean, integer, json_object, number, string
 from apps.llm.wire.shapes import PARAMETERS, kept
 
-__all__ = ["parse_parameters"]
+__all__ = ["CHECKS", "parse_parameters"]
 
 _MOST_UNKNOWN = 32
 """Names that are kept of fields that nobody knows."""
@@ -30,7 +30,7 @@ def _strings(value: object, path: str) -> object:
     return value
 
 
-_CHECKS: Mapping[str, Callable[[object, str], object]] = {
+CHECKS: Mapping[str, Callable[[object, str], object]] = {
     "temperature": partial(number, minimum=0, maximum=2),
     "top_p": partial(number, minimum=0, maximum=1),
     "presence_penalty": partial(number, minimum=-2, maximum=2),
@@ -64,7 +64,7 @@ def parse_parameters(fields: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[s
     parameters: dict[str, Any] = {}
     unknown: list[str] = []
     for name, value in fields.items():
-        check = _CHECKS.get(name)
+        check = CHECKS.get(name)
         if check is not None:
             check(value, name)
             parameters[name] = kept(value, PARAMETERS.get(name))

@@ -137,7 +137,6 @@ _INTENTS: Mapping[str, Callable[[int], str]] = {
 _SHAPINGS: Mapping[str, Shaping] = {
     "stop strings": Shaping(stop=("a" * 50 + "b", "ab", "\n")),
     "text in the place of a call": Shaping(answer_tool="answer"),
-    "both": Shaping(stop=("a" * 50 + "b",), answer_tool="answer"),
 }
 
 MEMBERS_OF_PROVIDERS: Mapping[str, str] = {
@@ -150,6 +149,7 @@ MEMBERS_OF_PROVIDERS: Mapping[str, str] = {
     "lacks": "requests",
     "doubts": "requests",
     "ignored": "requests",
+    "price_percent": "it looks for one name",
     "shaping": "requests; what it says is done to the events of a shaped answer",
     "classify_stream_error": "`error` of an event",
     "run": "everything that is fed, and what is fed from",
@@ -170,7 +170,7 @@ def event_doors() -> Iterator[Growing]:
         yield _growing(
             "a shaped answer",
             name,
-            {"at once": partial(_shaped, shaping, 1), "in pieces": partial(_shaped, shaping, 4)},
+            {"at once": partial(_shaped, shaping, 1), "in pieces": partial(_shaped, shaping, 40)},
         )
     for name, head in _HEADS.items():
         yield _growing("a connection", name, {"at once": partial(_connection, head)})
@@ -258,10 +258,9 @@ def _one_event(value: Value, size: int) -> Work:
     return _fed([_events([value(size)] * 3) + _FINISH])
 
 
-def _shaped(shaping: Shaping, piece_chars: int, size: int) -> Work:
+def _shaped(shaping: Shaping, pieces: int, size: int) -> Work:
     # Letters that may begin a stop string, and never are one.
-    pieces = ["a" * piece_chars] * (size // piece_chars) if piece_chars > 1 else ["a" * size]
-    return _fed([_events([_delta(content=piece)]) for piece in pieces] + [_FINISH], shaping)
+    return _fed([_events([_delta(content="a" * (size // pieces))]) for _ in range(pieces)] + [_FINISH], shaping)
 
 
 def _stream(lines: Callable[[int], bytes], size: int) -> Work:

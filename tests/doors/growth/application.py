@@ -67,6 +67,9 @@ class Model:
     def shaping(self, request: CompletionRequest, target: Target) -> None:
         return None
 
+    def price_percent(self, request: CompletionRequest) -> int:
+        return 100
+
     async def run(self, call: Call, sink: Sink) -> None:
         await asyncio.sleep(0)
         if not self.answer:
