@@ -65,9 +65,10 @@ _ATTEMPT: Schema = record(
         "total_tokens": _COUNT,
         "usage_source": ref("UsageSource"),
         "cost": _USD,
-        "ignored": array(text(), "Members of the request that had no effect on it."),
+        "ignored": array(text(), "Members of the request that had no effect on it, if there are any.", minItems=1),
     },
     "One provider that was asked.",
+    absent=("ignored",),
 )
 
 _COMPLETION: Schema = record(

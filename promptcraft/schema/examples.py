@@ -143,7 +143,6 @@ COMPLETION: dict[str, Any] = {
             "total_tokens": 11,
             "usage_source": "provider",
             "cost": 0.00000255,
-            "ignored": [],
         }
     ],
 }

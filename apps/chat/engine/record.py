@@ -69,6 +69,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     def as_json(self) -> dict[str, Any]:
         """Return what clients see of it."""
         usage = self.usage
+        ignored = {"ignored": list(self.ignored)} if self.ignored else {}
         return {
             "provider": self.provider,
             "model": self.model,
@@ -82,7 +83,7 @@ class Attempt(msgspec.Struct, kw_only=True):
             "total_tokens": usage.total_tokens if usage else 0,
             "usage_source": self.usage_source.value,
             "cost": None if self.cost_nano_usd is None else self.cost_nano_usd / 1e9,
-            "ignored": list(self.ignored),
+            **ignored,
         }
 
 
