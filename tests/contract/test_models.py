@@ -140,13 +140,6 @@ class TestWhoCanServe:
             # Z.AI's default sees no images, DeepSeek's does.
             ({"model": "glm-4.7", "messages": IMAGE}, "deepseek"),
             ({"model": "deepseek-v4-pro", "messages": IMAGE}, "openai"),
-            # OpenAI alone knows schemas.
-            ({"response_format": SCHEMA}, "openai"),
-            ({"model": "glm-4.7", "response_format": SCHEMA}, "openai"),
-            # Its 6.2 takes no tools here.
-            ({"model": "gpt-6.2-sol", "tools": WEATHER}, "deepseek"),
-            # Z.AI cannot be forced to call one.
-            ({"model": "glm-4.7", "tools": WEATHER, "tool_choice": "required"}, "deepseek"),
         ],
     )
     def test_next_one_that_can(self, relay: Relay, fields: dict[str, Any], provider: str):
@@ -154,8 +147,26 @@ class TestWhoCanServe:
         assert (status, headers.get("x-promptcraft-provider")) == (200, provider), body
         (exchange,) = relay.upstream.exchanges()
         assert exchange.vendor == provider
-        for name in ("tools", "tool_choice", "response_format"):
-            assert exchange.json.get(name) == fields.get(name)
+
+    @pytest.mark.parametrize(
+        ("fields", "provider"),
+        [
+            # Where schemas are not known, a tool stands for one.
+            ({"response_format": SCHEMA}, "deepseek"),
+            ({"model": "glm-4.7", "response_format": SCHEMA}, "zai"),
+            # That it cannot is not known for certain.
+            ({"model": "gpt-6.2-sol", "tools": WEATHER}, "openai"),
+            ({"model": "glm-4.7", "tools": WEATHER, "tool_choice": "required"}, "zai"),
+        ],
+    )
+    def test_the_one_that_is_named_serves_what_may_do(self, relay: Relay, fields: dict[str, Any], provider: str):
+        status, headers, body = relay.whole(**fields)
+        assert (status, headers.get("x-promptcraft-provider")) == (200, provider), body
+        (exchange,) = relay.upstream.exchanges()
+        if "tools" in fields:
+            assert (exchange.json["tools"], exchange.json.get("tool_choice")) == (WEATHER, fields.get("tool_choice"))
+        else:
+            assert [tool["type"] for tool in exchange.json["tools"]] == ["function"]
 
     def test_image_arrives_whole(self, relay: Relay):
         relay.whole(messages=IMAGE)
@@ -165,11 +176,9 @@ class TestWhoCanServe:
     @pytest.mark.parametrize(
         ("fields", "param"),
         [
-            ({"model": "glm-4.7", "messages": IMAGE}, "messages"),
-            ({"model": "deepseek-v4-pro", "messages": IMAGE}, "messages"),
-            ({"response_format": SCHEMA}, "response_format"),
-            ({"model": "gpt-6.2-sol", "tools": WEATHER}, "tools"),
-            ({"model": "glm-4.7", "tools": WEATHER, "tool_choice": "required"}, "tool_choice"),
+            ({"model": "glm-4.7", "messages": IMAGE}, "messages[0].content[1]"),
+            ({"model": "deepseek-v4-pro", "messages": IMAGE}, "messages[0].content[1]"),
+            ({"model": "deepseek-flash", "web_search_options": {}}, "web_search_options"),
         ],
     )
     def test_none_that_can(self, relay: Relay, fields: dict[str, Any], param: str):

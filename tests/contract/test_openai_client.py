@@ -154,10 +154,16 @@ class TestErrors:
     @pytest.mark.parametrize("stream", [True, False])
     def test_bad_request(self, client: openai.OpenAI, stream: bool):
         with pytest.raises(openai.BadRequestError) as caught:
-            client.chat.completions.create(model="owl-1", messages=MESSAGES, stream=stream)
+            client.chat.completions.create(model="auto", messages=MESSAGES, temperature=3, stream=stream)
         error = caught.value
-        assert (error.status_code, error.param, error.type) == (400, "model", "invalid_request_error")
+        assert (error.status_code, error.param, error.type) == (400, "temperature", "invalid_request_error")
         assert error.request_id
+
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_a_model_of_nobody(self, client: openai.OpenAI, stream: bool):
+        with pytest.raises(openai.NotFoundError) as caught:
+            client.chat.completions.create(model="owl-1", messages=MESSAGES, stream=stream)
+        assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
     def test_rate_limit(self, hasty: Relay):
         user = hasty.new_user()

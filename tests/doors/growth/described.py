@@ -211,7 +211,7 @@ def _grower(schema: Mapping[str, Any]) -> Any:
         case "string":
             return lambda shape, size: shape(size)
         case "array":
-            item = _sample(schema["items"]) or "a"
+            item = _sample(schema.get("items", {"type": "string"})) or "a"
             return lambda shape, size: [item] * (size // 8)
         case "object":
             return lambda shape, size: {
